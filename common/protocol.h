@@ -1,0 +1,40 @@
+/* The two line protocols, in one place: docs/protocol.md says what each message holds. */
+#pragma once
+
+#include "base.h"
+
+#define PROTOCOL_VERSION 1
+#define WORKER_LINE_MAX (64 * 1024)
+#define CONTROL_LINE_MAX (4 * 1024 * 1024)
+
+/* Heartbeats come at least so often; the daemon gives a worker up after HEARTBEAT_LOST_MS without any line. */
+#define HEARTBEAT_MS 2000
+#define HEARTBEAT_LOST_MS 60000
+
+/* Why an attempt failed; oom, device and internal (and a worker that vanished) are worth a retry. */
+#define FAIL_CLASSES(X) X(CONFIG, "config") X(DATA, "data") X(DIVERGED, "diverged") X(OOM, "oom") X(DEVICE, "device") X(INTERNAL, "internal")
+enum fail_class {
+#define X(id, text) FAIL_##id,
+	FAIL_CLASSES(X)
+#undef X
+	N_FAIL_CLASSES
+};
+static const char *const fail_class_names[] = {
+#define X(id, text) text,
+	FAIL_CLASSES(X)
+#undef X
+};
+
+/* Exit codes of sweepctl and of a refused control request. */
+enum exit_code {
+	EXIT_OK = 0,
+	EXIT_BAD_OUTCOME = 1, /* wait, watch --exit-status: a job failed; doctor: cannot train */
+	EXIT_USAGE = 2,
+	EXIT_NO_DAEMON = 3,
+	EXIT_NO_SUCH = 4,     /* no such job or sweep */
+	EXIT_REFUSED = 5,     /* sweep file or value */
+	EXIT_STATE = 6,	      /* not possible in this state */
+	EXIT_PERMISSION = 7,  /* not yours; store unreadable, damaged or too new */
+	EXIT_TIMEOUT = 124,
+	EXIT_INTERRUPTED = 130,
+};

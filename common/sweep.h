@@ -1,0 +1,44 @@
+/* A sweep file: what it may hold, and what it expands to.  Pure: text in, jobs or findings out; no file, no clock.
+ *
+ * Keys are those of a W&B sweep configuration (name, project, method, metric{name,goal}, parameters) plus `when`,
+ * `defaults` and `resources`.  Expansion is ordered (parameters in the order of the file, the last one varies
+ * fastest) and deterministic, so the same text always gives the same jobs. */
+#pragma once
+
+#include "doc.h"
+#include "params.h"
+
+struct sweep_override { /* --override key=value: wins over everything the file says about key */
+	const char *key, *value;
+};
+
+struct sweep_job {
+	json_t *config; /* every parameter, config_to_json() order */
+	json_t *swept;	/* the swept parameters of this job alone, in swept order */
+};
+
+struct sweep {
+	char *name, *project;
+	char *metric;	 /* one of the metrics a job reports: sweep_metrics[] */
+	bool maximize;
+	int priority;	 /* resources.priority: higher first; 0 */
+	int retries;	 /* resources.retries: 2 */
+	char **swept;	 /* names of the swept parameters, in the order in which they vary (last fastest) */
+	size_t n_swept;
+	struct sweep_job *jobs;
+	size_t n_jobs;
+	char hash[65];	 /* of everything above but name, priority and retries: the same sweep again has the same hash;
+			    JSON and YAML twins have one hash */
+};
+
+#define SWEEP_MAX_JOBS 100000
+
+/* Names of the metrics a training job reports each epoch, e.g. "test_accuracy". */
+extern const char *const sweep_metrics[];
+extern const size_t n_sweep_metrics;
+
+/* Parses, validates and expands.  0, or -EINVAL with at least one error in f (warnings may be there either way).
+ * name: overrides the file's, may be NULL; default_name is used when the file has none (the file's base name). */
+int sweep_parse(struct sweep **ret, const char *text, size_t size, const struct sweep_override *overrides,
+		size_t n_overrides, const char *default_name, struct findings *f);
+void sweep_free(struct sweep *sweep);

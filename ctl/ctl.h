@@ -1,0 +1,55 @@
+/* What every verb of sweepctl is given, and what every verb is: a row of the table in main.c.
+ *
+ * A verb returns sweepctl's exit code.  Answers go to stdout, talk and errors to stderr.  To add one: a file with a
+ * `const struct verb verb_NAME`, its name in VERBS, the file in meson.build. */
+#pragma once
+
+#include "ctl/client.h"
+#include "ctl/reader.h"
+#include "ctl/screen.h"
+#include "common/protocol.h"
+
+#include <argp.h>
+
+struct ctl {
+	const char *dir; /* --dir, or NULL */
+	bool json;
+	enum color_mode color;
+	struct paths paths;
+	struct screen out; /* stdout */
+};
+
+struct verb {
+	const char *name, *args, *line, *group;
+	const char *example;	 /* opens `sweepctl VERB --help` */
+	size_t input_size;	 /* of what argp fills and run() gets */
+	const struct argp *argp; /* its parser's input is that; NULL: no options, no arguments */
+	int (*run)(struct ctl *ctl, void *input);
+};
+
+#define VERBS(X) \
+	X(submit) X(daemon) X(list) X(watch) X(show) X(log) X(results) X(cancel) X(doctor) X(params) X(version)
+#define X(name) extern const struct verb verb_##name;
+VERBS(X)
+#undef X
+
+/* Positional arguments, borrowed from argv. */
+struct words {
+	char **items;
+	size_t n;
+};
+/* For a parser's ARGP_KEY_ARGS. */
+void words_take(struct words *words, struct argp_state *state);
+
+/* Prints "error: ..." and returns the exit code that fits the negative errno (reading the store, talking to sweepd). */
+int ctl_fail(const struct ctl *ctl, int e, const struct err *err);
+/* A refusal by the daemon ({"ok":false}): prints its sentence, returns its code. */
+int ctl_refused(const json_t *answer);
+/* "no sweepd is running for you. do this: ..."; EXIT_NO_DAEMON. */
+int ctl_no_daemon(const struct ctl *ctl);
+/* Such a failure of client_connect() means that no daemon is there. */
+bool no_daemon_there(int e);
+/* One line of JSON on stdout.  Consumes value. */
+void print_json(json_t *value);
+/* A number, or null when it is not known.  New reference. */
+json_t *json_known(double v);

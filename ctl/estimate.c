@@ -1,0 +1,130 @@
+/* How long the rest takes; see estimate.h. */
+#include "ctl/estimate.h"
+#include "ctl/format.h"
+#include "common/json.h"
+
+#include <math.h>
+
+struct pace { /* of the jobs with one key */
+	char *key;
+	double seconds;
+	int epochs;
+};
+
+struct paces {
+	struct pace *items;
+	size_t n;
+};
+
+/* The parameters that decide how long an epoch takes; the first alone is the coarse key. */
+static char *cost_key(const struct job_row *job, bool coarse)
+{
+	static const char *const names[] = {"model", "batch_size", "dataset", "train_images", "test_images", "use_amp"};
+	char *key = NULL;
+
+	text_append(&key, coarse ? "coarse" : "fine");
+	for (size_t i = 0; i < (coarse ? 1 : ARRAY_LEN(names)); i++) {
+		autofree char *value = format_value(json_object_get(job->config, names[i]));
+		text_append(&key, " %s", value);
+	}
+	return key;
+}
+
+static struct pace *find_pace(const struct paces *paces, const char *key)
+{
+	for (size_t i = 0; i < paces->n; i++)
+		if (str_eq(paces->items[i].key, key))
+			return &paces->items[i];
+	return NULL;
+}
+
+static void learn(struct paces *paces, const struct job_row *job, bool coarse)
+{
+	autofree char *key = cost_key(job, coarse);
+	struct pace *pace = find_pace(paces, key);
+
+	if (!pace) {
+		paces->items = xrealloc_array(paces->items, paces->n + 1, sizeof(paces->items[0]));
+		pace = &paces->items[paces->n++];
+		*pace = (struct pace){.key = steal_ptr(key)};
+	}
+	pace->seconds += job->seconds;
+	pace->epochs += job->epoch;
+}
+
+static double seconds_per_epoch(const struct paces *paces, const struct job_row *job)
+{
+	if (job->epoch > 0)
+		return job->seconds / job->epoch;
+	for (int coarse = 0; coarse < 2; coarse++) {
+		autofree char *key = cost_key(job, coarse);
+		const struct pace *pace = find_pace(paces, key);
+		if (pace)
+			return pace->seconds / pace->epochs;
+	}
+	return NAN;
+}
+
+/* Until all are over: running jobs go on where they are, waiting ones follow on whatever is free first. */
+static double time_left(const struct job_row *jobs, size_t n, const double *left)
+{
+	size_t devices = 0, next = 0;
+
+	for (size_t i = 0; i < n; i++)
+		devices += jobs[i].state == JOB_RUNNING;
+	devices = MAX(devices, (size_t)1);
+	autofree double *free_at = xcalloc(devices, sizeof(double));
+	for (size_t i = 0; i < n; i++)
+		if (jobs[i].state == JOB_RUNNING)
+			free_at[next++] = left[i];
+	for (size_t i = 0; i < n; i++) {
+		size_t first = 0;
+		if (jobs[i].state != JOB_QUEUED)
+			continue;
+		for (size_t d = 1; d < devices; d++)
+			first = free_at[d] < free_at[first] ? d : first;
+		free_at[first] += left[i];
+	}
+	double end = 0;
+	for (size_t d = 0; d < devices; d++) {
+		if (isnan(free_at[d]))
+			return NAN;
+		end = MAX(end, free_at[d]);
+	}
+	return end;
+}
+
+void estimate_init(struct estimate *e, const struct job_row *jobs, size_t n, const double *underway)
+{
+	struct paces paces = {0};
+	double all_left = 0, begun = 0;
+
+	*e = (struct estimate){.left = xcalloc(n + 1, sizeof(double))};
+	for (size_t i = 0; i < n; i++) {
+		e->counts[jobs[i].state]++;
+		e->done_seconds += jobs[i].seconds;
+		for (int coarse = 0; jobs[i].epoch > 0 && coarse < 2; coarse++)
+			learn(&paces, &jobs[i], coarse);
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (job_is_over(&jobs[i]))
+			continue;
+		double pace = seconds_per_epoch(&paces, &jobs[i]);
+		double now = underway && jobs[i].state == JOB_RUNNING ? underway[i] : 0;
+		e->left[i] = pace * MAX(0, jobs[i].epochs - jobs[i].epoch - now);
+		begun += pace * now;
+		all_left += e->left[i];
+	}
+	e->left_seconds = time_left(jobs, n, e->left);
+	double done = e->done_seconds + begun;
+	e->fraction = all_left == 0 ? 1 : done / (done + all_left);
+	for (size_t i = 0; i < paces.n; i++)
+		free(paces.items[i].key);
+	free(paces.items);
+}
+
+void estimate_fini(struct estimate *e)
+{
+	free(e->left);
+	e->left = NULL;
+}

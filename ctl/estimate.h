@@ -1,0 +1,19 @@
+/* How long the rest takes, from what was measured.  Pure.
+ *
+ * A job's epoch takes what its own finished epochs took; a job without any takes what those of jobs of the same cost
+ * (model, batch size, data, precision) took, else those of the same model; else nobody knows, and it says so (NaN). */
+#pragma once
+
+#include "ctl/reader.h"
+
+struct estimate {
+	double *left;	       /* seconds of work left, per job */
+	double done_seconds;   /* measured, all jobs */
+	double left_seconds;   /* until all are over, on that many devices; NaN: not known */
+	double fraction;       /* of the work; NaN: not known */
+	size_t counts[N_JOB_STATES];
+};
+
+/* underway: share of each running job's present epoch that is done, or NULL. */
+void estimate_init(struct estimate *e, const struct job_row *jobs, size_t n, const double *underway);
+void estimate_fini(struct estimate *e);

@@ -1,0 +1,286 @@
+/* sweepctl list: the sweeps, or the jobs of a target. */
+#include "ctl/ctl.h"
+#include "ctl/estimate.h"
+#include "ctl/format.h"
+#include "ctl/table.h"
+#include "ctl/target.h"
+#include "ctl/text.h"
+#include "common/clock.h"
+#include "common/json.h"
+
+#include <math.h>
+
+struct list_input {
+	struct words targets;
+	const char *state;
+};
+
+static const struct argp_option options[] = {
+	{"state", 's', "STATE", 0, "only jobs in that state: queued, running, paused, done, failed, cancelled"},
+	{0},
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct list_input *input = state->input;
+
+	switch (key) {
+	case 's':
+		input->state = arg;
+		for (int i = 0; i < N_JOB_STATES; i++)
+			if (str_eq(arg, job_state_names[i]))
+				return 0;
+		argp_error(state, "no state \"%s\"", arg);
+		return 0;
+	case ARGP_KEY_ARGS:
+		words_take(&input->targets, state);
+		return 0;
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
+static const struct argp argp = {options, parse};
+
+/* What a whole sweep is doing, in one word. */
+static const char *sweep_state(const struct estimate *e)
+{
+	if (e->counts[JOB_RUNNING])
+		return "running";
+	if (e->counts[JOB_QUEUED])
+		return "queued";
+	if (e->counts[JOB_PAUSED])
+		return "paused";
+	return e->counts[JOB_FAILED] ? "failed" : e->counts[JOB_DONE] ? "done" : "cancelled";
+}
+
+/* The finished job with the best last value of the sweep's metric, or NULL. */
+static const struct job_row *leader(const struct sweep_row *sweep, const struct job_row *jobs, size_t n)
+{
+	const struct job_row *best = NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		if (jobs[i].state != JOB_DONE || isnan(jobs[i].value))
+			continue;
+		if (!best || (sweep->maximize ? jobs[i].value > best->value : jobs[i].value < best->value))
+			best = &jobs[i];
+	}
+	return best;
+}
+
+static json_t *sweep_json(const struct sweep_row *sweep, const struct estimate *e, const struct job_row *best)
+{
+	char id[32], time[FORMAT_MAX];
+	json_t *states = json_object();
+
+	snprintf(id, sizeof(id), "s%lld", (long long)sweep->id);
+	for (int i = 0; i < N_JOB_STATES; i++)
+		json_object_set_new(states, job_state_names[i], json_integer((json_int_t)e->counts[i]));
+	json_t *object = json_pack("{ss, ss, ss, sI, so, ss, ss}", "sweep", id, "name", sweep->name, "state", sweep_state(e),
+				   "jobs", (json_int_t)sweep->n_jobs, "states", states, "metric", sweep->metric,
+				   "submitted", format_rfc3339(sweep->submitted_ms, time));
+	json_object_set_new(object, "best_job", best ? json_integer(best->id) : json_null());
+	json_object_set_new(object, "best", best ? json_known(best->value) : json_null());
+	json_object_set_new(object, "minutes", json_known(e->done_seconds / 60));
+	json_object_set_new(object, "minutes_left", json_known(e->left_seconds / 60));
+	return object;
+}
+
+static struct table *sweep_table(void)
+{
+	struct table *t = table_new();
+
+	table_column(t, "SWEEP", false, 0);
+	table_column(t, "NAME", false, 0);
+	table_column(t, "STATE", false, 0);
+	table_column(t, "JOBS", true, 0);
+	table_column(t, "DONE", true, 0);
+	table_column(t, "FAILED", true, 3);
+	table_column(t, "BEST", true, 0);
+	table_column(t, "OF", false, 2);
+	table_column(t, "TIME", true, 1);
+	table_column(t, "LEFT", true, 4);
+	return t;
+}
+
+static void cell_count(struct table *t, size_t count)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%zu", count);
+	table_cell(t, text);
+}
+
+static void sweep_cells(struct table *t, const struct sweep_row *sweep, const struct estimate *e,
+			const struct job_row *best)
+{
+	char text[FORMAT_MAX];
+	autofree char *id = xasprintf("s%lld", (long long)sweep->id);
+	autofree char *of = best ? xasprintf("%s (job %lld)", sweep->metric, (long long)best->id) : xstrdup("-");
+	const char *state = sweep_state(e);
+
+	table_cell(t, id);
+	table_cell(t, sweep->name);
+	table_cell_tone(t, state, state_tone(state));
+	cell_count(t, (size_t)sweep->n_jobs);
+	cell_count(t, e->counts[JOB_DONE]);
+	cell_count(t, e->counts[JOB_FAILED]);
+	table_cell(t, best ? metric_text(sweep->metric, best->value, text) : "-");
+	table_cell(t, of);
+	table_cell(t, e->done_seconds > 0 ? format_span(e->done_seconds, text) : "-");
+	table_cell(t, e->left_seconds > 0 ? format_span(e->left_seconds, text) : "-");
+}
+
+static int list_sweeps(struct ctl *ctl, struct reader *r, struct selection *sel, struct err *err)
+{
+	struct table *t = sweep_table();
+	json_t *array = json_array();
+	int e = reader_jobs(r, 0, &sel->jobs, &sel->n_jobs, err);
+
+	for (size_t i = 0, first = 0; e == 0 && i < sel->n_sweeps; i++) {
+		const struct sweep_row *sweep = &sel->sweeps[i];
+		struct estimate estimate;
+		size_t n = 0;
+		while (first + n < sel->n_jobs && sel->jobs[first + n].sweep == sweep->id)
+			n++;
+		estimate_init(&estimate, sel->jobs + first, n, NULL);
+		const struct job_row *best = leader(sweep, sel->jobs + first, n);
+		if (ctl->json)
+			json_array_append_new(array, sweep_json(sweep, &estimate, best));
+		else
+			sweep_cells(t, sweep, &estimate, best);
+		estimate_fini(&estimate);
+		first += n;
+	}
+	if (e == 0 && ctl->json)
+		print_json(json_incref(array));
+	else if (e == 0 && sel->n_sweeps)
+		table_print(t, &ctl->out, stdout);
+	else if (e == 0)
+		puts("no sweeps yet. do this: sweepctl submit FILE");
+	json_decref(array);
+	table_free(t);
+	return e;
+}
+
+static void job_cells(struct table *t, const struct job_row *job, const json_t *columns)
+{
+	char epoch[32], text[FORMAT_MAX], id[32];
+	autofree char *reason = job_reason(job, wall_ms());
+	size_t i;
+	json_t *name;
+
+	snprintf(id, sizeof(id), "%lld", (long long)job->id);
+	table_cell(t, id);
+	json_array_foreach(columns, i, name) {
+		autofree char *value = format_value(json_object_get(job->config, json_string_value(name)));
+		table_cell(t, value);
+	}
+	table_cell_tone(t, job_state_names[job->state], state_tone(job_state_names[job->state]));
+	snprintf(epoch, sizeof(epoch), "%d/%d", job->epoch, job->epochs);
+	table_cell(t, job->attempts ? epoch : "");
+	table_cell(t, format_accuracy(job->test_accuracy, text));
+	table_cell(t, job->device ? job->device : "-");
+	table_cell(t, reason);
+}
+
+static void list_jobs(struct ctl *ctl, const struct selection *sel, const char *state)
+{
+	json_t *columns = selection_columns(sel, false), *array = json_array();
+	struct table *t = table_new();
+	size_t i, shown = 0;
+	json_t *name;
+
+	table_column(t, "JOB", true, 0);
+	json_array_foreach(columns, i, name) {
+		autofree char *title = format_upper(json_string_value(name));
+		table_column(t, title, json_is_number(json_object_get(sel->jobs[0].config, json_string_value(name))), 0);
+	}
+	table_column(t, "STATE", false, 0);
+	table_column(t, "EPOCH", true, 1);
+	table_column(t, "TEST %", true, 2);
+	table_column(t, "DEVICE", false, 3);
+	table_column(t, "REASON", false, 0);
+	for (i = 0; i < sel->n_jobs; i++) {
+		const struct job_row *job = &sel->jobs[i];
+		if (state && !str_eq(state, job_state_names[job->state]))
+			continue;
+		shown++;
+		if (ctl->json)
+			json_array_append_new(array, job_json(sel, job));
+		else
+			job_cells(t, job, columns);
+	}
+	if (ctl->json)
+		print_json(json_incref(array));
+	else if (shown)
+		table_print(t, &ctl->out, stdout);
+	else
+		printf("no job is %s\n", state ? state : "there");
+	table_free(t);
+	json_decref(array);
+	json_decref(columns);
+}
+
+/* Talk: which daemon this is and how it does; on stderr, so that a pipe gets rows alone. */
+static void say_daemon(struct ctl *ctl, struct reader *r)
+{
+	struct err err;
+	struct event_row newest;
+	char text[FORMAT_MAX];
+	json_t *answer = NULL;
+	int e = client_ask(&ctl->paths, json_pack("{ss}", "verb", "status"), CLIENT_SILENCE_MS, &answer, &err);
+
+	if (e == 0) {
+		size_t i, busy = 0, n = 0;
+		json_t *device;
+		json_array_foreach(json_object_get(answer, "devices"), i, device) {
+			n++;
+			busy += json_is_integer(json_object_get(device, "job"));
+		}
+		fprintf(stderr, "%s daemon, %zu of %zu device%s busy\n", ctl->paths.system ? "system" : "private", busy, n,
+			n == 1 ? "" : "s");
+	} else if (!no_daemon_there(e)) {
+		fprintf(stderr, "daemon: %s\n", err.text);
+	} else if (reader_newest_event(r, &newest, &err) == 0 && newest.id) {
+		fprintf(stderr, "no daemon (%s); last row %s\n",
+			ctl->paths.system ? "sudo systemctl start sweepd" : "sweepctl daemon start",
+			format_clock(newest.at_ms, text));
+	} else {
+		fprintf(stderr, "no daemon (submit starts one)\n");
+	}
+	json_decref(answer);
+}
+
+static int run(struct ctl *ctl, void *data)
+{
+	struct list_input *input = data;
+	struct selection sel = {0};
+	struct reader *r = NULL;
+	struct err err;
+	int code = EXIT_OK;
+	int e = reader_open(&r, &ctl->paths, &err);
+
+	if (e == 0)
+		e = reader_begin(r, &err);
+	if (e == 0)
+		e = selection_init(&sel, r, &err);
+	if (e == 0)
+		say_daemon(ctl, r);
+	if (e == 0 && !input->targets.n && !input->state) {
+		e = list_sweeps(ctl, r, &sel, &err);
+	} else if (e == 0 && (e = input->targets.n ? selection_add_all(&sel, r, input->targets.items, input->targets.n,
+								       false, &err)
+						   : reader_jobs(r, 0, &sel.jobs, &sel.n_jobs, &err)) == 0) {
+		if (sel.n_jobs || !sel.missing)
+			list_jobs(ctl, &sel, input->state);
+		code = sel.missing ? EXIT_NO_SUCH : EXIT_OK;
+	}
+	if (e < 0)
+		code = ctl_fail(ctl, e, &err);
+	selection_fini(&sel);
+	reader_close(r);
+	return code;
+}
+
+const struct verb verb_list = {"list", "[TARGET...]", "the sweeps, or the jobs of a target", "Follow",
+			       "sweepctl list s1 --state queued", sizeof(struct list_input), &argp, run};

@@ -1,0 +1,486 @@
+/* The store as sweepctl sees it; see reader.h. */
+#include "ctl/reader.h"
+#include "common/db.h"
+#include "common/json.h"
+
+#include <math.h>
+#include <unistd.h>
+
+#define SCHEMA_KNOWN 1
+
+struct reader {
+	struct db *db; /* NULL: there is no store yet */
+};
+
+const char *const job_state_names[N_JOB_STATES] = {
+#define X(id, text) [JOB_##id] = text,
+	JOB_STATES(X)
+#undef X
+};
+
+/* Room for one more row, zeroed; the array doubles at powers of two. */
+static void *grow(void *rows, size_t n, size_t size)
+{
+	if ((n & (n - 1)) == 0 || n == 0)
+		rows = xrealloc_array(rows, n ? 2 * n : 1, size);
+	memset((char *)rows + n * size, 0, size);
+	return rows;
+}
+
+static char *copy(struct stmt *s, int column)
+{
+	const char *text = stmt_text(s, column);
+
+	return text ? xstrdup(text) : NULL;
+}
+
+static json_t *copy_json(struct stmt *s, int column)
+{
+	const char *text = stmt_text(s, column);
+
+	return text ? json_parse(text, strlen(text), NULL) : NULL;
+}
+
+static int check_schema(struct reader *r, const char *path, struct err *err)
+{
+	struct stmt *s;
+	int e = db_prepare(r->db, "PRAGMA user_version", &s, err);
+
+	if (e < 0 || (e = stmt_step(s, err)) < 0)
+		return e;
+	int64_t version = e ? stmt_int(s, 0) : 0;
+	stmt_reset(s);
+	if (version > SCHEMA_KNOWN)
+		return err_set(err, -EPROTO, "%s is of schema %lld; this sweepctl knows %d\n  do this:  use the newer sweepctl",
+			       path, (long long)version, SCHEMA_KNOWN);
+	return 0;
+}
+
+int reader_open(struct reader **ret, const struct paths *paths, struct err *err)
+{
+	struct reader *r = xcalloc(1, sizeof(*r));
+	int e = 0;
+
+	if (access(paths->db, R_OK) == 0) {
+		e = db_open(&r->db, paths->db, DB_READ, err);
+		if (e == 0)
+			e = check_schema(r, paths->db, err);
+	} else if (errno != ENOENT && errno != ENOTDIR) {
+		e = err_sys(err, -errno, "%s", paths->db);
+	}
+	if (e < 0) {
+		reader_close(r);
+		return e;
+	}
+	*ret = r;
+	return 0;
+}
+
+void reader_close(struct reader *r)
+{
+	if (!r)
+		return;
+	db_close(r->db);
+	free(r);
+}
+
+int reader_begin(struct reader *r, struct err *err)
+{
+	return r->db ? db_exec(r->db, "BEGIN", err) : 0;
+}
+
+void reader_end(struct reader *r)
+{
+	if (r->db)
+		db_exec(r->db, "COMMIT", NULL);
+}
+
+/* Prepares sql; 0 rows when there is no store. */
+static int query(struct reader *r, const char *sql, struct stmt **ret, struct err *err)
+{
+	*ret = NULL;
+	return r->db ? db_prepare(r->db, sql, ret, err) : 0;
+}
+
+static int step(struct stmt *s, struct err *err)
+{
+	return s ? stmt_step(s, err) : 0;
+}
+
+int reader_sweeps(struct reader *r, struct sweep_row **ret, size_t *ret_n, struct err *err)
+{
+	struct sweep_row *rows = NULL;
+	size_t n = 0;
+	struct stmt *s;
+	int e = query(r, "SELECT id, name, metric, goal, swept, n_jobs, note, submitted_ms FROM sweep "
+			 "WHERE state = 'active' ORDER BY id", &s, err);
+
+	while (e >= 0 && (e = step(s, err)) > 0) {
+		rows = grow(rows, n, sizeof(*rows));
+		rows[n++] = (struct sweep_row){
+			.id = stmt_int(s, 0), .name = copy(s, 1), .metric = copy(s, 2),
+			.maximize = str_eq(stmt_text(s, 3), "maximize"), .swept = copy_json(s, 4),
+			.n_jobs = stmt_int(s, 5), .note = copy(s, 6), .submitted_ms = stmt_int(s, 7),
+		};
+	}
+	if (e < 0) {
+		sweep_rows_free(rows, n);
+		return e;
+	}
+	*ret = rows;
+	*ret_n = n;
+	return 0;
+}
+
+static enum job_state state_of(const char *name)
+{
+	for (int i = 0; i < N_JOB_STATES; i++)
+		if (str_eq(job_state_names[i], name))
+			return (enum job_state)i;
+	BUG("job state %s", name);
+}
+
+/* Condition and order are the caller's; column 13 is the sweep's metric, 14 its goal. */
+#define JOB_COLUMNS                                                                                              \
+	"SELECT j.id, j.sweep, j.position, j.config, j.swept, j.state, j.reason, j.not_before_ms, j.ended_ms, "   \
+	"(SELECT count(*) FROM attempt WHERE job = j.id), "                                                       \
+	"(SELECT min(started_ms) FROM attempt WHERE job = j.id), "                                                \
+	"(SELECT device FROM attempt WHERE job = j.id ORDER BY number DESC LIMIT 1), "                            \
+	"j.config ->> 'epochs', j.metric, j.goal FROM visible_job AS j "
+
+static void read_job(struct stmt *s, struct job_row *job)
+{
+	*job = (struct job_row){
+		.id = stmt_int(s, 0), .sweep = stmt_int(s, 1), .position = stmt_int(s, 2), .config = copy_json(s, 3),
+		.swept = copy_json(s, 4), .state = state_of(stmt_text(s, 5)), .reason = copy(s, 6),
+		.not_before_ms = stmt_int(s, 7), .ended_ms = stmt_int(s, 8), .attempts = (int)stmt_int(s, 9),
+		.started_ms = stmt_int(s, 10), .device = copy(s, 11), .epochs = (int)stmt_int(s, 12),
+		.last_seconds = NAN, .last_test_seconds = NAN, .images_per_second = NAN, .ram_mib = NAN,
+		.vram_mib = NAN, .test_accuracy = NAN, .test_loss = NAN, .value = NAN, .best = NAN,
+		.best_test_accuracy = NAN,
+	};
+}
+
+static double larger(double a, double b)
+{
+	return isnan(a) || b > a ? b : a;
+}
+
+/* Sums up the epochs that count. */
+static int read_epochs(struct reader *r, struct job_row *job, const char *metric, bool maximize, struct err *err)
+{
+	struct stmt *s;
+	int e = query(r, "SELECT epoch, train_seconds, test_seconds, images_per_second, ram_mib, vram_mib, "
+			 "test_accuracy, test_loss, train_loss, train_accuracy FROM counted_epoch WHERE job = ? "
+			 "ORDER BY epoch", &s, err);
+	int column = str_eq(metric, "test_loss") ? 7 : str_eq(metric, "train_loss") ? 8
+		   : str_eq(metric, "train_accuracy") ? 9 : 6;
+
+	if (e < 0)
+		return e;
+	stmt_bind_int(s, 1, job->id);
+	while ((e = step(s, err)) > 0) {
+		double test_seconds = stmt_is_null(s, 2) ? 0 : stmt_num(s, 2);
+		job->epoch = (int)stmt_int(s, 0);
+		job->last_seconds = (stmt_is_null(s, 1) ? 0 : stmt_num(s, 1)) + test_seconds;
+		job->last_test_seconds = test_seconds;
+		job->seconds += job->last_seconds;
+		job->images_per_second = stmt_num(s, 3);
+		job->ram_mib = larger(job->ram_mib, stmt_num(s, 4));
+		job->vram_mib = larger(job->vram_mib, stmt_num(s, 5));
+		job->test_accuracy = stmt_num(s, 6);
+		job->test_loss = stmt_num(s, 7);
+		job->best_test_accuracy = larger(job->best_test_accuracy, job->test_accuracy);
+		job->value = stmt_num(s, column);
+		if (!isnan(job->value) && (isnan(job->best) || (maximize ? job->value > job->best : job->value < job->best))) {
+			job->best = job->value;
+			job->best_epoch = job->epoch;
+		}
+	}
+	return e;
+}
+
+/* Reads the jobs of a prepared and bound JOB_COLUMNS statement, then their epochs. */
+static int read_jobs(struct reader *r, struct stmt *s, struct job_row **ret, size_t *ret_n, struct err *err)
+{
+	json_t *metrics = json_array(); /* per job: [metric, maximize] */
+	size_t first = *ret_n;
+	int e;
+
+	while ((e = step(s, err)) > 0) {
+		*ret = grow(*ret, *ret_n, sizeof(**ret));
+		read_job(s, &(*ret)[(*ret_n)++]);
+		json_array_append_new(metrics, json_pack("[sb]", stmt_text(s, 13), str_eq(stmt_text(s, 14), "maximize")));
+	}
+	for (size_t i = first; e >= 0 && i < *ret_n; i++) {
+		const json_t *metric = json_array_get(metrics, i - first);
+		e = read_epochs(r, &(*ret)[i], json_string_value(json_array_get(metric, 0)),
+				json_is_true(json_array_get(metric, 1)), err);
+	}
+	json_decref(metrics);
+	return e < 0 ? e : 0;
+}
+
+int reader_jobs(struct reader *r, int64_t sweep, struct job_row **ret, size_t *ret_n, struct err *err)
+{
+	struct stmt *s;
+	int e = query(r, JOB_COLUMNS "WHERE ?1 = 0 OR j.sweep = ?1 ORDER BY j.sweep, j.position", &s, err);
+
+	if (e < 0)
+		return e;
+	if (s)
+		stmt_bind_int(s, 1, sweep);
+	return read_jobs(r, s, ret, ret_n, err);
+}
+
+int reader_job(struct reader *r, int64_t id, struct job_row *ret, struct err *err)
+{
+	struct job_row *rows = NULL;
+	size_t n = 0;
+	struct stmt *s;
+	int e = query(r, JOB_COLUMNS "WHERE j.id = ?", &s, err);
+
+	if (e < 0)
+		return e;
+	if (s)
+		stmt_bind_int(s, 1, id);
+	e = read_jobs(r, s, &rows, &n, err);
+	if (e < 0 || n == 0) {
+		job_rows_free(rows, n);
+		return e;
+	}
+	*ret = rows[0];
+	free(rows);
+	return 1;
+}
+
+int reader_job_ids(struct reader *r, int64_t first, int64_t last, int64_t **ret, size_t *ret_n, struct err *err)
+{
+	struct stmt *s;
+	int e = query(r, "SELECT id FROM visible_job WHERE id BETWEEN ? AND ? ORDER BY id", &s, err);
+
+	if (e < 0 || !s)
+		return e;
+	stmt_bind_int(s, 1, first);
+	stmt_bind_int(s, 2, last);
+	while ((e = stmt_step(s, err)) > 0) {
+		*ret = grow(*ret, *ret_n, sizeof(**ret));
+		(*ret)[(*ret_n)++] = stmt_int(s, 0);
+	}
+	return e;
+}
+
+int reader_newest_job(struct reader *r, int64_t *ret, struct err *err)
+{
+	struct stmt *s;
+	int e = query(r, "SELECT coalesce(max(id), 0) FROM visible_job", &s, err);
+
+	*ret = 0;
+	if (e >= 0 && (e = step(s, err)) > 0) {
+		*ret = stmt_int(s, 0);
+		stmt_reset(s);
+	}
+	return e < 0 ? e : 0;
+}
+
+int reader_attempts(struct reader *r, int64_t job, struct attempt_row **ret, size_t *ret_n, struct err *err)
+{
+	struct attempt_row *rows = NULL;
+	size_t n = 0;
+	struct stmt *s;
+	int e = query(r, "SELECT a.id, a.number, a.state, a.device, a.class, a.reason, a.start_epoch, a.start_step, "
+			 "a.details, a.started_ms, a.ended_ms, w.pid, "
+			 "(SELECT max(epoch) FROM epoch WHERE attempt = a.id), "
+			 "(SELECT max(at_ms) FROM event WHERE attempt = a.id AND kind = 'checkpoint') "
+			 "FROM attempt AS a LEFT JOIN worker AS w ON w.id = a.worker WHERE a.job = ? ORDER BY a.number",
+		      &s, err);
+
+	if (e < 0)
+		return e;
+	if (s)
+		stmt_bind_int(s, 1, job);
+	while ((e = step(s, err)) > 0) {
+		rows = grow(rows, n, sizeof(*rows));
+		rows[n++] = (struct attempt_row){
+			.id = stmt_int(s, 0), .number = stmt_int(s, 1), .state = copy(s, 2), .device = copy(s, 3),
+			.class = copy(s, 4), .reason = copy(s, 5), .start_epoch = stmt_int(s, 6),
+			.start_step = stmt_int(s, 7), .details = copy_json(s, 8), .started_ms = stmt_int(s, 9),
+			.ended_ms = stmt_int(s, 10), .worker_pid = stmt_int(s, 11), .last_epoch = stmt_int(s, 12),
+			.checkpoint_ms = stmt_int(s, 13),
+		};
+	}
+	if (e < 0) {
+		attempt_rows_free(rows, n);
+		return e;
+	}
+	*ret = rows;
+	*ret_n = n;
+	return 0;
+}
+
+int reader_devices(struct reader *r, struct device_row **ret, size_t *ret_n, struct err *err)
+{
+	struct device_row *rows = NULL;
+	size_t n = 0;
+	struct stmt *s;
+	int e = query(r, "SELECT id, name, state, reason FROM device ORDER BY kind DESC, id", &s, err);
+
+	while (e >= 0 && (e = step(s, err)) > 0) {
+		rows = grow(rows, n, sizeof(*rows));
+		rows[n++] = (struct device_row){
+			.id = copy(s, 0), .name = copy(s, 1), .state = copy(s, 2), .reason = copy(s, 3),
+		};
+	}
+	if (e < 0) {
+		device_rows_free(rows, n);
+		return e;
+	}
+	*ret = rows;
+	*ret_n = n;
+	return 0;
+}
+
+int reader_metric(struct reader *r, int64_t job, const char *name, bool maximize, double *ret_last, double *ret_best,
+		  int *ret_best_epoch, struct err *err)
+{
+	struct stmt *s;
+	int e = query(r, "SELECT epoch, CASE ?2 WHEN 'train_loss' THEN train_loss WHEN 'train_accuracy' THEN "
+			 "train_accuracy WHEN 'test_loss' THEN test_loss WHEN 'test_accuracy' THEN test_accuracy END "
+			 "FROM counted_epoch WHERE job = ?1 ORDER BY epoch", &s, err);
+	double last = NAN, best = NAN;
+	int best_epoch = 0;
+
+	if (e < 0)
+		return e;
+	if (s) {
+		stmt_bind_int(s, 1, job);
+		stmt_bind_text(s, 2, name);
+	}
+	while ((e = step(s, err)) > 0) {
+		last = stmt_num(s, 1);
+		if (!isnan(last) && (isnan(best) || (maximize ? last > best : last < best))) {
+			best = last;
+			best_epoch = (int)stmt_int(s, 0);
+		}
+	}
+	if (e < 0)
+		return e;
+	*ret_last = last;
+	*ret_best = best;
+	*ret_best_epoch = best_epoch;
+	return 0;
+}
+
+int reader_notes(struct reader *r, int64_t job, char **ret, struct err *err)
+{
+	struct stmt *s;
+	int e = query(r, "SELECT notes FROM results WHERE job = ?", &s, err);
+
+	if (e < 0)
+		return e;
+	if (s)
+		stmt_bind_int(s, 1, job);
+	e = step(s, err);
+	if (e < 0)
+		return e;
+	*ret = e > 0 && !stmt_is_null(s, 0) ? copy(s, 0) : xstrdup("");
+	if (e > 0)
+		stmt_reset(s);
+	return 0;
+}
+
+int reader_events(struct reader *r, int64_t after, int limit, struct event_row **ret, size_t *ret_n, struct err *err)
+{
+	struct event_row *rows = NULL;
+	size_t n = 0;
+	struct stmt *s;
+	int e = query(r, "SELECT id, at_ms, sweep, job FROM event WHERE id > ? ORDER BY id LIMIT ?", &s, err);
+
+	if (e < 0)
+		return e;
+	if (s) {
+		stmt_bind_int(s, 1, after);
+		stmt_bind_int(s, 2, limit);
+	}
+	while ((e = step(s, err)) > 0) {
+		rows = grow(rows, n, sizeof(*rows));
+		rows[n++] = (struct event_row){stmt_int(s, 0), stmt_int(s, 1), stmt_int(s, 2), stmt_int(s, 3)};
+	}
+	if (e < 0) {
+		free(rows);
+		return e;
+	}
+	*ret = rows;
+	*ret_n = n;
+	return 0;
+}
+
+int reader_newest_event(struct reader *r, struct event_row *ret, struct err *err)
+{
+	struct stmt *s;
+	int e = query(r, "SELECT id, at_ms, sweep, job FROM event ORDER BY id DESC LIMIT 1", &s, err);
+
+	*ret = (struct event_row){0};
+	if (e >= 0 && (e = step(s, err)) > 0) {
+		*ret = (struct event_row){stmt_int(s, 0), stmt_int(s, 1), stmt_int(s, 2), stmt_int(s, 3)};
+		stmt_reset(s);
+	}
+	return e < 0 ? e : 0;
+}
+
+void sweep_rows_free(struct sweep_row *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		free(rows[i].name);
+		free(rows[i].metric);
+		free(rows[i].note);
+		json_decref(rows[i].swept);
+	}
+	free(rows);
+}
+
+void job_row_fini(struct job_row *row)
+{
+	json_decref(row->config);
+	json_decref(row->swept);
+	free(row->reason);
+	free(row->device);
+}
+
+void job_rows_free(struct job_row *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		job_row_fini(&rows[i]);
+	free(rows);
+}
+
+void attempt_rows_free(struct attempt_row *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		free(rows[i].state);
+		free(rows[i].device);
+		free(rows[i].class);
+		free(rows[i].reason);
+		json_decref(rows[i].details);
+	}
+	free(rows);
+}
+
+void device_rows_free(struct device_row *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		free(rows[i].id);
+		free(rows[i].name);
+		free(rows[i].state);
+		free(rows[i].reason);
+	}
+	free(rows);
+}
+
+const struct sweep_row *sweep_row_find(const struct sweep_row *rows, size_t n, int64_t id)
+{
+	for (size_t i = 0; i < n; i++)
+		if (rows[i].id == id)
+			return &rows[i];
+	return NULL;
+}

@@ -1,0 +1,107 @@
+/* The store as sweepctl sees it: read-only, with or without a daemon.  All SQL of sweepctl is in reader.c.
+ *
+ * No statement stays open between two calls, so a reader that waits holds nothing up.  A store that does not exist yet
+ * reads as an empty one. */
+#pragma once
+
+#include "common/base.h"
+#include "common/paths.h"
+
+#include <jansson.h>
+
+/* In the order in which a crowded screen shows them. */
+#define JOB_STATES(X) \
+	X(RUNNING, "running") X(FAILED, "failed") X(QUEUED, "queued") X(PAUSED, "paused") X(DONE, "done") \
+	X(CANCELLED, "cancelled") X(PRUNED, "pruned")
+enum job_state {
+#define X(id, text) JOB_##id,
+	JOB_STATES(X)
+#undef X
+	N_JOB_STATES
+};
+extern const char *const job_state_names[N_JOB_STATES];
+
+struct sweep_row {
+	int64_t id, n_jobs, submitted_ms;
+	char *name, *metric, *note; /* note: NULL when there is none */
+	bool maximize;
+	json_t *swept; /* list of names, in the order in which they vary */
+};
+
+struct job_row {
+	int64_t id, sweep, position;
+	json_t *config, *swept;
+	enum job_state state;
+	char *reason; /* or NULL */
+	int64_t not_before_ms, started_ms /* first attempt; 0: never */, ended_ms /* 0: not yet */;
+	int attempts;
+	char *device; /* of the latest attempt, or NULL */
+	int epochs;   /* asked for */
+
+	/* Of the epochs that count; NaN where there are none. */
+	int epoch;    /* finished */
+	double seconds, last_seconds, last_test_seconds; /* training + testing; the last epoch's */
+	double images_per_second, ram_mib, vram_mib;
+	double test_accuracy, test_loss;	/* the last epoch's */
+	double value, best;			/* the sweep's metric: last, best */
+	int best_epoch;
+	double best_test_accuracy;
+};
+
+struct attempt_row {
+	int64_t id, number, worker_pid /* 0: unknown */, started_ms, ended_ms, checkpoint_ms /* 0: none */;
+	int64_t start_epoch, start_step, last_epoch;
+	char *state, *device, *class, *reason;
+	json_t *details; /* the worker's `started`, or NULL */
+};
+
+struct device_row {
+	char *id, *name, *state, *reason;
+};
+
+struct event_row {
+	int64_t id, at_ms, sweep, job; /* 0: concerns none */
+};
+
+struct reader;
+
+int reader_open(struct reader **ret, const struct paths *paths, struct err *err);
+void reader_close(struct reader *r);
+/* Between these every query sees the same instant. */
+int reader_begin(struct reader *r, struct err *err);
+void reader_end(struct reader *r);
+
+/* Complete sweeps, oldest first. */
+int reader_sweeps(struct reader *r, struct sweep_row **ret, size_t *ret_n, struct err *err);
+/* The jobs of one sweep (0: of all), in expansion order, appended to *ret. */
+int reader_jobs(struct reader *r, int64_t sweep, struct job_row **ret, size_t *ret_n, struct err *err);
+/* 1, or 0 when there is no such job. */
+int reader_job(struct reader *r, int64_t id, struct job_row *ret, struct err *err);
+/* The ids that exist in [first, last], appended to *ret. */
+int reader_job_ids(struct reader *r, int64_t first, int64_t last, int64_t **ret, size_t *ret_n, struct err *err);
+/* 0 when there is none. */
+int reader_newest_job(struct reader *r, int64_t *ret, struct err *err);
+int reader_attempts(struct reader *r, int64_t job, struct attempt_row **ret, size_t *ret_n, struct err *err);
+int reader_devices(struct reader *r, struct device_row **ret, size_t *ret_n, struct err *err);
+/* Column `name` of `curves`: last and best value of a job and the epoch of the best; maximize says what best means. */
+int reader_metric(struct reader *r, int64_t job, const char *name, bool maximize, double *ret_last, double *ret_best,
+		  int *ret_best_epoch, struct err *err);
+/* `notes` of the view results; allocated, "" when there is no such job. */
+int reader_notes(struct reader *r, int64_t job, char **ret, struct err *err);
+/* At most `limit` events after an id, oldest first. */
+int reader_events(struct reader *r, int64_t after, int limit, struct event_row **ret, size_t *ret_n, struct err *err);
+/* The newest event; id 0 when there is none. */
+int reader_newest_event(struct reader *r, struct event_row *ret, struct err *err);
+
+void sweep_rows_free(struct sweep_row *rows, size_t n);
+void job_row_fini(struct job_row *row);
+void job_rows_free(struct job_row *rows, size_t n);
+void attempt_rows_free(struct attempt_row *rows, size_t n);
+void device_rows_free(struct device_row *rows, size_t n);
+
+/* The row of that id, or NULL. */
+const struct sweep_row *sweep_row_find(const struct sweep_row *rows, size_t n, int64_t id);
+static inline bool job_is_over(const struct job_row *job)
+{
+	return job->state != JOB_RUNNING && job->state != JOB_QUEUED && job->state != JOB_PAUSED;
+}

@@ -1,0 +1,222 @@
+/* A terminal, or the lack of one; see screen.h. */
+#include "ctl/screen.h"
+#include "common/fs.h"
+
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+#include <unistd.h>
+
+static struct termios saved_termios;
+static volatile sig_atomic_t entered;
+
+static bool env_set(const char *name)
+{
+	const char *value = getenv(name);
+
+	return value && *value;
+}
+
+static bool color_wanted(bool terminal, enum color_mode mode)
+{
+	const char *term = getenv("TERM");
+
+	if (mode != COLOR_AUTO)
+		return mode == COLOR_ALWAYS;
+	if (env_set("NO_COLOR"))
+		return false;
+	if (env_set("CLICOLOR_FORCE") && !str_eq(getenv("CLICOLOR_FORCE"), "0"))
+		return true;
+	return terminal && term && *term && !str_eq(term, "dumb");
+}
+
+void screen_init(struct screen *s, int fd, enum color_mode mode)
+{
+	*s = (struct screen){.fd = fd, .terminal = isatty(fd)};
+	s->color = color_wanted(s->terminal, mode);
+	screen_measure(s);
+}
+
+void screen_fini(struct screen *s)
+{
+	free(s->drawn);
+	s->drawn = NULL;
+	s->n_drawn = 0;
+}
+
+void screen_measure(struct screen *s)
+{
+	struct winsize size = {0};
+	const char *columns = getenv("COLUMNS");
+
+	if (!s->terminal)
+		return;
+	ioctl(s->fd, TIOCGWINSZ, &size);
+	s->columns = size.ws_col ? size.ws_col : columns && atoi(columns) > 0 ? atoi(columns) : 80;
+	s->rows = size.ws_row ? size.ws_row : 24;
+}
+
+const char *tone_on(const struct screen *s, enum tone tone)
+{
+	static const char *const codes[] = {
+		[TONE_PLAIN] = "",
+		[TONE_GOOD] = "\x1b[32m",
+		[TONE_BAD] = "\x1b[31m",
+		[TONE_WARN] = "\x1b[33m",
+		[TONE_DIM] = "\x1b[2m",
+	};
+	return s->color ? codes[tone] : "";
+}
+
+const char *tone_off(const struct screen *s, enum tone tone)
+{
+	return s->color && tone != TONE_PLAIN ? "\x1b[0m" : "";
+}
+
+/* Only calls that are safe in a signal handler. */
+static void put_back(void)
+{
+	static const char show_cursor[] = "\x1b[?25h\x1b[0m";
+
+	if (!entered)
+		return;
+	entered = 0;
+	if (write(STDOUT_FILENO, show_cursor, sizeof(show_cursor) - 1) < 0)
+		_exit(1);
+	tcsetattr(STDIN_FILENO, TCSANOW, &saved_termios);
+}
+
+static void on_abort(int signal_number)
+{
+	put_back();
+	signal(signal_number, SIG_DFL);
+	raise(signal_number);
+}
+
+int screen_enter(struct screen *s, struct err *err)
+{
+	struct termios keys;
+
+	if (tcgetattr(STDIN_FILENO, &saved_termios) < 0)
+		return err_sys(err, -errno, "the terminal's settings");
+	keys = saved_termios;
+	keys.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+	keys.c_cc[VMIN] = 1;
+	keys.c_cc[VTIME] = 0;
+	if (tcsetattr(STDIN_FILENO, TCSANOW, &keys) < 0)
+		return err_sys(err, -errno, "the terminal's settings");
+	entered = 1;
+	signal(SIGABRT, on_abort);
+	signal(SIGSEGV, on_abort);
+	fs_write_all(s->fd, "\x1b[?25l", 6);
+	return 0;
+}
+
+void screen_leave(struct screen *s)
+{
+	put_back();
+	signal(SIGABRT, SIG_DFL);
+	signal(SIGSEGV, SIG_DFL);
+}
+
+/* Length of the escape sequence at text ("ESC [ ... letter"), or 0. */
+static size_t escape_size(const char *text, size_t size)
+{
+	size_t i = 2;
+
+	if (size < 2 || text[0] != '\x1b' || text[1] != '[')
+		return 0;
+	while (i < size && !(text[i] >= '@' && text[i] <= '~'))
+		i++;
+	return i < size ? i + 1 : size;
+}
+
+static bool begins_character(char c)
+{
+	return ((unsigned char)c & 0xc0) != 0x80;
+}
+
+size_t text_columns(const char *text, size_t size)
+{
+	size_t columns = 0;
+
+	for (size_t i = 0; i < size;) {
+		size_t escape = escape_size(text + i, size - i);
+		if (escape) {
+			i += escape;
+			continue;
+		}
+		columns += begins_character(text[i]);
+		i++;
+	}
+	return columns;
+}
+
+char *text_clean(const char *text)
+{
+	char *clean = xstrdup(text);
+
+	for (char *c = clean; *c; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = '?';
+	return clean;
+}
+
+/* Writes one line, cut at the right edge; escape sequences behind the cut are still written (they end a colour). */
+static void draw_line(const struct screen *s, FILE *out, const char *line, size_t size)
+{
+	size_t column = 0;
+
+	for (size_t i = 0; i < size;) {
+		size_t escape = escape_size(line + i, size - i);
+		if (escape) {
+			fwrite(line + i, 1, escape, out);
+			i += escape;
+			continue;
+		}
+		column += begins_character(line[i]);
+		if (column <= (size_t)s->columns)
+			fputc(line[i], out);
+		i++;
+	}
+	fputs("\x1b[K\r\n", out);
+}
+
+/* Rows that the last picture takes now: a terminal made narrower has wrapped its lines. */
+static size_t rows_drawn(const struct screen *s)
+{
+	size_t rows = 0, width = (size_t)s->columns;
+
+	for (size_t i = 0; i < s->n_drawn; i++)
+		rows += s->drawn[i] > width ? (s->drawn[i] + width - 1) / width : 1;
+	return rows;
+}
+
+void screen_draw(struct screen *s, const char *text)
+{
+	autofree char *bytes = NULL;
+	size_t size = 0, n = 0;
+	FILE *out = open_memstream(&bytes, &size);
+
+	INVARIANT(out, "no memory for a picture of the terminal");
+	size_t up = MIN(rows_drawn(s), (size_t)s->rows - 1);
+	if (up)
+		fprintf(out, "\x1b[%zuA", up);
+	fputc('\r', out);
+	for (const char *line = text; *line;) {
+		size_t length = strcspn(line, "\n");
+		s->drawn = xrealloc_array(s->drawn, n + 1, sizeof(s->drawn[0]));
+		s->drawn[n++] = MIN(text_columns(line, length), (size_t)s->columns);
+		draw_line(s, out, line, length);
+		line += length + (line[length] == '\n');
+	}
+	fputs("\x1b[J", out);
+	fclose(out);
+	s->n_drawn = n;
+	fs_write_all(s->fd, bytes, size);
+}
+
+void screen_keep(struct screen *s)
+{
+	s->n_drawn = 0;
+}

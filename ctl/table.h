@@ -1,0 +1,20 @@
+/* Columns of text.  On a terminal a table that is too wide first loses its droppable columns, then its last column is
+ * cut; without a terminal nothing is dropped or cut. */
+#pragma once
+
+#include "ctl/screen.h"
+
+struct table;
+
+struct table *table_new(void);
+void table_free(struct table *t);
+/* right: numbers.  drop: 0 = never dropped; else the highest goes first. */
+void table_column(struct table *t, const char *title, bool right, int drop);
+/* Cells are given row by row, as many as there are columns.  text is copied; NULL is an empty cell. */
+void table_cell(struct table *t, const char *text);
+void table_cell_tone(struct table *t, const char *text, enum tone tone);
+/* A line of dashes under the titles. */
+void table_rule(struct table *t);
+/* Two blanks between columns; one where `tight`. */
+void table_tight(struct table *t);
+void table_print(const struct table *t, const struct screen *s, FILE *out);

@@ -1,0 +1,63 @@
+/* Sentences and cells that several verbs show alike; see text.h. */
+#include "ctl/text.h"
+#include "ctl/ctl.h"
+#include "ctl/format.h"
+
+#include <math.h>
+
+enum tone state_tone(const char *state)
+{
+	if (str_eq(state, "done"))
+		return TONE_GOOD;
+	if (str_eq(state, "failed"))
+		return TONE_BAD;
+	if (str_eq(state, "paused"))
+		return TONE_WARN;
+	return TONE_PLAIN;
+}
+
+const char *metric_text(const char *metric, double value, char *buf)
+{
+	return strstr(metric, "accuracy") ? format_accuracy(value, buf) : format_loss(value, buf);
+}
+
+char *job_reason(const struct job_row *job, int64_t now_ms)
+{
+	if (job->state == JOB_QUEUED && job->not_before_ms > now_ms)
+		return xasprintf("%s%sretry in %lld s", job->reason ? job->reason : "", job->reason ? "; " : "",
+				 (long long)(job->not_before_ms - now_ms + 999) / 1000);
+	if (job->reason)
+		return xstrdup(job->reason);
+	return xstrdup(job->state == JOB_QUEUED ? "waits for a device" : "");
+}
+
+static void set_time(json_t *object, const char *key, int64_t ms)
+{
+	char text[FORMAT_MAX];
+
+	json_object_set_new(object, key, ms ? json_string(format_rfc3339(ms, text)) : json_null());
+}
+
+json_t *job_json(const struct selection *sel, const struct job_row *job)
+{
+	const struct sweep_row *sweep = selection_sweep(sel, job);
+	autofree char *id = xasprintf("s%lld", (long long)job->sweep);
+	json_t *o = json_pack("{ss, ss*, sI, ss}", "sweep", id, "name", sweep ? sweep->name : NULL, "job",
+			      (json_int_t)job->id, "state", job_state_names[job->state]);
+
+	json_object_update_missing(o, job->swept);
+	json_object_set_new(o, "reason", job->reason ? json_string(job->reason) : json_null());
+	json_object_set_new(o, "epoch", json_integer(job->epoch));
+	json_object_set_new(o, "epochs", json_integer(job->epochs));
+	json_object_set_new(o, "last_test_accuracy", json_known(job->test_accuracy));
+	json_object_set_new(o, "best_test_accuracy", json_known(job->best_test_accuracy));
+	json_object_set_new(o, "best_epoch", job->best_epoch ? json_integer(job->best_epoch) : json_null());
+	json_object_set_new(o, "images_per_second", json_known(job->images_per_second));
+	json_object_set_new(o, "ram_mib", json_known(job->ram_mib));
+	json_object_set_new(o, "attempts", json_integer(job->attempts));
+	json_object_set_new(o, "device", job->device ? json_string(job->device) : json_null());
+	set_time(o, "started", job->started_ms);
+	set_time(o, "ended", job->ended_ms);
+	json_object_set(o, "config", job->config);
+	return o;
+}

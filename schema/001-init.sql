@@ -1,0 +1,143 @@
+-- Schema version 1.  Migrations are numbered and append-only; this file never changes once released.
+-- Times are Unix milliseconds (*_ms); accuracies are percent; durations are seconds.  A value that was not finite
+-- (NaN, infinity) is NULL, and the row's `nonfinite` names its columns.
+
+CREATE TABLE sweep (
+  id           INTEGER PRIMARY KEY AUTOINCREMENT, -- s1, s2, ...
+  name         TEXT NOT NULL,
+  project      TEXT NOT NULL,    -- W&B's project; also groups sweeps here
+  state        TEXT NOT NULL CHECK (state IN ('expanding', 'active')), -- expanding: a submit in progress, hidden
+  metric       TEXT NOT NULL,    -- what the sweep is judged by, e.g. test_accuracy
+  goal         TEXT NOT NULL CHECK (goal IN ('maximize', 'minimize')),
+  swept        TEXT NOT NULL,    -- JSON list of the swept parameters, in the order in which they vary
+  n_jobs       INTEGER NOT NULL,
+  text         TEXT NOT NULL,    -- the sweep file as submitted
+  overrides    TEXT NOT NULL,    -- JSON list of [key, value] from --override
+  hash         TEXT NOT NULL,    -- of what it expands to: the same sweep again has the same hash
+  submission   TEXT UNIQUE,      -- the client's id of this submit: sent twice, stored once
+  data_dir     TEXT,             -- --data: where its data set was found
+  retries      INTEGER NOT NULL, -- how often a job is repeated after oom, device, internal or a lost worker
+  owner_uid    INTEGER NOT NULL,
+  note         TEXT,
+  submitted_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE job (
+  id          INTEGER PRIMARY KEY AUTOINCREMENT,
+  sweep       INTEGER NOT NULL REFERENCES sweep(id),
+  position    INTEGER NOT NULL,  -- 0-based place in the sweep
+  kind        TEXT NOT NULL,     -- 'train': the built-in trainer
+  config      TEXT NOT NULL,     -- JSON of every parameter; never changes
+  swept       TEXT NOT NULL,     -- JSON of the swept parameters alone
+  state       TEXT NOT NULL CHECK (state IN ('queued', 'running', 'paused', 'done', 'failed', 'cancelled', 'pruned')),
+  reason      TEXT,              -- why it is in that state, for people
+  priority    INTEGER NOT NULL DEFAULT 0, -- higher starts first
+  retries_used INTEGER NOT NULL DEFAULT 0,
+  not_before_ms INTEGER NOT NULL DEFAULT 0, -- a retry waits until then
+  created_ms  INTEGER NOT NULL,
+  ended_ms    INTEGER,
+  UNIQUE (sweep, position)
+) STRICT;
+CREATE INDEX job_by_state ON job(state, priority DESC, id);
+
+CREATE TABLE worker (
+  id         INTEGER PRIMARY KEY AUTOINCREMENT,
+  device     TEXT NOT NULL REFERENCES device(id),
+  pid        INTEGER NOT NULL,
+  start_time INTEGER NOT NULL,   -- field 22 of /proc/PID/stat: with pid and boot_id, names one process for ever
+  boot_id    TEXT NOT NULL,
+  state      TEXT NOT NULL CHECK (state IN ('starting', 'ready', 'gone')),
+  started_ms INTEGER NOT NULL,
+  ended_ms   INTEGER,
+  reason     TEXT                -- how it ended: "killed by signal 9", "asked to stop", ...
+) STRICT;
+
+CREATE TABLE device (
+  id     TEXT PRIMARY KEY,       -- "cpu", "cuda:0"
+  kind   TEXT NOT NULL CHECK (kind IN ('cpu', 'cuda')),
+  name   TEXT,                   -- as the worker found it
+  slots  INTEGER NOT NULL DEFAULT 1,
+  state  TEXT NOT NULL CHECK (state IN ('ready', 'set_aside', 'absent')),
+  reason TEXT
+) STRICT;
+
+CREATE TABLE attempt (
+  id         INTEGER PRIMARY KEY AUTOINCREMENT, -- the fencing token: a later attempt of a job has a higher id
+  job        INTEGER NOT NULL REFERENCES job(id),
+  number     INTEGER NOT NULL,   -- 1, 2, ... within the job
+  worker     INTEGER REFERENCES worker(id),
+  device     TEXT,
+  state      TEXT NOT NULL CHECK (state IN ('running', 'done', 'failed', 'cancelled', 'released', 'lost')),
+  class      TEXT CHECK (class IN ('config', 'data', 'diverged', 'oom', 'device', 'internal')), -- of a failure
+  reason     TEXT,
+  start_epoch INTEGER,           -- epochs finished when it started: > 0 after a resume
+  start_step INTEGER,            -- steps done in the epoch it resumed in
+  details    TEXT,               -- JSON of the worker's `started`: backend, amp, threads, versions
+  started_ms INTEGER NOT NULL,
+  ended_ms   INTEGER,
+  last_seq   INTEGER NOT NULL DEFAULT 0, -- events 1..last_seq are stored
+  UNIQUE (job, number)
+) STRICT;
+CREATE UNIQUE INDEX attempt_live ON attempt(job) WHERE state = 'running'; -- one live attempt a job
+
+CREATE TABLE event (             -- the one log; readers follow it with id > ?
+  id      INTEGER PRIMARY KEY AUTOINCREMENT,
+  at_ms   INTEGER NOT NULL,
+  sweep   INTEGER,
+  job     INTEGER,
+  attempt INTEGER,
+  seq     INTEGER,               -- the worker's number of a durable event
+  kind    TEXT NOT NULL,         -- state, started, epoch, metric, telemetry, checkpoint, done, failed, ...
+  detail  TEXT,                  -- JSON
+  UNIQUE (attempt, seq)
+) STRICT;
+CREATE INDEX event_by_job ON event(job, id);
+
+CREATE TABLE epoch (
+  attempt        INTEGER NOT NULL REFERENCES attempt(id),
+  epoch          INTEGER NOT NULL, -- epochs finished: 1-based
+  job            INTEGER NOT NULL REFERENCES job(id),
+  event          INTEGER NOT NULL REFERENCES event(id),
+  lr             REAL,
+  batch_size     INTEGER,
+  train_loss     REAL,
+  train_accuracy REAL,            -- percent
+  test_loss      REAL,
+  test_accuracy  REAL,            -- percent
+  train_seconds  REAL,
+  test_seconds   REAL,
+  images_per_second REAL,         -- of training
+  ram_mib        INTEGER,         -- peak resident memory of the worker in this job
+  vram_mib       INTEGER,
+  watts          REAL,            -- mean over the epoch
+  nonfinite      TEXT,            -- comma-separated columns that were NaN or infinite
+  PRIMARY KEY (attempt, epoch)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX epoch_by_job ON epoch(job, epoch, attempt);
+
+CREATE TABLE metric (            -- a metric without a column of its own
+  attempt   INTEGER NOT NULL REFERENCES attempt(id),
+  epoch     INTEGER NOT NULL,
+  name      TEXT NOT NULL,
+  value     REAL,
+  nonfinite TEXT,                -- "nan", "inf" or "-inf" where value is NULL
+  event     INTEGER NOT NULL REFERENCES event(id),
+  PRIMARY KEY (attempt, epoch, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE telemetry (
+  event   INTEGER NOT NULL REFERENCES event(id),
+  attempt INTEGER NOT NULL REFERENCES attempt(id),
+  at_ms   INTEGER NOT NULL,
+  name    TEXT NOT NULL,         -- cpu_percent, ram_mib, ...
+  value   REAL,
+  PRIMARY KEY (event, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE wandb_run (
+  job        INTEGER PRIMARY KEY REFERENCES job(id),
+  run_id     TEXT NOT NULL UNIQUE, -- W&B's id of the run
+  url        TEXT,
+  last_event INTEGER NOT NULL DEFAULT 0, -- everything up to it is acknowledged by W&B
+  last_epoch INTEGER NOT NULL DEFAULT 0  -- no epoch at or below it is sent again
+) STRICT;

@@ -1,0 +1,224 @@
+/* How near a whole training step (loading, augmentation, forward, backward, optimizer) comes to its convolutions and
+ * batch norms alone: both are timed in the same run, round by round, since a shared machine is not the same twice.
+ *
+ *   step_bench --model resnet18 --batch 128 --threads 2 [--amp] [--direct]
+ *
+ * Prints images/s of both, their ratio (medians of the rounds) and where the primitives' time goes. */
+#include "tests/parity/made.h"
+#include "worker/augment.h"
+#include "worker/backend_cpu.h"
+#include "worker/cpu/plan.h"
+
+#include <argp.h>
+#include <time.h>
+
+enum { REPEATS = 3, MAX_ROUNDS = 99, KINDS = ITEM_JOIN + 1 };
+
+struct options {
+	const char *model;
+	int batch, threads, rounds, steps, workers;
+	bool amp, direct, list;
+};
+
+static const struct argp_option argp_options[] = {
+	{"model", 'm', "NAME", 0, "resnet18 (default) or resnet50", 0},
+	{"batch", 'b', "N", 0, "images a step (128)", 0},
+	{"threads", 't', "N", 0, "OpenMP threads (2)", 0},
+	{"workers", 'w', "N", 0, "loader threads (2)", 0},
+	{"rounds", 'r', "N", 0, "rounds of which the median is taken (5)", 0},
+	{"steps", 's', "N", 0, "steps a round (4)", 0},
+	{"amp", 'a', NULL, 0, "bf16 where the processor has it", 0},
+	{"direct", 'd', NULL, 0, "direct convolutions only, no Winograd", 0},
+	{"list", 'l', NULL, 0, "list every item of a step with its time", 0},
+	{0},
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct options *o = state->input;
+	switch (key) {
+	case 'm':
+		o->model = arg;
+		return 0;
+	case 'b':
+		o->batch = atoi(arg);
+		return 0;
+	case 't':
+		o->threads = atoi(arg);
+		return 0;
+	case 'w':
+		o->workers = atoi(arg);
+		return 0;
+	case 'r':
+		o->rounds = atoi(arg);
+		return 0;
+	case 's':
+		o->steps = atoi(arg);
+		return 0;
+	case 'a':
+		o->amp = true;
+		return 0;
+	case 'd':
+		o->direct = true;
+		return 0;
+	case 'l':
+		o->list = true;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static double now_s(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int ascending(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+	return (x > y) - (x < y);
+}
+
+static double median(double *v, int n)
+{
+	qsort(v, (size_t)n, sizeof(*v), ascending);
+	return v[n / 2];
+}
+
+static void check(int r, const struct err *err)
+{
+	if (r >= 0)
+		return;
+	fprintf(stderr, "step_bench: %s\n", err->text);
+	exit(1);
+}
+
+static const char *const kind_names[KINDS] = {
+	[ITEM_REORDER] = "reorder",	     [ITEM_CONV_FORWARD] = "conv forward", [ITEM_CONV_DGRAD] = "conv dgrad",
+	[ITEM_CONV_WGRAD] = "conv wgrad",    [ITEM_BN_FORWARD] = "bn forward",	   [ITEM_BN_BACKWARD] = "bn backward",
+	[ITEM_ADD_RELU] = "add+relu",	     [ITEM_RELU_MASK] = "relu mask",	   [ITEM_JOIN] = "gradient join",
+};
+
+/* One item run alone, warm: the median of a few. */
+static double item_seconds(const struct pass *pass, const struct item *item)
+{
+	struct err err = {0};
+	double v[REPEATS];
+	check(item_run(pass, item, &err), &err);
+	for (int i = 0; i < REPEATS; i++) {
+		double start = now_s();
+		check(item_run(pass, item, &err), &err);
+		v[i] = now_s() - start;
+	}
+	return median(v, REPEATS);
+}
+
+/* Adds the seconds of each kind of item. */
+static void program_seconds(const struct pass *pass, const struct program *program, bool list, double *kinds)
+{
+	for (int i = 0; i < program->n; i++) {
+		const struct item *item = &program->items[i];
+		double s = item_seconds(pass, item);
+		kinds[item->kind] += s;
+		if (list)
+			printf("%-14s %8.3f ms  %s\n", kind_names[item->kind], 1e3 * s,
+			       item->prim ? prim_name(item->prim) : "");
+	}
+}
+
+struct round {
+	double step_s, primitives_s; /* of one batch */
+	double kinds[KINDS];
+};
+
+static void measure(struct plan *plan, const struct options *o, int index, struct round *ret)
+{
+	struct err err = {0};
+	struct sums sums = {0};
+	uint32_t first = (uint32_t)(index * o->steps);
+	double start = now_s();
+	check(plan_run(plan, first, (uint32_t)o->steps, &sums, &err), &err);
+	*ret = (struct round){.step_s = (now_s() - start) / o->steps};
+	const struct pass *pass = plan->passes[0];
+	program_seconds(pass, &pass->weights, o->list && index == 1, ret->kinds);
+	program_seconds(pass, &pass->forward, o->list && index == 1, ret->kinds);
+	program_seconds(pass, &pass->backward, o->list && index == 1, ret->kinds);
+	for (int k = ITEM_CONV_FORWARD; k <= ITEM_BN_BACKWARD; k++)
+		ret->primitives_s += ret->kinds[k];
+}
+
+static void print_results(const struct options *o, const struct round *rounds)
+{
+	double v[MAX_ROUNDS];
+	for (int k = 0; k < KINDS; k++) {
+		for (int i = 0; i < o->rounds; i++)
+			v[i] = rounds[i].kinds[k];
+		printf("  %-14s %8.2f ms\n", kind_names[k], 1e3 * median(v, o->rounds));
+	}
+	for (int i = 0; i < o->rounds; i++)
+		v[i] = o->batch / rounds[i].step_s;
+	printf("whole step             %8.1f images/s\n", median(v, o->rounds));
+	for (int i = 0; i < o->rounds; i++)
+		v[i] = o->batch / rounds[i].primitives_s;
+	printf("conv + bn primitives   %8.1f images/s\n", median(v, o->rounds));
+	for (int i = 0; i < o->rounds; i++)
+		v[i] = rounds[i].primitives_s / rounds[i].step_s;
+	printf("ratio                  %8.3f\n", median(v, o->rounds));
+}
+
+static struct plan *prepare(const struct options *o, struct device *device, const struct net *net,
+			    const struct dataset *data, const struct epoch_tables *tables)
+{
+	struct err err = {0};
+	struct recipe recipe = {.amp = o->amp, .momentum = 0.9, .weight_decay = 5e-4, .random_crop = true,
+				.random_flip = true, .seed = 1, .num_workers = o->workers};
+	struct plan *plan;
+	double start = now_s();
+	check(backend_cpu->load(device, data, &err), &err);
+	check(backend_cpu->prepare(device, net, &recipe, o->batch, &plan, &err), &err);
+	printf("prepare                %8.2f s, %zu MiB\n", now_s() - start, plan->work.bytes >> 20);
+	struct state state;
+	state_init(&state, net, 1);
+	plan_state_set(plan, &state);
+	state_fini(&state);
+	plan_begin_epoch(plan, tables);
+	return plan;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = {.model = "resnet18", .batch = 128, .threads = 2, .rounds = 5, .steps = 4, .workers = 2};
+	static const struct argp argp = {argp_options, parse, NULL, "Times the cpu backend's training step.", 0, 0, 0};
+	argp_parse(&argp, argc, argv, 0, NULL, &o);
+	struct net *net = net_new(o.model, IMAGE_SIZE, 100);
+	if (!net || o.batch < 1 || o.threads < 1 || o.steps < 1 || o.rounds < 2 || o.rounds >= MAX_ROUNDS) {
+		fprintf(stderr, "step_bench: no such model, or a count out of range\n");
+		return 1;
+	}
+	size_t images = (size_t)o.batch * (size_t)o.steps * (size_t)(o.rounds + 1);
+	struct dataset *data = made_dataset(images, 0, 100, 1);
+	autofree uint32_t *order = xcalloc(images, sizeof(*order));
+	epoch_order(order, images, 1, 0);
+	struct epoch_tables tables = {.order = order, .n_order = images, .lr = 0.01};
+	struct err err = {0};
+	struct device_spec spec = {.threads = o.threads, .direct = o.direct};
+	struct device *device;
+	check(backend_cpu->open(&device, &spec, &err), &err);
+	struct device_info info;
+	backend_cpu->info(device, &info);
+	struct plan *plan = prepare(&o, device, net, data, &tables);
+	printf("%s, %s, batch %d, %s%s\n", info.name, o.model, o.batch, plan->cell == CELL_BF16 ? "bf16" : "fp32",
+	       o.direct ? " direct" : "");
+	struct round rounds[MAX_ROUNDS + 1]; /* the first one warms up */
+	for (int i = 0; i <= o.rounds; i++)
+		measure(plan, &o, i, &rounds[i]);
+	print_results(&o, rounds + 1);
+	plan_free(plan);
+	backend_cpu->close(device);
+	made_free(data);
+	net_free(net);
+	return 0;
+}

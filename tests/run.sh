@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Runs every test: installs what they need, builds with sanitizers, runs the unit, parity and program tests, and closes
+# with one line `N passed, N failed, N skipped`.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+
+# shellcheck source=sweeps/packages.sh
+. sweeps/packages.sh
+# shellcheck disable=SC2086  # a list of names
+need_packages $BUILD_PACKAGES libcmocka-dev python3 python3-pytest dataset-fashion-mnist systemd || exit 1
+
+build=${SWEEPD_TEST_BUILD:-build-tests}
+plain=${SWEEPD_TEST_BUILD:-build-tests}-plain
+results=$build/results
+setup() { # DIR OPTION...
+	local dir=$1
+	shift
+	[ -f "$dir/build.ninja" ] || meson setup "$dir" -Dtests=enabled -Dwerror=true "$@" >/dev/null || return 1
+	ninja -C "$dir" >"$dir/build.log" 2>&1 || { grep -E 'error|warning|FAILED' -A5 "$dir/build.log" | tail -n 60; return 1; }
+}
+fail_early() { echo "$1"; echo "0 passed, 1 failed, 0 skipped"; exit 1; }
+
+# Sanitizers for everything but the numerics, which would be too slow under them.
+setup "$build" -Db_sanitize=address,undefined -Db_lundef=false || fail_early "the build with sanitizers failed"
+setup "$plain" || fail_early "the build failed"
+rm -rf "$results" && mkdir -p "$results"
+
+status=0
+meson test -C "$build" --no-rebuild --suite unit --suite style --print-errorlogs || status=1
+cp "$build/meson-logs/testlog.junit.xml" "$results/unit.xml"
+meson test -C "$plain" --no-rebuild --suite parity --suite numerics --print-errorlogs || status=1
+cp "$plain/meson-logs/testlog.junit.xml" "$results/parity.xml"
+
+# Programs: sanitized daemon and sweepctl, the worker as it is installed.
+export SWEEPD_BUILD=$PWD/$build SWEEPD_PLAIN_BUILD=$PWD/$plain
+export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+/usr/bin/python3 -m pytest -q --maxfail=20 -p no:cacheprovider --junitxml="$results/programs.xml" \
+	tests/daemon tests/ctl tests/worker || status=1
+
+/usr/bin/python3 tests/count.py "$results"/*.xml || status=1
+exit $status

@@ -1,0 +1,192 @@
+/* See golden.h. */
+#include "golden.h"
+
+#include <math.h>
+
+json_t *golden_load(const char *file)
+{
+	const char *dir = getenv("GOLDEN_DIR");
+	json_error_t e;
+	if (!dir)
+		fail_msg("GOLDEN_DIR is not set; run the tests through meson");
+	autofree char *path = xasprintf("%s/%s", dir, file);
+	json_t *j = json_load_file(path, 0, &e);
+	if (!j)
+		fail_msg("%s: %s", path, e.text);
+	return j;
+}
+
+json_t *golden_get(const json_t *object, const char *key)
+{
+	json_t *v = json_object_get(object, key);
+	if (!v)
+		fail_msg("golden file without \"%s\"", key);
+	return v;
+}
+
+static void collect(const json_t *j, double **values, size_t *n)
+{
+	if (json_is_array(j)) {
+		for (size_t i = 0; i < json_array_size(j); i++)
+			collect(json_array_get(j, i), values, n);
+		return;
+	}
+	assert_true(json_is_number(j));
+	*values = xrealloc_array(*values, *n + 1, sizeof(**values));
+	(*values)[(*n)++] = json_number_value(j);
+}
+
+double *golden_doubles(const json_t *array, size_t *ret_n)
+{
+	double *values = NULL;
+	size_t n = 0;
+	collect(array, &values, &n);
+	if (ret_n)
+		*ret_n = n;
+	return values;
+}
+
+/* --- formulas --- */
+
+static uint64_t splitmix64(uint64_t z)
+{
+	z += 0x9E3779B97F4A7C15u;
+	z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+	z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+	return z ^ (z >> 31);
+}
+
+double golden_u(uint64_t tid, uint64_t i)
+{
+	return (double)(splitmix64((tid << 32) + i) >> 40) * 0x1p-23 - 1;
+}
+
+/* values = base + scale * u, each operation in float as the generator does. */
+static void fill_u(double *values, size_t n, uint64_t tid, float base, float scale)
+{
+	for (size_t i = 0; i < n; i++) {
+		float scaled = scale * (float)golden_u(tid, i);
+		values[i] = base == 0 ? scaled : base + scaled;
+	}
+}
+
+static void fill_param(const struct net_param *p, double *values, uint64_t tid)
+{
+	float base = 0, scale = 0;
+	switch (p->role) {
+	case ROLE_CONV:
+		scale = (float)sqrt(6.0 / (p->shape[0] * p->shape[2] * p->shape[3]));
+		break;
+	case ROLE_BN_WEIGHT:
+		base = 1;
+		scale = 0.1f;
+		break;
+	case ROLE_BN_BIAS:
+	case ROLE_FC_BIAS:
+		scale = 0.1f;
+		break;
+	case ROLE_FC_WEIGHT:
+		scale = (float)(1 / sqrt(p->shape[1]));
+		break;
+	}
+	fill_u(values, p->count, tid, base, scale);
+}
+
+void golden_fill(const struct net *net, double *params, double *buffers)
+{
+	uint64_t tid = 0;
+	for (int i = 0, bn = 0; i < net->n_params; i++) {
+		const struct net_param *p = &net->params[i];
+		fill_param(p, params + p->offset, tid++);
+		if (p->role != ROLE_BN_BIAS)
+			continue;
+		size_t channels = (size_t)net->bns[bn].channels;
+		double *mean = buffers + net->bns[bn++].offset;
+		fill_u(mean, channels, tid++, 0, 0.1f);
+		fill_u(mean + channels, channels, tid++, 1, 0.5f);
+	}
+}
+
+uint8_t golden_pixel(int y, int x, int c)
+{
+	int noise = (int)(splitmix64((2000ull << 32) + (uint64_t)((y * 32 + x) * 3 + c)) >> 56);
+	int base = c == 0 ? x * 255 / 31 : c == 1 ? y * 255 / 31 : (x + y) * 255 / 62;
+	return (uint8_t)((3 * base + noise) / 4);
+}
+
+/* --- SHA-256 (FIPS 180-4) --- */
+
+static uint32_t rotr(uint32_t x, int n)
+{
+	return x >> n | x << (32 - n);
+}
+
+/* First 32 bits of the fraction of the root (2: square, 3: cube) of the i-th prime, as the standard defines them. */
+static uint32_t prime_root(int i, int root)
+{
+	int prime = 2;
+	for (int found = 0;; prime++) {
+		bool is_prime = true;
+		for (int d = 2; d * d <= prime; d++)
+			is_prime = is_prime && prime % d != 0;
+		if (is_prime && found++ == i)
+			break;
+	}
+	long double r = root == 2 ? sqrtl(prime) : cbrtl(prime);
+	return (uint32_t)((r - floorl(r)) * 0x1p32L);
+}
+
+static void sha256_block(uint32_t h[8], const uint8_t *block)
+{
+	static uint32_t k[64];
+	uint32_t w[64], s[8];
+	for (int i = 0; i < 64 && k[63] == 0; i++)
+		k[i] = prime_root(i, 3);
+	for (int i = 0; i < 16; i++)
+		w[i] = (uint32_t)block[4 * i] << 24 | (uint32_t)block[4 * i + 1] << 16 |
+		       (uint32_t)block[4 * i + 2] << 8 | block[4 * i + 3];
+	for (int i = 16; i < 64; i++) {
+		uint32_t a = w[i - 15], b = w[i - 2];
+		w[i] = w[i - 16] + (rotr(a, 7) ^ rotr(a, 18) ^ a >> 3) + w[i - 7] +
+		       (rotr(b, 17) ^ rotr(b, 19) ^ b >> 10);
+	}
+	memcpy(s, h, sizeof(s));
+	for (int i = 0; i < 64; i++) {
+		uint32_t t1 = s[7] + (rotr(s[4], 6) ^ rotr(s[4], 11) ^ rotr(s[4], 25)) + ((s[4] & s[5]) ^ (~s[4] & s[6])) +
+			      k[i] + w[i];
+		uint32_t t2 = (rotr(s[0], 2) ^ rotr(s[0], 13) ^ rotr(s[0], 22)) +
+			      ((s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]));
+		memmove(s + 1, s, 7 * sizeof(*s));
+		s[4] += t1;
+		s[0] = t1 + t2;
+	}
+	for (int i = 0; i < 8; i++)
+		h[i] += s[i];
+}
+
+void sha256_hex(const void *bytes, size_t size, char ret[65])
+{
+	uint32_t h[8];
+	uint8_t last[128] = {0};
+	size_t whole = size / 64 * 64, rest = size - whole, tail = rest < 56 ? 64 : 128;
+	for (int i = 0; i < 8; i++)
+		h[i] = prime_root(i, 2);
+	memcpy(last, (const uint8_t *)bytes + whole, rest);
+	last[rest] = 0x80;
+	for (int i = 0; i < 8; i++)
+		last[tail - 1 - (size_t)i] = (uint8_t)((uint64_t)size * 8 >> (8 * i));
+	for (size_t i = 0; i < whole; i += 64)
+		sha256_block(h, (const uint8_t *)bytes + i);
+	for (size_t i = 0; i < tail; i += 64)
+		sha256_block(h, last + i);
+	for (int i = 0; i < 8; i++)
+		snprintf(ret + 8 * i, 9, "%08x", h[i]);
+}
+
+void assert_near(double actual, double expected, double relative, double absolute, const char *what)
+{
+	double allowed = absolute + relative * fabs(expected);
+	if (!(fabs(actual - expected) <= allowed))
+		fail_msg("%s: %.17g, expected %.17g within %.3g (off by %.3g)", what, actual, expected, allowed,
+			 fabs(actual - expected));
+}

@@ -1,0 +1,33 @@
+/* Golden numbers of tests/golden (see its README) and the formulas that make their inputs.  The directory comes from
+ * the environment variable GOLDEN_DIR. */
+#pragma once
+
+#include "worker/model.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+/* The file's object; a file that cannot be read fails the test.  Caller decrefs. */
+json_t *golden_load(const char *file);
+/* Member of an object, which must exist; borrowed. */
+json_t *golden_get(const json_t *object, const char *key);
+/* Numbers of an array, nested or not, in order.  Caller frees. */
+double *golden_doubles(const json_t *array, size_t *ret_n);
+
+/* u(tid, i) in [-1, 1), exact in float. */
+double golden_u(uint64_t tid, uint64_t i);
+/* Every parameter and running statistic by the formula `fill` of resnet.json. */
+void golden_fill(const struct net *net, double *params, double *buffers);
+/* Byte of the 32x32 image of transforms.json. */
+uint8_t golden_pixel(int y, int x, int c);
+
+/* Lower-case hex digits of the SHA-256 of bytes. */
+void sha256_hex(const void *bytes, size_t size, char ret[65]);
+
+/* |actual - expected| <= absolute + relative * |expected|; what: printed on failure. */
+void assert_near(double actual, double expected, double relative, double absolute, const char *what);

@@ -1,0 +1,230 @@
+/* The networks against torchvision's state dicts, their operations' shapes, Philox and the initialisation. */
+#include "golden.h"
+
+#include "worker/rng.h"
+
+#include <math.h>
+
+/* Key `at` of the state dict: its name and shape. */
+static void check_key(const json_t *keys, size_t at, const char *name, int ndim, const int *shape)
+{
+	const json_t *key = json_array_get(keys, at);
+	assert_string_equal(json_string_value(json_array_get(key, 0)), name);
+	const json_t *expected = json_array_get(key, 1);
+	assert_int_equal(json_array_size(expected), ndim);
+	for (int i = 0; i < ndim; i++)
+		assert_int_equal(json_integer_value(json_array_get(expected, (size_t)i)), shape[i]);
+}
+
+static size_t check_bn(const json_t *keys, size_t at, const struct net_bn *bn)
+{
+	static const char *const leaves[] = {"running_mean", "running_var", "num_batches_tracked"};
+	for (size_t i = 0; i < 3; i++) {
+		autofree char *name = xasprintf("%s.%s", bn->name, leaves[i]);
+		check_key(keys, at + i, name, i < 2 ? 1 : 0, &bn->channels);
+	}
+	return at + 3;
+}
+
+static void check_table(const json_t *tables, const char *model)
+{
+	autofree char *table_name = xasprintf("%s_cifar_100", model);
+	const json_t *table = golden_get(tables, table_name), *keys = golden_get(table, "keys");
+	struct net *net = net_new(model, 32, 100);
+	size_t at = 0;
+	int bn = 0;
+	for (int i = 0; i < net->n_params; i++) {
+		const struct net_param *p = &net->params[i];
+		check_key(keys, at++, p->name, p->ndim, p->shape);
+		if (p->role == ROLE_BN_BIAS)
+			at = check_bn(keys, at, &net->bns[bn++]);
+	}
+	assert_int_equal(at, json_array_size(keys));
+	assert_int_equal(bn, net->n_bns);
+	assert_int_equal(net->param_count, json_integer_value(golden_get(table, "params")));
+	assert_int_equal(net->n_params, json_integer_value(golden_get(table, "n_param_tensors")));
+	net_free(net);
+}
+
+static void test_state_dict_of_torchvision(void **state)
+{
+	json_t *tables = golden_load("tables.json");
+	check_table(tables, "resnet18");
+	check_table(tables, "resnet50");
+	json_decref(tables);
+}
+
+static void test_unknown_network(void **state)
+{
+	assert_null(net_new("resnet19", 32, 100));
+}
+
+/* Every tensor but the input is written once before it is read, and `uses` counts its readers. */
+static void check_ops(const struct net *net)
+{
+	int *written = xcalloc((size_t)net->n_tensors, sizeof(*written));
+	int *read = xcalloc((size_t)net->n_tensors, sizeof(*read));
+	written[0] = 1;
+	for (int i = 0; i < net->n_ops; i++) {
+		const struct op *op = &net->ops[i];
+		assert_true(written[op->in] == 1 && written[op->out]++ == 0);
+		read[op->in]++;
+		assert_int_equal(op->in2 >= 0, op->kind == OP_ADD);
+		if (op->in2 < 0)
+			continue;
+		assert_int_equal(written[op->in2], 1);
+		read[op->in2]++;
+		const struct tensor *a = &net->tensors[op->in], *b = &net->tensors[op->in2];
+		assert_true(a->c == b->c && a->h == b->h && a->w == b->w);
+	}
+	for (int i = 0; i < net->n_tensors; i++) {
+		assert_int_equal(written[i], 1);
+		assert_int_equal(read[i], net->tensors[i].uses);
+		assert_int_equal(read[i] == 0, i == net->n_tensors - 1);
+	}
+	free(written);
+	free(read);
+}
+
+/* Multiplications of a forward pass of one image: known figures of the two networks. */
+static double macs(const struct net *net)
+{
+	double sum = 0;
+	for (int i = 0; i < net->n_ops; i++) {
+		const struct op *op = &net->ops[i];
+		const struct tensor *out = &net->tensors[op->out];
+		if (op->kind == OP_CONV || op->kind == OP_FC)
+			sum += (double)net->params[op->param].count * out->h * out->w;
+	}
+	return sum;
+}
+
+static void test_operations(void **state)
+{
+	struct net *r18 = net_new("resnet18", 32, 100), *r50 = net_new("resnet50", 32, 100);
+	check_ops(r18);
+	check_ops(r50);
+	assert_near(macs(r18) / 1e9, 0.5555, 0, 5e-5, "multiplications of resnet18");
+	assert_near(macs(r50) / 1e9, 1.2980, 0, 5e-5, "multiplications of resnet50");
+	const struct tensor *last = &r50->tensors[r50->ops[r50->n_ops - 2].in];
+	assert_true(last->c == 2048 && last->h == 4 && last->w == 4);
+	net_free(r18);
+	net_free(r50);
+}
+
+static void test_custom_network(void **state)
+{
+	struct net *net = net_new_custom(true, (int[]){1, 1, 1, 1}, 4, 12, 7);
+	check_ops(net);
+	const struct tensor *logits = &net->tensors[net->n_tensors - 1];
+	assert_true(logits->c == 7 && logits->h == 1 && logits->w == 1);
+	const struct tensor *last = &net->tensors[net->ops[net->n_ops - 2].in];
+	assert_true(last->c == 4 * 4 * 8 && last->h == 2); /* 12 -> 6 -> 3 -> 2 */
+	net_free(net);
+}
+
+/* --- numbers --- */
+
+/* kat_vectors of Random123. */
+static void test_philox_known_answers(void **state)
+{
+	static const struct {
+		uint32_t counter[4], key[2], expected[4];
+	} kat[] = {
+		{{0}, {0}, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
+		{{~0u, ~0u, ~0u, ~0u}, {~0u, ~0u}, {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+		{{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
+		 {0xa4093822, 0x299f31d0},
+		 {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(kat); i++) {
+		const uint32_t *c = kat[i].counter;
+		uint64_t key = (uint64_t)kat[i].key[1] << 32 | kat[i].key[0];
+		struct philox r = philox4x32(key, c[0], c[1], c[2], c[3]);
+		assert_memory_equal(r.v, kat[i].expected, sizeof(r.v));
+	}
+}
+
+static void moments(const float *v, size_t n, double *mean, double *std, double *largest)
+{
+	double sum = 0, squares = 0;
+	*largest = 0;
+	for (size_t i = 0; i < n; i++) {
+		sum += v[i];
+		squares += (double)v[i] * v[i];
+		*largest = fmax(*largest, fabs(v[i]));
+	}
+	*mean = sum / (double)n;
+	*std = sqrt(squares / (double)n - *mean * *mean);
+}
+
+/* Uniform values fill [-bound, bound]; normal ones have the std and go beyond 3 of them. */
+static void check_init(const struct net_param *p, const float *v, bool uniform, double scale)
+{
+	double mean, std, largest, expected = uniform ? scale / sqrt(3) : scale;
+	moments(v, p->count, &mean, &std, &largest);
+	double noise = 5 / sqrt((double)p->count); /* five standard errors */
+	assert_near(mean, 0, 0, noise * expected, p->name);
+	assert_near(std, expected, noise, 0, p->name);
+	assert_true(uniform ? largest <= scale && largest > 0.95 * scale : largest > 3 * scale);
+}
+
+static void test_init_is_torchs(void **state)
+{
+	struct net *net = net_new("resnet18", 32, 100);
+	float *params = xcalloc(net->param_count, sizeof(float)), *buffers = xcalloc(net->buffer_count, sizeof(float));
+	net_init(net, 7, params, buffers);
+	for (int i = 0; i < net->n_params; i++) {
+		const struct net_param *p = &net->params[i];
+		const float *v = params + p->offset;
+		if (p->role == ROLE_CONV && i == 0)
+			check_init(p, v, true, 1 / sqrt(27.0));
+		else if (p->role == ROLE_CONV)
+			check_init(p, v, false, sqrt(2.0 / (p->shape[0] * p->shape[2] * p->shape[3])));
+		else if (p->role == ROLE_FC_WEIGHT)
+			check_init(p, v, true, 1 / sqrt(512.0));
+		else if (p->role == ROLE_FC_BIAS)
+			assert_true(fabsf(v[0]) <= 1 / sqrtf(512) && v[0] != v[1]);
+		else
+			assert_true(v[0] == (p->role == ROLE_BN_WEIGHT) && v[p->count - 1] == v[0]);
+	}
+	for (int i = 0; i < net->n_bns; i++) {
+		const float *mean = buffers + net->bns[i].offset;
+		int c = net->bns[i].channels;
+		assert_true(mean[0] == 0 && mean[c - 1] == 0 && mean[c] == 1 && mean[2 * c - 1] == 1);
+	}
+	free(params);
+	free(buffers);
+	net_free(net);
+}
+
+static void test_init_depends_on_the_seed_only(void **state)
+{
+	struct net *net = net_new_custom(false, (int[]){1, 1, 1, 1}, 4, 32, 10);
+	size_t size = net->param_count * sizeof(float);
+	float *a = xcalloc(1, size), *b = xmalloc(size), *buffers = xcalloc(net->buffer_count, sizeof(float));
+	memset(b, 0xff, size); /* every value is written */
+	net_init(net, 1, a, buffers);
+	net_init(net, 1, b, buffers);
+	assert_memory_equal(a, b, size);
+	net_init(net, 2, b, buffers);
+	assert_memory_not_equal(a, b, size);
+	free(a);
+	free(b);
+	free(buffers);
+	net_free(net);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_state_dict_of_torchvision),
+		cmocka_unit_test(test_unknown_network),
+		cmocka_unit_test(test_operations),
+		cmocka_unit_test(test_custom_network),
+		cmocka_unit_test(test_philox_known_answers),
+		cmocka_unit_test(test_init_is_torchs),
+		cmocka_unit_test(test_init_depends_on_the_seed_only),
+	};
+	return cmocka_run_group_tests_name("model", tests, NULL, NULL);
+}

@@ -1,0 +1,38 @@
+/* Checkpoints: one safetensors file each, whole or not there (invariant 7).  Tensor names are torchvision's; the JSON
+ * state of the training (epoch, step, sums, schedule) travels as the metadata string "state" in the same file, so that
+ * tensors and state cannot be of two moments.  Files in a job's directory:
+ *
+ *   last.safetensors   to go on from: model + optimizer.momentum.* + state; while the job is unfinished
+ *   best.safetensors   the model of the epoch with the best test accuracy
+ *   final.safetensors  the model after the last epoch
+ *
+ * The snapshot is copied on the training thread; bytes are written by a thread of the checkpointer's own.  The event
+ * file is fsynced before the rename, so no checkpoint is newer than the events that lead to it. */
+#pragma once
+
+#include "backend.h"
+#include "events.h"
+
+#include <jansson.h>
+
+enum checkpoint_kind { CHECKPOINT_LAST, CHECKPOINT_BEST, CHECKPOINT_FINAL };
+
+struct checkpointer;
+
+/* net, backend, plan and events are borrowed for its life. */
+int checkpointer_new(struct checkpointer **ret, const char *job_dir, const struct net *net,
+		     const struct backend *backend, struct plan *plan, struct event_log *events, struct err *err);
+/* Copies the plan's state and hands it to the writer; first waits for the write before it.  state: consumed; for
+ * CHECKPOINT_LAST the members epoch and step go into the `checkpoint` event.  Returns the error of the write before
+ * it, if that failed. */
+int checkpointer_write(struct checkpointer *c, enum checkpoint_kind kind, json_t *state, struct err *err);
+/* Waits until nothing is being written; the error of the last write. */
+int checkpointer_flush(struct checkpointer *c, struct err *err);
+void checkpointer_free(struct checkpointer *c); /* waits; accepts NULL */
+
+/* Reads JOB_DIR/last.safetensors into `into` (allocated by this net's state_alloc).  -ENOENT: there is none.
+ * ret_state: new reference. */
+int checkpoint_load(const char *job_dir, const struct net *net, struct state *into, json_t **ret_state,
+		    struct err *err);
+/* Removes last.safetensors of a finished job. */
+void checkpoint_remove_last(const char *job_dir);

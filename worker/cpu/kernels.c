@@ -1,0 +1,121 @@
+/* Elementwise loops.  The inner ones are compiled for several instruction sets and chosen when the program is loaded;
+ * without fused multiply-add (the meson file says so), so that all of them give the same bits. */
+#include "kernels.h"
+
+#define CLONES __attribute__((target_clones("arch=skylake-avx512", "avx2", "default")))
+#define CHUNK  ((size_t)16384) /* cells a thread takes at a time: fits in its L1 and L2 caches */
+
+static inline float from_bf16(uint16_t h)
+{
+	union {
+		uint32_t u;
+		float f;
+	} v = {.u = (uint32_t)h << 16};
+	return v.f;
+}
+
+static inline uint16_t to_bf16(float f)
+{
+	union {
+		float f;
+		uint32_t u;
+	} v = {.f = f};
+	uint32_t rounded = (v.u + 0x7fff + ((v.u >> 16) & 1)) >> 16;
+	uint32_t quiet = (v.u >> 16) | 0x40;
+	return (uint16_t)((v.u & 0x7fffffff) > 0x7f800000 ? quiet : rounded);
+}
+
+CLONES static void add_relu_f32(float *out, const float *a, const float *b, size_t n)
+{
+#pragma omp simd
+	for (size_t i = 0; i < n; i++) {
+		float sum = a[i] + b[i];
+		out[i] = sum < 0 ? 0 : sum;
+	}
+}
+
+CLONES static void add_relu_bf16(uint16_t *out, const uint16_t *a, const uint16_t *b, size_t n)
+{
+#pragma omp simd
+	for (size_t i = 0; i < n; i++) {
+		float sum = from_bf16(a[i]) + from_bf16(b[i]);
+		out[i] = to_bf16(sum < 0 ? 0 : sum);
+	}
+}
+
+CLONES static void relu_mask_f32(float *grad, const float *out, size_t n)
+{
+#pragma omp simd
+	for (size_t i = 0; i < n; i++)
+		grad[i] = out[i] > 0 ? grad[i] : 0;
+}
+
+/* A bf16 is above 0 exactly when it is, as a signed integer, above 0 and not a NaN. */
+CLONES static void relu_mask_bf16(uint16_t *grad, const uint16_t *out, size_t n)
+{
+#pragma omp simd
+	for (size_t i = 0; i < n; i++)
+		grad[i] = (int16_t)out[i] > 0 && out[i] <= 0x7f80 ? grad[i] : 0;
+}
+
+CLONES static void add_f32(float *sum, const float *term, size_t n)
+{
+#pragma omp simd
+	for (size_t i = 0; i < n; i++)
+		sum[i] += term[i];
+}
+
+CLONES static void add_bf16(uint16_t *sum, const uint16_t *term, size_t n)
+{
+#pragma omp simd
+	for (size_t i = 0; i < n; i++)
+		sum[i] = to_bf16(from_bf16(sum[i]) + from_bf16(term[i]));
+}
+
+CLONES static void sgd_f32(const struct sgd_f32 *sgd, float *params, float *momentum, const float *grads, size_t n)
+{
+	sgd_update_f32(n, params, momentum, grads, sgd);
+}
+
+void cells_add_relu(enum cell cell, void *out, const void *a, const void *b, size_t n)
+{
+#pragma omp parallel for schedule(static)
+	for (size_t i = 0; i < n; i += CHUNK) {
+		size_t m = MIN(CHUNK, n - i);
+		if (cell == CELL_F32)
+			add_relu_f32((float *)out + i, (const float *)a + i, (const float *)b + i, m);
+		else
+			add_relu_bf16((uint16_t *)out + i, (const uint16_t *)a + i, (const uint16_t *)b + i, m);
+	}
+}
+
+void cells_relu_mask(enum cell cell, void *grad, const void *out, size_t n)
+{
+#pragma omp parallel for schedule(static)
+	for (size_t i = 0; i < n; i += CHUNK) {
+		size_t m = MIN(CHUNK, n - i);
+		if (cell == CELL_F32)
+			relu_mask_f32((float *)grad + i, (const float *)out + i, m);
+		else
+			relu_mask_bf16((uint16_t *)grad + i, (const uint16_t *)out + i, m);
+	}
+}
+
+void cells_add(enum cell cell, void *sum, const void *term, size_t n)
+{
+#pragma omp parallel for schedule(static)
+	for (size_t i = 0; i < n; i += CHUNK) {
+		size_t m = MIN(CHUNK, n - i);
+		if (cell == CELL_F32)
+			add_f32((float *)sum + i, (const float *)term + i, m);
+		else
+			add_bf16((uint16_t *)sum + i, (const uint16_t *)term + i, m);
+	}
+}
+
+void sgd_step(const struct sgd_f32 *sgd, float *params, float *momentum, const float *grads, size_t n)
+{
+#pragma omp parallel for schedule(static)
+	for (size_t i = 0; i < n; i += CHUNK)
+		sgd_f32(sgd, params + i, momentum + i, grads + i, MIN(CHUNK, n - i));
+}

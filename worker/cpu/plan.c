@@ -1,0 +1,333 @@
+#include "plan.h"
+
+#include "kernels.h"
+#include "worker/state.h"
+
+#include <math.h>
+#include <omp.h>
+#include <sys/mman.h>
+
+/* --- memory --- */
+
+static int block_init(struct block *ret, size_t bytes, const char *what, struct err *err)
+{
+	void *data = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (data == MAP_FAILED)
+		return err_sys(err, -errno, "no %zu MiB of memory for %s; a smaller batch_size needs less", bytes >> 20,
+			       what);
+	madvise(data, bytes, MADV_HUGEPAGE); /* only faster */
+	*ret = (struct block){.data = data, .bytes = bytes};
+	size_t page = 4096;
+#pragma omp parallel for schedule(static)
+	for (size_t i = 0; i < bytes; i += page) /* the first step shall not pay for page faults */
+		((volatile char *)data)[i] = 0;
+	return 0;
+}
+
+static void block_fini(struct block *block)
+{
+	if (block->data)
+		munmap(block->data, block->bytes);
+	*block = (struct block){0};
+}
+
+static int state_block_init(struct plan *plan, struct err *err)
+{
+	size_t line = 16; /* floats of a cache line */
+	size_t params = (plan->net->param_count + line - 1) / line * line;
+	int r = block_init(&plan->state, (3 * params + plan->net->buffer_count) * sizeof(float), "the parameters", err);
+	if (r < 0)
+		return r;
+	plan->params = plan->state.data;
+	plan->momentum = plan->params + params;
+	plan->grads = plan->momentum + params;
+	plan->buffers = plan->grads + params;
+	return 0;
+}
+
+void plan_enter(const struct plan *plan)
+{
+	omp_set_num_threads(plan->device->spec.threads);
+}
+
+/* --- passes --- */
+
+struct pass_sizes { /* batch sizes that occur */
+	struct {
+		int n;
+		bool train;
+	} of[MAX_PASSES];
+	int n;
+};
+
+static void size_add(struct pass_sizes *sizes, size_t n, bool train)
+{
+	if (n == 0)
+		return;
+	int i = 0;
+	while (i < sizes->n && (size_t)sizes->of[i].n != n)
+		i++;
+	if (i == sizes->n) {
+		INVARIANT(sizes->n < MAX_PASSES, "more than %d batch sizes", MAX_PASSES);
+		sizes->of[sizes->n++].n = (int)n;
+	}
+	sizes->of[i].train |= train;
+}
+
+/* The batches of `images` images. */
+static void sizes_add(struct pass_sizes *sizes, size_t images, size_t batch, bool train)
+{
+	if (images >= batch)
+		size_add(sizes, batch, train);
+	size_add(sizes, images % batch, train);
+}
+
+static struct pass *pass_find(const struct plan *plan, int n)
+{
+	for (int i = 0; i < plan->n_passes; i++)
+		if (plan->passes[i]->n == n)
+			return plan->passes[i];
+	return NULL;
+}
+
+static bool passes_cover(const struct plan *plan, const struct pass_sizes *sizes)
+{
+	for (int i = 0; i < sizes->n; i++) {
+		const struct pass *pass = pass_find(plan, sizes->of[i].n);
+		if (!pass || (sizes->of[i].train && pass->backward.n == 0))
+			return false;
+	}
+	return true;
+}
+
+static void passes_free(struct plan *plan)
+{
+	for (int i = 0; i < plan->n_passes; i++)
+		pass_free(plan->passes[i]);
+	plan->n_passes = 0;
+	block_fini(&plan->work);
+}
+
+static int passes_new(struct plan *plan, const struct pass_sizes *sizes, struct err *err)
+{
+	size_t bytes = 0;
+	for (int i = 0; i < sizes->n; i++) {
+		struct pass_options options = {.n = sizes->of[i].n,
+					       .cell = plan->cell,
+					       .direct = plan->device->spec.direct,
+					       .train = sizes->of[i].train};
+		int r = pass_new(&plan->passes[i], plan->dnn, plan->net, &plan->nodes, &options, err);
+		if (r < 0)
+			return r;
+		plan->n_passes = i + 1;
+		bytes = MAX(bytes, pass_bytes(plan->passes[i]));
+	}
+	if (bytes == 0)
+		return 0;
+	int r = block_init(&plan->work, bytes, "the activations", err);
+	for (int i = 0; r == 0 && i < plan->n_passes; i++)
+		pass_bind(plan->passes[i], plan->params, plan->grads, plan->buffers, plan->work.data);
+	return r;
+}
+
+/* Makes the passes for epochs of n_order training images, unless they are there. */
+static int passes_update(struct plan *plan, size_t n_order, struct err *err)
+{
+	const struct dataset *data = plan->device->data;
+	struct pass_sizes sizes = {0};
+	size_t batch = (size_t)plan->batch;
+	sizes_add(&sizes, n_order, batch, true);
+	sizes_add(&sizes, data->sets[SPLIT_TRAIN].count, batch, false);
+	sizes_add(&sizes, data->sets[SPLIT_TEST].count, batch, false);
+	if (passes_cover(plan, &sizes))
+		return 0;
+	passes_free(plan);
+	return passes_new(plan, &sizes, err);
+}
+
+/* --- life --- */
+
+static int plan_fill(struct plan *plan, struct err *err)
+{
+	const struct dataset *data = plan->device->data;
+	int workers = plan->recipe.num_workers;
+	int r = nodes_init(&plan->nodes, plan->net, err);
+	if (r == 0)
+		r = dnn_new(&plan->dnn, err);
+	if (r == 0)
+		r = state_block_init(plan, err);
+	if (r == 0)
+		r = passes_update(plan, data->sets[SPLIT_TRAIN].count, err);
+	if (r == 0)
+		r = loader_new(&plan->loader, data, plan->batch, workers, workers + 2, err);
+	return r;
+}
+
+int plan_new(struct plan **ret, struct device *device, const struct net *net, const struct recipe *recipe, int batch,
+	     struct err *err)
+{
+	INVARIANT(device->data, "prepare() before load()");
+	struct plan *plan = xcalloc(1, sizeof(*plan));
+	plan->device = device;
+	plan->net = net;
+	plan->recipe = *recipe;
+	plan->batch = batch;
+	plan->cell = recipe->amp && device->info.bf16 ? CELL_BF16 : CELL_F32;
+	plan_enter(plan);
+	int r = plan_fill(plan, err);
+	if (r < 0) {
+		plan_free(plan);
+		return r;
+	}
+	*ret = plan;
+	return 0;
+}
+
+void plan_free(struct plan *plan)
+{
+	if (!plan)
+		return;
+	loader_free(plan->loader);
+	passes_free(plan);
+	block_fini(&plan->state);
+	dnn_free(plan->dnn);
+	nodes_fini(&plan->nodes);
+	free(plan);
+}
+
+/* --- state --- */
+
+void plan_state_alloc(const struct plan *plan, struct state *ret)
+{
+	state_alloc(ret, plan->net, DTYPE_F32);
+}
+
+void plan_state_get(struct plan *plan, struct state *into)
+{
+	size_t params = plan->net->param_count;
+	values_copy(into->params, into->dtype, plan->params, DTYPE_F32, params);
+	values_copy(into->momentum, into->dtype, plan->momentum, DTYPE_F32, params);
+	values_copy(into->buffers, into->dtype, plan->buffers, DTYPE_F32, plan->net->buffer_count);
+	into->has_momentum = plan->has_momentum;
+	into->batches_tracked = plan->batches_tracked;
+}
+
+void plan_state_set(struct plan *plan, const struct state *from)
+{
+	size_t params = plan->net->param_count;
+	INVARIANT(from->param_count == params && from->buffer_count == plan->net->buffer_count,
+		  "a state of another net");
+	values_copy(plan->params, DTYPE_F32, from->params, from->dtype, params);
+	values_copy(plan->buffers, DTYPE_F32, from->buffers, from->dtype, plan->net->buffer_count);
+	if (from->has_momentum)
+		values_copy(plan->momentum, DTYPE_F32, from->momentum, from->dtype, params);
+	else
+		memset(plan->momentum, 0, params * sizeof(float));
+	plan->has_momentum = from->has_momentum;
+	plan->batches_tracked = from->batches_tracked;
+}
+
+void plan_poison(struct plan *plan)
+{
+	memset(plan->work.data, 0xff, plan->work.bytes); /* a NaN in fp32 and in bf16 */
+	memset(plan->grads, 0xff, plan->net->param_count * sizeof(float));
+}
+
+/* --- training --- */
+
+void plan_begin_epoch(struct plan *plan, const struct epoch_tables *tables)
+{
+	loader_stop(plan->loader);
+	plan->tables = *tables;
+	plan_enter(plan);
+	plan->broken_code = passes_update(plan, tables->n_order, &plan->broken);
+}
+
+static int loss_check(const struct plan *plan, const struct batch *batch, double loss, struct err *err)
+{
+	if (isfinite(loss))
+		return 0;
+	return err_set(err, -EDOM, "the training loss is not finite (%g) at step %u of epoch %d; a smaller lr may help",
+		       loss, batch->step, plan->tables.epoch);
+}
+
+static void step_update(struct plan *plan, const struct pass *pass)
+{
+	struct sgd_f32 sgd = {.lr = (float)plan->tables.lr,
+			      .momentum = (float)plan->recipe.momentum,
+			      .weight_decay = (float)plan->recipe.weight_decay,
+			      .nesterov = plan->recipe.nesterov};
+	pass_move_running(pass, plan->buffers);
+	sgd_step(&sgd, plan->params, plan->momentum, plan->grads, plan->net->param_count);
+	plan->has_momentum = plan->recipe.momentum != 0;
+	plan->batches_tracked++;
+}
+
+/* Adds what the last forward pass found, image by image. */
+static void sums_add(struct sums *sums, const struct head *head)
+{
+	for (int i = 0; i < head->n; i++) {
+		sums->loss += head->losses[i];
+		sums->correct += head->correct[i];
+	}
+	sums->images += (uint64_t)head->n;
+}
+
+static int step_run(struct plan *plan, const struct batch *batch, struct sums *sums, struct err *err)
+{
+	struct pass *pass = pass_find(plan, batch->n);
+	INVARIANT(pass, "no pass for a batch of %d", batch->n);
+	int r = pass_forward(pass, batch->images, batch->labels, plan->recipe.label_smoothing, err);
+	if (r < 0)
+		return r;
+	struct sums step = {0};
+	sums_add(&step, &pass->head);
+	r = loss_check(plan, batch, step.loss / batch->n, err);
+	if (r == 0)
+		r = pass_backward(pass, err);
+	if (r < 0)
+		return r;
+	step_update(plan, pass);
+	sums_add(sums, &pass->head);
+	return 0;
+}
+
+int plan_run(struct plan *plan, uint32_t first, uint32_t n, struct sums *sums, struct err *err)
+{
+	if (plan->broken_code < 0)
+		return err_set(err, plan->broken_code, "%s", plan->broken.text);
+	plan_enter(plan);
+	if (!loader_at(plan->loader, first))
+		loader_start_train(plan->loader, &plan->tables, &plan->recipe, first);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct batch *batch = loader_next(plan->loader);
+		INVARIANT(batch && batch->step == first + i, "step %u is not in the epoch", first + i);
+		int r = step_run(plan, batch, sums, err);
+		loader_release_batch(plan->loader, batch);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int plan_evaluate(struct plan *plan, enum split split, struct sums *ret, struct err *err)
+{
+	if (plan->broken_code < 0)
+		return err_set(err, plan->broken_code, "%s", plan->broken.text);
+	struct sums sums = {0};
+	plan_enter(plan);
+	loader_start_eval(plan->loader, split);
+	const struct batch *batch;
+	while ((batch = loader_next(plan->loader))) {
+		struct pass *pass = pass_find(plan, batch->n);
+		INVARIANT(pass, "no pass for a batch of %d", batch->n);
+		int r = pass_infer(pass, batch->images, batch->labels, err);
+		if (r == 0)
+			sums_add(&sums, &pass->head);
+		loader_release_batch(plan->loader, batch);
+		if (r < 0)
+			return r;
+	}
+	*ret = sums;
+	return 0;
+}

@@ -1,0 +1,61 @@
+/* The cpu backend's plan: training state in flat fp32 arenas, one pass for each batch size that occurs (the batch, and
+ * the smaller last batch of the training and the test images), one block of memory that the passes take turns in.
+ * The verbs are those of worker/backend.h, where they are described.
+ *
+ * A step: the loader's batch -> pass_forward() -> is the loss finite? -> pass_backward() -> running statistics -> SGD.
+ * Up to the question no training state has changed. */
+#pragma once
+
+#include "pass.h"
+
+#include "worker/backend.h"
+#include "worker/loader.h"
+
+#define MAX_PASSES 4
+
+struct device {
+	struct device_spec spec;
+	struct device_info info;
+	const struct dataset *data; /* borrowed; NULL before load() */
+};
+
+struct block { /* page-aligned, zeroed and touched */
+	void *data;
+	size_t bytes;
+};
+
+struct plan {
+	const struct device *device; /* borrowed, as net */
+	const struct net *net;
+	struct recipe recipe;
+	int batch;
+	enum cell cell;
+	struct dnn *dnn;
+	struct nodes nodes;
+	struct loader *loader;
+	struct block state;				/* holds the following four */
+	float *params, *momentum, *grads, *buffers;	/* in net order; buffers: running statistics */
+	bool has_momentum;
+	uint64_t batches_tracked;
+	struct pass *passes[MAX_PASSES];
+	int n_passes;
+	struct block work; /* of the passes */
+	struct epoch_tables tables;
+	struct err broken; /* begin_epoch() could not make its passes: run() says so */
+	int broken_code;
+};
+
+int plan_new(struct plan **ret, struct device *device, const struct net *net, const struct recipe *recipe, int batch,
+	     struct err *err);
+void plan_state_alloc(const struct plan *plan, struct state *ret);
+void plan_state_get(struct plan *plan, struct state *into);
+void plan_state_set(struct plan *plan, const struct state *from);
+void plan_begin_epoch(struct plan *plan, const struct epoch_tables *tables);
+int plan_run(struct plan *plan, uint32_t first, uint32_t n, struct sums *sums, struct err *err);
+int plan_evaluate(struct plan *plan, enum split split, struct sums *ret, struct err *err);
+void plan_free(struct plan *plan); /* accepts NULL */
+
+/* For tests: fills everything that must not outlive a step (the passes' memory and the gradients) with NaN. */
+void plan_poison(struct plan *plan);
+/* Makes the calling thread's OpenMP team the device's; the verbs do. */
+void plan_enter(const struct plan *plan);

@@ -1,0 +1,31 @@
+/* A data set of small colour images, memory-mapped or inflated: uint8, read-only, shared by every plan.
+ *
+ * fashion-mnist: IDX, plain or gzip, 28x28 grey, padded with 0 to 32x32 at load; its one plane serves all 3 channels.
+ * cifar100: the official binary records (coarse u8, fine u8, 3 x 1024 planes), used in place. */
+#pragma once
+
+#include "backend.h"
+
+struct image_set {
+	const uint8_t *pixels;	/* image i, channel c: pixels + i * pitch + c * plane_pitch, (32, 32) */
+	const uint8_t *labels;	/* label i: labels[i * label_pitch] */
+	size_t pitch, plane_pitch, label_pitch; /* plane_pitch 0: the three channels are one plane */
+	size_t count;
+};
+
+struct dataset {
+	char name[32];
+	int classes;
+	int size;		 /* 32 */
+	float mean[3], std[3];	 /* of the training set without padding, for bytes divided by 255 */
+	struct image_set sets[2]; /* by enum split */
+	void *mappings[4];	 /* owned: freed or unmapped by dataset_free */
+	size_t mapping_sizes[4]; /* 0: malloc'ed */
+};
+
+/* Opens data set `name` in directory dir (datasets_find() of common/datasets.h finds it), keeping the first
+ * train_images / test_images (0: all; more than there are is an error).  Checks lengths, magic numbers and that every
+ * label is in range; errors name the file. */
+int dataset_open(struct dataset **ret, const char *name, const char *dir, size_t train_images, size_t test_images,
+		 struct err *err);
+void dataset_free(struct dataset *data);

@@ -1,0 +1,379 @@
+/* See link.h. */
+#include "link.h"
+
+#include "common/clock.h"
+#include "common/fs.h"
+#include "common/json.h"
+#include "common/lines.h"
+#include "common/protocol.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define RETRY_MS 500
+
+struct link {
+	const struct link_config *config;
+	const struct slot_device *device;
+	struct slot *slot;
+	int socket, wake_fd, signal_fd;
+	bool welcomed; /* hello is answered: events may flow */
+	bool stopping;
+	struct lines lines;
+	char *out; /* bytes to send: [0, out_used) */
+	size_t out_used;
+	off_t sent; /* of the slot's event file */
+	double heard_s;	    /* when the connection was last up */
+	double heartbeat_s; /* last one sent */
+};
+
+static void wake(void *arg)
+{
+	struct link *l = arg;
+	uint64_t one = 1;
+	ssize_t n = write(l->wake_fd, &one, sizeof(one));
+	(void)n; /* EAGAIN: it is awake already */
+}
+
+/* Room for a batch of events (WORKER_LINE_MAX) beside the small lines; those are dropped when there is none. */
+#define OUT_SIZE (2 * WORKER_LINE_MAX)
+
+static void send_json(struct link *l, json_t *message)
+{
+	autojson json_t *owned = message;
+	autofree char *text = json_line(owned);
+	size_t size = strlen(text);
+	if (l->out_used + size + 1 > OUT_SIZE)
+		return;
+	memcpy(l->out + l->out_used, text, size);
+	l->out[l->out_used + size] = '\n';
+	l->out_used += size + 1;
+}
+
+static void disconnect(struct link *l, const char *why)
+{
+	if (l->socket < 0)
+		return;
+	fprintf(stderr, "connection to sweepd ended: %s\n", why);
+	close(l->socket);
+	l->socket = -1;
+	l->welcomed = false;
+	l->out_used = 0;
+	lines_fini(&l->lines);
+	lines_init(&l->lines, CONTROL_LINE_MAX);
+}
+
+static int send_hello(struct link *l, struct err *err)
+{
+	autofree char *token = NULL;
+	int r = fs_read_file(l->config->token_file, 4096, &token, NULL, err);
+	if (r < 0)
+		return r;
+	token[strcspn(token, "\n")] = '\0';
+	struct device_info info;
+	l->device->backend->info(l->device->device, &info);
+	json_t *jobs = json_array();
+	struct event_log *events = slot_events(l->slot);
+	if (events)
+		json_array_append_new(jobs, json_pack("{s:I, s:I}", "attempt", (json_int_t)event_log_attempt(events),
+						      "next_seq", (json_int_t)event_log_last_seq(events) + 1));
+	json_t *device = json_pack("{s:s, s:s, s:s, s:b, s:i}", "id", l->config->device_id, "kind", "cpu", "name",
+				   info.name, "bf16", info.bf16, "threads", l->device->threads);
+	send_json(l, json_pack("{s:s, s:i, s:I, s:s, s:I, s:o, s:i, s:o}", "type", "hello", "protocol",
+			       PROTOCOL_VERSION, "worker", (json_int_t)l->config->worker, "token", token, "pid",
+			       (json_int_t)getpid(), "device", device, "slots", 1, "jobs", jobs));
+	return 0;
+}
+
+static int try_connect(struct link *l, struct err *err)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	if (strlen(l->config->socket_path) >= sizeof(address.sun_path))
+		return err_set(err, -ENAMETOOLONG, "socket path %s is longer than %zu bytes", l->config->socket_path,
+			       sizeof(address.sun_path) - 1);
+	strcpy(address.sun_path, l->config->socket_path);
+	autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return err_sys(err, -errno, "cannot make a socket");
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return 0; /* not there yet, or no longer: tried again */
+	l->socket = steal_fd(&fd);
+	l->heard_s = monotonic_s();
+	l->heartbeat_s = l->heard_s;
+	return send_hello(l, err);
+}
+
+static bool is_ours(struct link *l, const json_t *message)
+{
+	struct event_log *events = slot_events(l->slot);
+	return events && json_int_or(message, "attempt", -1) == event_log_attempt(events);
+}
+
+static void fence(struct link *l)
+{
+	event_log_fence(slot_events(l->slot));
+	atomic_store(&slot_control(l->slot)->fence, true);
+}
+
+static void take_acks(struct link *l, const json_t *message, bool rewind)
+{
+	size_t i;
+	json_t *ack;
+	struct event_log *events = slot_events(l->slot);
+	if (rewind)
+		l->sent = 0;
+	json_array_foreach(json_object_get(message, "acks"), i, ack) {
+		if (!is_ours(l, ack))
+			continue;
+		uint64_t seq = (uint64_t)json_int_or(ack, "seq", 0);
+		if (rewind)
+			l->sent = event_log_seek(events, seq);
+		if (event_log_ended(events) && seq >= event_log_last_seq(events)) {
+			slot_forget(l->slot);
+			return;
+		}
+	}
+}
+
+static void begin_stop(struct link *l)
+{
+	l->stopping = true;
+	atomic_store(&slot_control(l->slot)->release, RELEASE_STOP);
+}
+
+static int start_job(struct link *l, const json_t *message, struct err *err)
+{
+	if (slot_events(l->slot) && event_log_ended(slot_events(l->slot)))
+		slot_forget(l->slot);
+	if (slot_training(l->slot))
+		return err_set(err, -EPROTO, "sweepd sent a job to a slot that trains");
+	l->sent = 0;
+	int r = slot_start(l->slot, message, err);
+	if (r == 0 && l->stopping)
+		begin_stop(l);
+	return r;
+}
+
+static int take_message(struct link *l, const json_t *message, struct err *err)
+{
+	const char *type = json_str_or(message, "type", "");
+	struct train_control *control = slot_control(l->slot);
+	bool ours = is_ours(l, message);
+	if (str_eq(type, "run"))
+		return start_job(l, message, err);
+	if (str_eq(type, "welcome")) {
+		take_acks(l, message, true);
+		l->welcomed = true;
+	} else if (str_eq(type, "ack")) {
+		take_acks(l, message, false);
+	} else if (str_eq(type, "stop")) {
+		begin_stop(l);
+	} else if (str_eq(type, "fence") && ours) {
+		fence(l);
+	} else if (str_eq(type, "cancel") && ours) {
+		atomic_store(&control->cancel, true);
+	} else if (str_eq(type, "checkpoint") && ours) {
+		atomic_store(&control->checkpoint, true);
+	} else if (str_eq(type, "release") && ours) {
+		bool pause = str_eq(json_str_or(message, "why", "stop"), "pause");
+		atomic_store(&control->release, pause ? RELEASE_PAUSE : RELEASE_STOP);
+	}
+	return 0;
+}
+
+static int take_lines(struct link *l, struct err *err)
+{
+	char *line;
+	size_t size;
+	while ((line = lines_next(&l->lines, &size))) {
+		autojson json_t *message = json_parse(line, size, err);
+		if (!message)
+			return -EPROTO;
+		int r = take_message(l, message, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* A bad line ends the connection; an error is for what ends the worker. */
+static int receive(struct link *l, struct err *err)
+{
+	char buf[65536];
+	ssize_t n = recv(l->socket, buf, sizeof(buf), MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	if (n <= 0) {
+		disconnect(l, n < 0 ? strerror(errno) : "closed");
+		return 0;
+	}
+	l->heard_s = monotonic_s();
+	struct err bad;
+	int r = lines_feed(&l->lines, buf, (size_t)n, &bad);
+	if (r == 0)
+		r = take_lines(l, &bad);
+	if (r == -EPROTO || r == -EMSGSIZE)
+		disconnect(l, bad.text);
+	else if (r < 0)
+		return err_set(err, r, "%s", bad.text);
+	return 0;
+}
+
+static void queue_progress(struct link *l)
+{
+	struct train_progress p;
+	struct event_log *events = slot_events(l->slot);
+	if (!l->welcomed || !events || !slot_progress(l->slot, &p))
+		return;
+	json_t *o = json_pack("{s:s, s:I, s:i, s:I, s:I, s:s}", "type", "progress", "attempt",
+			      (json_int_t)event_log_attempt(events), "epoch", p.epoch, "step", (json_int_t)p.step,
+			      "steps", (json_int_t)p.steps, "phase", p.testing ? "test" : "train");
+	json_object_set_new(o, "train_loss", json_num(p.train_loss));
+	json_object_set_new(o, "images_per_second", json_num(p.images_per_second));
+	send_json(l, o);
+}
+
+/* The next stretch of the event file, once what came before is on its way. */
+static void queue_events(struct link *l)
+{
+	struct event_log *events = slot_events(l->slot);
+	if (!l->welcomed || !events || l->out_used > OUT_SIZE - WORKER_LINE_MAX)
+		return;
+	ssize_t n = event_log_read(events, l->sent, l->out + l->out_used, OUT_SIZE - l->out_used);
+	if (n <= 0)
+		return;
+	l->out_used += (size_t)n;
+	l->sent += n;
+}
+
+static void queue_heartbeat(struct link *l)
+{
+	double now = monotonic_s();
+	if (now - l->heartbeat_s < HEARTBEAT_MS / 1000.0)
+		return;
+	l->heartbeat_s = now;
+	send_json(l, json_pack("{s:s}", "type", "heartbeat"));
+}
+
+static void transmit(struct link *l)
+{
+	ssize_t n = send(l->socket, l->out, l->out_used, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n < 0 && errno != EAGAIN && errno != EINTR)
+		disconnect(l, strerror(errno));
+	if (n <= 0)
+		return;
+	l->out_used -= (size_t)n;
+	memmove(l->out, l->out + n, l->out_used);
+}
+
+static void drain_fd(int fd)
+{
+	char buf[sizeof(struct signalfd_siginfo)];
+	ssize_t n = read(fd, buf, sizeof(buf));
+	(void)n;
+}
+
+/* Whatever is new since the last time, as far as the socket takes it. */
+static void send_news(struct link *l)
+{
+	off_t before;
+	queue_progress(l);
+	queue_heartbeat(l);
+	do {
+		before = l->sent;
+		queue_events(l);
+		transmit(l);
+	} while (l->socket >= 0 && l->out_used == 0 && l->sent != before);
+}
+
+static int serve_once(struct link *l, struct err *err)
+{
+	struct pollfd fds[] = {
+		{.fd = l->wake_fd, .events = POLLIN},
+		{.fd = l->signal_fd, .events = POLLIN},
+		{.fd = l->socket, .events = (short)(POLLIN | (l->out_used ? POLLOUT : 0))},
+	};
+	if (poll(fds, ARRAY_LEN(fds), RETRY_MS) < 0 && errno != EINTR)
+		return err_sys(err, -errno, "poll");
+	if (fds[0].revents)
+		drain_fd(l->wake_fd);
+	if (fds[1].revents) {
+		drain_fd(l->signal_fd);
+		begin_stop(l);
+	}
+	int r = 0;
+	if (l->socket >= 0 && fds[2].revents & (POLLIN | POLLHUP | POLLERR))
+		r = receive(l, err);
+	if (r < 0)
+		return r;
+	if (l->socket < 0)
+		return try_connect(l, err);
+	send_news(l);
+	return 0;
+}
+
+/* Nothing trains, and whoever should know the outcome does or is gone; a fenced attempt is nobody's. */
+static bool may_end(struct link *l)
+{
+	if (slot_training(l->slot))
+		return false;
+	return l->socket < 0 || !slot_events(l->slot) || atomic_load(&slot_control(l->slot)->fence);
+}
+
+static void heed_orphanhood(struct link *l)
+{
+	double alone = l->socket < 0 ? monotonic_s() - l->heard_s : 0;
+	bool idle = !slot_training(l->slot);
+	if (l->stopping || alone < (idle ? IDLE_ORPHAN_TIMEOUT_S : l->config->orphan_timeout_s))
+		return;
+	fprintf(stderr, "no sweepd for %.0f s: ending\n", alone);
+	begin_stop(l);
+}
+
+static int open_fds(struct link *l, struct err *err)
+{
+	sigset_t signals;
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	l->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (l->signal_fd < 0 || l->wake_fd < 0)
+		return err_sys(err, -errno, "cannot make signalfd and eventfd");
+	return 0;
+}
+
+int link_serve(const struct link_config *config, const struct slot_device *device, struct err *err)
+{
+	struct link l = {.config = config, .device = device, .socket = -1, .wake_fd = -1, .signal_fd = -1};
+	int r = open_fds(&l, err);
+	if (r < 0)
+		return r;
+	lines_init(&l.lines, CONTROL_LINE_MAX);
+	l.out = xmalloc(OUT_SIZE);
+	l.slot = slot_new(device, wake, &l);
+	l.heard_s = monotonic_s();
+	r = try_connect(&l, err);
+	while (r == 0 && !(l.stopping && may_end(&l))) {
+		r = serve_once(&l, err);
+		heed_orphanhood(&l);
+		if (slot_events(l.slot) && atomic_load(&slot_control(l.slot)->fence) && !slot_training(l.slot))
+			slot_forget(l.slot);
+	}
+	if (slot_training(l.slot)) /* an error of the link: the job keeps what it has */
+		atomic_store(&slot_control(l.slot)->release, RELEASE_STOP);
+	slot_free(l.slot);
+	if (l.socket >= 0)
+		close(l.socket);
+	close(l.wake_fd);
+	close(l.signal_fd);
+	lines_fini(&l.lines);
+	free(l.out);
+	return r;
+}

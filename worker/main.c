@@ -1,0 +1,173 @@
+/* sweep-worker: trains one job at a time on one device.
+ *
+ * Started by sweepd (--socket) it serves jobs for its whole life; with --standalone it trains one configuration. */
+#include "link.h"
+#include "standalone.h"
+
+#include "common/protocol.h"
+
+#include <argp.h>
+#include <sched.h>
+#include <unistd.h>
+
+struct options {
+	struct link_config link;
+	struct standalone_config standalone;
+	const char *backend;
+	bool alone;
+	int threads;
+	const char **overrides;
+};
+
+enum { OPT_SOCKET = 256, OPT_TOKEN, OPT_WORKER, OPT_DEVICE, OPT_ORPHAN, OPT_ALONE, OPT_OVERRIDE, OPT_DATA, OPT_BACKEND,
+       OPT_DIR, OPT_RESUME, OPT_THREADS };
+
+static const struct argp_option option_table[] = {
+	{0, 0, 0, 0, "One configuration by hand:", 1},
+	{"standalone", OPT_ALONE, 0, 0, "Train the configuration of --config and print its events", 0},
+	{"config", 'c', "FILE", 0, "Training parameters, JSON or YAML", 0},
+	{"override", OPT_OVERRIDE, "KEY=VALUE", 0, "Set one parameter; wins over the file", 0},
+	{"dir", OPT_DIR, "DIR", 0, "Checkpoints, events and log go there (default: sweep-worker-run)", 0},
+	{"data", OPT_DATA, "DIR", 0, "Look for the data set there first", 0},
+	{"resume", OPT_RESUME, 0, 0, "Go on from DIR/last.safetensors", 0},
+	{0, 0, 0, 0, "Common:", 2},
+	{"backend", OPT_BACKEND, "NAME", 0, "cpu (oneDNN) or ref (slow, exact; the specification)", 0},
+	{"threads", OPT_THREADS, "N", 0, "Threads of the training (default: the cores this process may use)", 0},
+	{0, 0, 0, 0, "As sweepd starts it:", 3},
+	{"socket", OPT_SOCKET, "PATH", 0, "sweepd's worker socket", 0},
+	{"token-file", OPT_TOKEN, "FILE", 0, "Holds the token that sweepd expects", 0},
+	{"worker", OPT_WORKER, "N", 0, "sweepd's number for this worker", 0},
+	{"device", OPT_DEVICE, "ID", 0, "Device to train on: cpu", 0},
+	{"orphan-timeout", OPT_ORPHAN, "SECONDS", 0, "Without sweepd so long: checkpoint and end (default: 86400)", 0},
+	{0},
+};
+
+static long parse_count(const char *arg, const char *what, struct argp_state *state)
+{
+	char *end;
+	errno = 0;
+	long n = strtol(arg, &end, 10);
+	if (errno || *end || end == arg || n < 1 || n > 1000000000)
+		argp_error(state, "%s: expected a whole number from 1, not \"%s\"", what, arg);
+	return n;
+}
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct options *o = state->input;
+	switch (key) {
+	case OPT_ALONE:
+		o->alone = true;
+		break;
+	case 'c':
+		o->standalone.config_file = arg;
+		break;
+	case OPT_OVERRIDE:
+		o->overrides[o->standalone.n_overrides++] = arg;
+		break;
+	case OPT_DIR:
+		o->standalone.job_dir = arg;
+		break;
+	case OPT_DATA:
+		o->standalone.data_dir = arg;
+		break;
+	case OPT_RESUME:
+		o->standalone.resume = true;
+		break;
+	case OPT_BACKEND:
+		o->backend = arg;
+		break;
+	case OPT_THREADS:
+		o->threads = (int)parse_count(arg, "--threads", state);
+		break;
+	case OPT_SOCKET:
+		o->link.socket_path = arg;
+		break;
+	case OPT_TOKEN:
+		o->link.token_file = arg;
+		break;
+	case OPT_WORKER:
+		o->link.worker = parse_count(arg, "--worker", state);
+		break;
+	case OPT_DEVICE:
+		o->link.device_id = arg;
+		break;
+	case OPT_ORPHAN:
+		o->link.orphan_timeout_s = (double)parse_count(arg, "--orphan-timeout", state);
+		break;
+	case ARGP_KEY_END:
+		if (o->alone && !o->standalone.config_file)
+			argp_error(state, "--standalone needs --config FILE");
+		if (!o->alone && (!o->link.socket_path || !o->link.token_file || !o->link.worker))
+			argp_error(state, "expected --standalone --config FILE, or --socket, --token-file and --worker");
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+static void print_version(FILE *f, struct argp_state *state)
+{
+	(void)state;
+	fprintf(f, "sweep-worker %s backends:%s%s\n", SWEEPD_VERSION, backend_find("ref") ? " ref" : "",
+		backend_find("cpu") ? " cpu" : "");
+}
+void (*argp_program_version_hook)(FILE *, struct argp_state *) = print_version;
+
+/* Spinning threads of a waiting team take the cores from the loader threads.  libgomp reads this when it is loaded, so
+ * the program starts itself again with it. */
+static void ensure_passive_waiting(char **argv)
+{
+	if (getenv("OMP_WAIT_POLICY"))
+		return;
+	setenv("OMP_WAIT_POLICY", "passive", 1);
+	execv("/proc/self/exe", argv);
+}
+
+static int usable_cores(void)
+{
+	cpu_set_t set;
+	return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+static int serve(const struct options *o, const struct slot_device *device)
+{
+	struct err err;
+	if (o->alone)
+		return standalone_run(&o->standalone, device);
+	if (link_serve(&o->link, device, &err) == 0)
+		return EXIT_OK;
+	fprintf(stderr, "error: %s\n", err.text);
+	return EXIT_BAD_OUTCOME;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct argp argp = {option_table, parse_option, 0,
+					 "Trains image classifiers: jobs from sweepd, or one by hand.", 0, 0, 0};
+	ensure_passive_waiting(argv);
+	autofree const char **overrides = xcalloc((size_t)argc, sizeof(*overrides));
+	struct options o = {
+		.link = {.device_id = "cpu", .orphan_timeout_s = ORPHAN_TIMEOUT_S},
+		.standalone = {.job_dir = "sweep-worker-run", .overrides = overrides},
+		.overrides = overrides,
+		.backend = backend_find("cpu") ? "cpu" : "ref",
+	};
+	argp_err_exit_status = EXIT_USAGE;
+	argp_parse(&argp, argc, argv, 0, NULL, &o);
+	struct err err;
+	struct slot_device device = {.backend = backend_find(o.backend), .threads = o.threads ? o.threads : usable_cores()};
+	if (!device.backend) {
+		fprintf(stderr, "error: no backend \"%s\" in this build\n", o.backend);
+		return EXIT_USAGE;
+	}
+	struct device_spec spec = {.threads = device.threads};
+	if (device.backend->open(&device.device, &spec, &err) < 0) {
+		fprintf(stderr, "error: %s\n", err.text);
+		return EXIT_BAD_OUTCOME;
+	}
+	int code = serve(&o, &device);
+	device.backend->close(device.device);
+	return code;
+}

@@ -1,0 +1,63 @@
+/* A network, described once: operations on shaped tensors, and the parameters they use.
+ *
+ * Nothing here computes.  A backend walks `ops` forward and backward and is free to fuse neighbours (BN+ReLU,
+ * add+ReLU) and to store activations as it likes; names and shapes of parameters are torchvision's
+ * (torchvision/models/resnet.py, v1.5: the stride of a bottleneck is on its 3x3 convolution). */
+#pragma once
+
+#include "common/base.h"
+
+enum op_kind { OP_CONV, OP_BN, OP_RELU, OP_ADD, OP_AVGPOOL, OP_FC };
+
+enum param_role { ROLE_CONV, ROLE_BN_WEIGHT, ROLE_BN_BIAS, ROLE_FC_WEIGHT, ROLE_FC_BIAS };
+
+struct tensor { /* activation of one image: (C, H, W) */
+	int c, h, w;
+	int uses; /* how many ops read it: 2 where a residual branches, so two gradients join */
+};
+
+struct op {
+	enum op_kind kind;
+	int in, in2, out;	/* tensor ids; in2 only for OP_ADD, else -1 */
+	int kernel, stride, pad; /* OP_CONV */
+	int param;		/* first parameter: conv weight; BN weight (bias follows); FC weight (bias follows); else -1 */
+	int bn;			/* OP_BN: index of its running statistics, else -1 */
+};
+
+struct net_param {
+	char name[64]; /* "layer1.0.conv1.weight" */
+	enum param_role role;
+	int ndim, shape[4]; /* conv: O, I, kh, kw; fc weight: O, I; else: C */
+	size_t offset, count; /* elements, in the flat arena of all parameters */
+};
+
+struct net_bn { /* running_mean (C) then running_var (C) in the flat arena of buffers */
+	char name[64]; /* "layer1.0.bn1" */
+	int channels;
+	size_t offset; /* of running_mean; running_var is at offset + channels */
+};
+
+struct net {
+	int classes;
+	struct tensor *tensors; /* tensors[0] is the input, the last one the logits (classes, 1, 1) */
+	struct op *ops;		/* in order of execution */
+	struct net_param *params; /* in torchvision's state-dict order */
+	struct net_bn *bns;	/* in state-dict order */
+	int n_tensors, n_ops, n_params, n_bns;
+	size_t param_count;  /* elements of all parameters */
+	size_t buffer_count; /* elements of all running means and variances */
+};
+
+#define BN_EPS 1e-5
+#define BN_MOMENTUM 0.1 /* running = 0.9 * running + 0.1 * batch; running_var takes the unbiased variance */
+
+/* name: "resnet18" or "resnet50"; CIFAR stem for a 3 x size x size image.  NULL: no such network. */
+struct net *net_new(const char *name, int size, int classes);
+/* Any bottleneck/basic residual network, for tests: blocks per stage (4 stages), width of the first stage. */
+struct net *net_new_custom(bool bottleneck, const int blocks[4], int width, int size, int classes);
+void net_free(struct net *net);
+
+/* Fills params (param_count floats, OIHW) and buffers (buffer_count) with torch's initialisation drawn from seed:
+ * conv kaiming_normal(fan_out), the CIFAR stem Conv2d's default uniform, fc uniform(+-1/sqrt(in)), BN 1 and 0,
+ * running_mean 0, running_var 1. */
+void net_init(const struct net *net, uint64_t seed, float *params, float *buffers);

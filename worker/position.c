@@ -1,0 +1,74 @@
+/* See position.h. */
+#include "position.h"
+
+#include "common/json.h"
+
+#include <math.h>
+
+void position_init(struct position *p, const struct train_config *cfg)
+{
+	*p = (struct position){.best_loss = INFINITY, .best_accuracy = -1};
+	schedule_init(&p->schedule, cfg);
+}
+
+json_t *position_save(const struct position *p)
+{
+	json_t *o = json_pack("{s:i, s:I, s:I, s:I, s:i}", "epoch", p->epoch, "step", (json_int_t)p->step, "correct",
+			      (json_int_t)p->sums.correct, "images", (json_int_t)p->sums.images, "bad_epochs",
+			      p->bad_epochs);
+	json_object_set_new(o, "loss_sum", json_num(p->sums.loss));
+	json_object_set_new(o, "train_seconds", json_num(p->train_seconds));
+	json_object_set_new(o, "best_loss", json_num(p->best_loss));
+	json_object_set_new(o, "best_accuracy", json_num(p->best_accuracy));
+	json_object_set_new(o, "schedule", schedule_save(&p->schedule));
+	return o;
+}
+
+int position_load(struct position *p, const json_t *o, struct err *err)
+{
+	int64_t epoch, step, correct, images, bad_epochs;
+	struct position n = *p;
+	int r = json_get_int(o, "epoch", &epoch, err);
+	r = r ? r : json_get_int(o, "step", &step, err);
+	r = r ? r : json_get_int(o, "correct", &correct, err);
+	r = r ? r : json_get_int(o, "images", &images, err);
+	r = r ? r : json_get_int(o, "bad_epochs", &bad_epochs, err);
+	r = r ? r : json_get_num(o, "loss_sum", &n.sums.loss, err);
+	r = r ? r : json_get_num(o, "train_seconds", &n.train_seconds, err);
+	r = r ? r : json_get_num(o, "best_loss", &n.best_loss, err);
+	r = r ? r : json_get_num(o, "best_accuracy", &n.best_accuracy, err);
+	r = r ? r : schedule_load(&n.schedule, json_object_get(o, "schedule"), err);
+	if (r < 0)
+		return r;
+	n.epoch = (int)epoch;
+	n.step = (uint32_t)step;
+	n.sums.correct = (uint64_t)correct;
+	n.sums.images = (uint64_t)images;
+	n.bad_epochs = (int)bad_epochs;
+	*p = n;
+	return 0;
+}
+
+bool position_end_epoch(struct position *p, double test_loss, double test_accuracy)
+{
+	bool best = test_accuracy > p->best_accuracy;
+	if (best)
+		p->best_accuracy = test_accuracy;
+	if (test_loss < p->best_loss) {
+		p->best_loss = test_loss;
+		p->bad_epochs = 0;
+	} else {
+		p->bad_epochs++;
+	}
+	schedule_step(&p->schedule, test_loss);
+	p->epoch++;
+	p->step = 0;
+	p->sums = (struct sums){0};
+	p->train_seconds = 0;
+	return best;
+}
+
+bool position_stops_early(const struct position *p, const struct train_config *cfg)
+{
+	return cfg->patience > 0 && p->bad_epochs >= cfg->patience;
+}

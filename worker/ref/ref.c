@@ -1,0 +1,184 @@
+/* The ref backend: a ref_net fed by a loader, one training step after the other, all in double. */
+#include "ref.h"
+
+#include "worker/augment.h"
+#include "worker/loader.h"
+#include "worker/state.h"
+
+#include <math.h>
+#include <omp.h>
+
+struct device {
+	int threads;
+	const struct dataset *data;
+};
+
+struct plan {
+	struct device *device;
+	const struct net *net;
+	struct recipe recipe;
+	struct loader *loader;
+	struct ref_net *ref;
+	double *images; /* (batch, 3, 32, 32): a batch in double */
+	bool has_momentum;
+	uint64_t batches_tracked;
+	struct epoch_tables tables;
+};
+
+static int ref_open(struct device **ret, const struct device_spec *spec, struct err *err)
+{
+	struct device *device = xcalloc(1, sizeof(*device));
+	device->threads = spec->threads;
+	*ret = device;
+	return 0;
+}
+
+static void ref_info(const struct device *device, struct device_info *ret)
+{
+	*ret = (struct device_info){.bf16 = false};
+	snprintf(ret->name, sizeof(ret->name), "reference loops in double, %d thread%s", device->threads,
+		 device->threads == 1 ? "" : "s");
+}
+
+static int ref_load(struct device *device, const struct dataset *data, struct err *err)
+{
+	device->data = data;
+	return 0;
+}
+
+static void ref_release(struct plan *plan)
+{
+	if (!plan)
+		return;
+	loader_free(plan->loader);
+	ref_net_free(plan->ref);
+	free(plan->images);
+	free(plan);
+}
+
+static int ref_prepare(struct device *device, const struct net *net, const struct recipe *recipe, int batch,
+		       struct plan **ret, struct err *err)
+{
+	INVARIANT(device->data, "prepare() before load()");
+	struct loader *loader;
+	int r = loader_new(&loader, device->data, batch, recipe->num_workers, recipe->num_workers + 2, err);
+	if (r < 0)
+		return r;
+	struct plan *plan = xcalloc(1, sizeof(*plan));
+	plan->device = device;
+	plan->net = net;
+	plan->recipe = *recipe;
+	plan->loader = loader;
+	plan->ref = ref_net_new(net, batch);
+	plan->images = xcalloc((size_t)batch * IMAGE_VALUES, sizeof(*plan->images));
+	*ret = plan;
+	return 0;
+}
+
+static void ref_state_alloc(const struct plan *plan, struct state *ret)
+{
+	state_alloc(ret, plan->net, DTYPE_F64);
+}
+
+static void ref_state_get(struct plan *plan, struct state *into)
+{
+	values_copy(into->params, into->dtype, ref_params(plan->ref), DTYPE_F64, plan->net->param_count);
+	values_copy(into->momentum, into->dtype, ref_momentum(plan->ref), DTYPE_F64, plan->net->param_count);
+	values_copy(into->buffers, into->dtype, ref_buffers(plan->ref), DTYPE_F64, plan->net->buffer_count);
+	into->has_momentum = plan->has_momentum;
+	into->batches_tracked = plan->batches_tracked;
+}
+
+static void ref_state_set(struct plan *plan, const struct state *from)
+{
+	values_copy(ref_params(plan->ref), DTYPE_F64, from->params, from->dtype, plan->net->param_count);
+	values_copy(ref_buffers(plan->ref), DTYPE_F64, from->buffers, from->dtype, plan->net->buffer_count);
+	if (from->has_momentum)
+		values_copy(ref_momentum(plan->ref), DTYPE_F64, from->momentum, from->dtype, plan->net->param_count);
+	else
+		memset(ref_momentum(plan->ref), 0, plan->net->param_count * sizeof(double));
+	plan->has_momentum = from->has_momentum;
+	plan->batches_tracked = from->batches_tracked;
+}
+
+static void ref_begin_epoch(struct plan *plan, const struct epoch_tables *tables)
+{
+	loader_stop(plan->loader);
+	plan->tables = *tables;
+}
+
+/* Forward pass of a batch of floats. */
+static void forward(struct plan *plan, const struct batch *batch, bool train)
+{
+	size_t count = (size_t)batch->n * IMAGE_VALUES;
+	for (size_t i = 0; i < count; i++)
+		plan->images[i] = batch->images[i];
+	ref_forward(plan->ref, batch->n, plan->images, train);
+}
+
+static void train_step(struct plan *plan, const struct batch *batch, struct sums *sums)
+{
+	const struct recipe *recipe = &plan->recipe;
+	struct sgd_f64 sgd = {.lr = plan->tables.lr, .momentum = recipe->momentum,
+			      .weight_decay = recipe->weight_decay, .nesterov = recipe->nesterov};
+	forward(plan, batch, true);
+	ref_loss(plan->ref, batch->labels, recipe->label_smoothing, sums);
+	ref_backward(plan->ref);
+	ref_update(plan->ref, &sgd);
+	plan->has_momentum = true;
+	plan->batches_tracked++;
+}
+
+static int ref_run(struct plan *plan, uint32_t first, uint32_t n, struct sums *sums, struct err *err)
+{
+	omp_set_num_threads(plan->device->threads);
+	if (!loader_at(plan->loader, first))
+		loader_start_train(plan->loader, &plan->tables, &plan->recipe, first);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct batch *batch = loader_next(plan->loader);
+		INVARIANT(batch, "step %u is past the end of the epoch", first + i);
+		train_step(plan, batch, sums);
+		loader_release_batch(plan->loader, batch);
+		if (!isfinite(sums->loss))
+			return err_set(err, -EDOM, "the training loss is not finite (%g) at step %u of epoch %d; a smaller "
+				       "lr may help", sums->loss, first + i, plan->tables.epoch);
+	}
+	return 0;
+}
+
+static int ref_evaluate(struct plan *plan, enum split split, struct sums *ret, struct err *err)
+{
+	struct sums sums = {0};
+	const struct batch *batch;
+	omp_set_num_threads(plan->device->threads);
+	loader_start_eval(plan->loader, split);
+	while ((batch = loader_next(plan->loader))) {
+		forward(plan, batch, false);
+		ref_loss(plan->ref, batch->labels, 0, &sums);
+		loader_release_batch(plan->loader, batch);
+	}
+	loader_stop(plan->loader);
+	*ret = sums;
+	return 0;
+}
+
+static void ref_close(struct device *device)
+{
+	free(device);
+}
+
+const struct backend backend_ref = {
+	.name = "ref",
+	.open = ref_open,
+	.info = ref_info,
+	.load = ref_load,
+	.prepare = ref_prepare,
+	.state_alloc = ref_state_alloc,
+	.state_get = ref_state_get,
+	.state_set = ref_state_set,
+	.begin_epoch = ref_begin_epoch,
+	.run = ref_run,
+	.evaluate = ref_evaluate,
+	.release = ref_release,
+	.close = ref_close,
+};

@@ -1,0 +1,34 @@
+/* A network in double with its activations, gradients and training state, driven step by step on inputs of the
+ * caller's choice: what the ref backend is made of, and what other backends' whole-network tests compare with. */
+#pragma once
+
+#include "worker/backend.h"
+#include "worker/optim.h"
+
+extern const struct backend backend_ref;
+
+struct ref_net;
+
+struct ref_net *ref_net_new(const struct net *net, int max_batch); /* net is borrowed */
+
+/* Arenas in net order, for reading and writing: params, grads, momentum (param_count), buffers (buffer_count). */
+double *ref_params(struct ref_net *r);
+double *ref_grads(struct ref_net *r);
+double *ref_momentum(struct ref_net *r);
+double *ref_buffers(struct ref_net *r);
+
+/* x: (n, 3, size, size); returns the logits (n, classes), borrowed until the next call.  train: batch statistics, and
+ * the running ones move; else the running ones. */
+const double *ref_forward(struct ref_net *r, int n, const double *x, bool train);
+/* Loss of the last ref_forward(): adds loss and correct of each image, in order, to sums (+=). */
+void ref_loss(struct ref_net *r, const int32_t *labels, double smoothing, struct sums *sums);
+/* After ref_forward(train) and ref_loss(): gradients (=) of the mean loss with respect to every parameter. */
+void ref_backward(struct ref_net *r);
+/* One optimizer step with the gradients there are. */
+void ref_update(struct ref_net *r, const struct sgd_f64 *sgd);
+
+/* Activation (n, c, h, w) of a tensor id, and its gradient, of the last pass: to find where two backends part. */
+const double *ref_activation(const struct ref_net *r, int tensor);
+const double *ref_activation_grad(const struct ref_net *r, int tensor);
+
+void ref_net_free(struct ref_net *r); /* accepts NULL */
