@@ -17,11 +17,6 @@ struct train_config { /* choices hold the index into the row's choices */
 #define P_CHOICE(name, ...) int name;
 #define P_OFF(name, ...) bool name;
 #include "params.def"
-#undef P_INT
-#undef P_NUM
-#undef P_BOOL
-#undef P_CHOICE
-#undef P_OFF
 };
 
 struct param {

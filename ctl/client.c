@@ -21,8 +21,10 @@ int client_connect(struct client *c, const struct paths *paths, struct err *err)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return err_sys(err, -errno, "socket");
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		return err_sys(err, -errno, "%s", paths->control);
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
+		bool nobody = errno == ENOENT || errno == ENOTDIR || errno == ECONNREFUSED;
+		return err_sys(err, nobody ? -ENOTCONN : -errno, "%s", paths->control);
+	}
 	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
 		return err_sys(err, -errno, "%s", paths->control);
 	*c = (struct client){.fd = steal_fd(&fd)};

@@ -14,7 +14,7 @@ struct client {
 	struct lines lines;
 };
 
-/* -ENOENT or -ECONNREFUSED: no daemon; -EACCES: not for you. */
+/* -ENOTCONN: no daemon is there; -EACCES: not for you. */
 int client_connect(struct client *c, const struct paths *paths, struct err *err);
 void client_close(struct client *c);
 int client_send(struct client *c, const json_t *request, struct err *err);

@@ -21,15 +21,14 @@ struct ctl {
 
 struct verb {
 	const char *name, *args, *line, *group;
-	const char *example;	 /* opens `sweepctl VERB --help` */
-	size_t input_size;	 /* of what argp fills and run() gets */
+	const char *example;     /* opens `sweepctl VERB --help` */
+	size_t input_size;       /* of what argp fills and run() gets */
 	const struct argp *argp; /* its parser's input is that; NULL: no options, no arguments */
 	int (*run)(struct ctl *ctl, void *input);
 };
 
-#define VERBS(X) \
-	X(submit) X(daemon) X(list) X(watch) X(show) X(log) X(results) X(cancel) X(doctor) X(params) X(version)
-#define X(name) extern const struct verb verb_##name;
+#define VERBS(X) X(submit) X(daemon) X(list) X(watch) X(show) X(log) X(results) X(cancel) X(doctor) X(params) X(version)
+#define X(name)  extern const struct verb verb_##name;
 VERBS(X)
 #undef X
 
@@ -47,8 +46,6 @@ int ctl_fail(const struct ctl *ctl, int e, const struct err *err);
 int ctl_refused(const json_t *answer);
 /* "no sweepd is running for you. do this: ..."; EXIT_NO_DAEMON. */
 int ctl_no_daemon(const struct ctl *ctl);
-/* Such a failure of client_connect() means that no daemon is there. */
-bool no_daemon_there(int e);
 /* One line of JSON on stdout.  Consumes value. */
 void print_json(json_t *value);
 /* A number, or null when it is not known.  New reference. */

@@ -65,7 +65,13 @@ static double seconds_per_epoch(const struct paces *paces, const struct job_row 
 	return NAN;
 }
 
-/* Until all are over: running jobs go on where they are, waiting ones follow on whatever is free first. */
+static double or_zero(double v)
+{
+	return isnan(v) ? 0 : v;
+}
+
+/* Until all are over, as far as it is known: running jobs go on where they are, waiting ones follow on whatever is free
+ * first. */
 static double time_left(const struct job_row *jobs, size_t n, const double *left)
 {
 	size_t devices = 0, next = 0;
@@ -76,21 +82,18 @@ static double time_left(const struct job_row *jobs, size_t n, const double *left
 	autofree double *free_at = xcalloc(devices, sizeof(double));
 	for (size_t i = 0; i < n; i++)
 		if (jobs[i].state == JOB_RUNNING)
-			free_at[next++] = left[i];
+			free_at[next++] = or_zero(left[i]);
 	for (size_t i = 0; i < n; i++) {
 		size_t first = 0;
 		if (jobs[i].state != JOB_QUEUED)
 			continue;
 		for (size_t d = 1; d < devices; d++)
 			first = free_at[d] < free_at[first] ? d : first;
-		free_at[first] += left[i];
+		free_at[first] += or_zero(left[i]);
 	}
 	double end = 0;
-	for (size_t d = 0; d < devices; d++) {
-		if (isnan(free_at[d]))
-			return NAN;
+	for (size_t d = 0; d < devices; d++)
 		end = MAX(end, free_at[d]);
-	}
 	return end;
 }
 
@@ -107,15 +110,16 @@ void estimate_init(struct estimate *e, const struct job_row *jobs, size_t n, con
 			learn(&paces, &jobs[i], coarse);
 	}
 	for (size_t i = 0; i < n; i++) {
-		if (job_is_over(&jobs[i]))
+		if (job_is_final(jobs[i].state))
 			continue;
 		double pace = seconds_per_epoch(&paces, &jobs[i]);
 		double now = underway && jobs[i].state == JOB_RUNNING ? underway[i] : 0;
 		e->left[i] = pace * MAX(0, jobs[i].epochs - jobs[i].epoch - now);
-		begun += pace * now;
+		begun += or_zero(pace) * now;
 		all_left += e->left[i];
+		e->at_least |= isnan(pace);
 	}
-	e->left_seconds = time_left(jobs, n, e->left);
+	e->left_seconds = e->at_least && !paces.n ? NAN : time_left(jobs, n, e->left);
 	double done = e->done_seconds + begun;
 	e->fraction = all_left == 0 ? 1 : done / (done + all_left);
 	for (size_t i = 0; i < paces.n; i++)

@@ -7,10 +7,11 @@
 #include "ctl/reader.h"
 
 struct estimate {
-	double *left;	       /* seconds of work left, per job */
-	double done_seconds;   /* measured, all jobs */
-	double left_seconds;   /* until all are over, on that many devices; NaN: not known */
-	double fraction;       /* of the work; NaN: not known */
+	double *left;        /* seconds of work left, per job */
+	double done_seconds; /* measured, all jobs */
+	double left_seconds; /* until all are over, on as many devices as run now; NaN: nothing is known */
+	bool at_least;       /* left_seconds leaves out jobs of which nothing is known */
+	double fraction;     /* of the work; NaN: not known */
 	size_t counts[N_JOB_STATES];
 };
 

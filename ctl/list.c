@@ -8,8 +8,6 @@
 #include "common/clock.h"
 #include "common/json.h"
 
-#include <math.h>
-
 struct list_input {
 	struct words targets;
 	const char *state;
@@ -53,20 +51,6 @@ static const char *sweep_state(const struct estimate *e)
 	return e->counts[JOB_FAILED] ? "failed" : e->counts[JOB_DONE] ? "done" : "cancelled";
 }
 
-/* The finished job with the best last value of the sweep's metric, or NULL. */
-static const struct job_row *leader(const struct sweep_row *sweep, const struct job_row *jobs, size_t n)
-{
-	const struct job_row *best = NULL;
-
-	for (size_t i = 0; i < n; i++) {
-		if (jobs[i].state != JOB_DONE || isnan(jobs[i].value))
-			continue;
-		if (!best || (sweep->maximize ? jobs[i].value > best->value : jobs[i].value < best->value))
-			best = &jobs[i];
-	}
-	return best;
-}
-
 static json_t *sweep_json(const struct sweep_row *sweep, const struct estimate *e, const struct job_row *best)
 {
 	char id[32], time[FORMAT_MAX];
@@ -75,13 +59,13 @@ static json_t *sweep_json(const struct sweep_row *sweep, const struct estimate *
 	snprintf(id, sizeof(id), "s%lld", (long long)sweep->id);
 	for (int i = 0; i < N_JOB_STATES; i++)
 		json_object_set_new(states, job_state_names[i], json_integer((json_int_t)e->counts[i]));
-	json_t *object = json_pack("{ss, ss, ss, sI, so, ss, ss}", "sweep", id, "name", sweep->name, "state", sweep_state(e),
-				   "jobs", (json_int_t)sweep->n_jobs, "states", states, "metric", sweep->metric,
-				   "submitted", format_rfc3339(sweep->submitted_ms, time));
+	json_t *object = json_pack("{ss, ss, ss, sI, so, ss, ss}", "sweep", id, "name", sweep->name, "state",
+				   sweep_state(e), "jobs", (json_int_t)sweep->n_jobs, "states", states, "metric",
+				   sweep->metric, "submitted", format_rfc3339(sweep->submitted_ms, time));
 	json_object_set_new(object, "best_job", best ? json_integer(best->id) : json_null());
 	json_object_set_new(object, "best", best ? json_known(best->value) : json_null());
 	json_object_set_new(object, "minutes", json_known(e->done_seconds / 60));
-	json_object_set_new(object, "minutes_left", json_known(e->left_seconds / 60));
+	json_object_set_new(object, "minutes_left", left_json(e, 60));
 	return object;
 }
 
@@ -95,8 +79,8 @@ static struct table *sweep_table(void)
 	table_column(t, "JOBS", true, 0);
 	table_column(t, "DONE", true, 0);
 	table_column(t, "FAILED", true, 3);
-	table_column(t, "BEST", true, 0);
-	table_column(t, "OF", false, 2);
+	table_column(t, "BEST", false, 0);
+	table_column(t, "METRIC", false, 9);
 	table_column(t, "TIME", true, 1);
 	table_column(t, "LEFT", true, 4);
 	return t;
@@ -115,7 +99,9 @@ static void sweep_cells(struct table *t, const struct sweep_row *sweep, const st
 {
 	char text[FORMAT_MAX];
 	autofree char *id = xasprintf("s%lld", (long long)sweep->id);
-	autofree char *of = best ? xasprintf("%s (job %lld)", sweep->metric, (long long)best->id) : xstrdup("-");
+	autofree char *leader =
+		best ? xasprintf("%s  (job %lld)", metric_text(sweep->metric, best->value, text), (long long)best->id)
+		     : xstrdup("-");
 	const char *state = sweep_state(e);
 
 	table_cell(t, id);
@@ -124,10 +110,10 @@ static void sweep_cells(struct table *t, const struct sweep_row *sweep, const st
 	cell_count(t, (size_t)sweep->n_jobs);
 	cell_count(t, e->counts[JOB_DONE]);
 	cell_count(t, e->counts[JOB_FAILED]);
-	table_cell(t, best ? metric_text(sweep->metric, best->value, text) : "-");
-	table_cell(t, of);
+	table_cell(t, leader);
+	table_cell(t, sweep->metric);
 	table_cell(t, e->done_seconds > 0 ? format_span(e->done_seconds, text) : "-");
-	table_cell(t, e->left_seconds > 0 ? format_span(e->left_seconds, text) : "-");
+	table_cell(t, left_text(e, text));
 }
 
 static int list_sweeps(struct ctl *ctl, struct reader *r, struct selection *sel, struct err *err)
@@ -143,7 +129,7 @@ static int list_sweeps(struct ctl *ctl, struct reader *r, struct selection *sel,
 		while (first + n < sel->n_jobs && sel->jobs[first + n].sweep == sweep->id)
 			n++;
 		estimate_init(&estimate, sel->jobs + first, n, NULL);
-		const struct job_row *best = leader(sweep, sel->jobs + first, n);
+		const struct job_row *best = job_leader(sweep, sel->jobs + first, n);
 		if (ctl->json)
 			json_array_append_new(array, sweep_json(sweep, &estimate, best));
 		else
@@ -171,7 +157,8 @@ static void job_cells(struct table *t, const struct job_row *job, const json_t *
 
 	snprintf(id, sizeof(id), "%lld", (long long)job->id);
 	table_cell(t, id);
-	json_array_foreach(columns, i, name) {
+	json_array_foreach(columns, i, name)
+	{
 		autofree char *value = format_value(json_object_get(job->config, json_string_value(name)));
 		table_cell(t, value);
 	}
@@ -191,9 +178,11 @@ static void list_jobs(struct ctl *ctl, const struct selection *sel, const char *
 	json_t *name;
 
 	table_column(t, "JOB", true, 0);
-	json_array_foreach(columns, i, name) {
+	json_array_foreach(columns, i, name)
+	{
 		autofree char *title = format_upper(json_string_value(name));
-		table_column(t, title, json_is_number(json_object_get(sel->jobs[0].config, json_string_value(name))), 0);
+		table_column(t, title, json_is_number(json_object_get(sel->jobs[0].config, json_string_value(name))),
+			     0);
 	}
 	table_column(t, "STATE", false, 0);
 	table_column(t, "EPOCH", true, 1);
@@ -233,13 +222,14 @@ static void say_daemon(struct ctl *ctl, struct reader *r)
 	if (e == 0) {
 		size_t i, busy = 0, n = 0;
 		json_t *device;
-		json_array_foreach(json_object_get(answer, "devices"), i, device) {
+		json_array_foreach(json_object_get(answer, "devices"), i, device)
+		{
 			n++;
 			busy += json_is_integer(json_object_get(device, "job"));
 		}
-		fprintf(stderr, "%s daemon, %zu of %zu device%s busy\n", ctl->paths.system ? "system" : "private", busy, n,
-			n == 1 ? "" : "s");
-	} else if (!no_daemon_there(e)) {
+		fprintf(stderr, "%s daemon, %zu of %zu device%s busy\n", ctl->paths.system ? "system" : "private", busy,
+			n, n == 1 ? "" : "s");
+	} else if (e != -ENOTCONN) {
 		fprintf(stderr, "daemon: %s\n", err.text);
 	} else if (reader_newest_event(r, &newest, &err) == 0 && newest.id) {
 		fprintf(stderr, "no daemon (%s); last row %s\n",
@@ -260,12 +250,12 @@ static int run(struct ctl *ctl, void *data)
 	int code = EXIT_OK;
 	int e = reader_open(&r, &ctl->paths, &err);
 
-	if (e == 0)
+	if (e == 0) {
+		say_daemon(ctl, r);
 		e = reader_begin(r, &err);
+	}
 	if (e == 0)
 		e = selection_init(&sel, r, &err);
-	if (e == 0)
-		say_daemon(ctl, r);
 	if (e == 0 && !input->targets.n && !input->state) {
 		e = list_sweeps(ctl, r, &sel, &err);
 	} else if (e == 0 && (e = input->targets.n ? selection_add_all(&sel, r, input->targets.items, input->targets.n,
@@ -282,5 +272,13 @@ static int run(struct ctl *ctl, void *data)
 	return code;
 }
 
-const struct verb verb_list = {"list", "[TARGET...]", "the sweeps, or the jobs of a target", "Follow",
-			       "sweepctl list s1 --state queued", sizeof(struct list_input), &argp, run};
+const struct verb verb_list = {
+	.name = "list",
+	.args = "[TARGET...]",
+	.line = "the sweeps, or the jobs of a target",
+	.group = "Follow",
+	.example = "sweepctl list s1 --state queued",
+	.input_size = sizeof(struct list_input),
+	.argp = &argp,
+	.run = run,
+};

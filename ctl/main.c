@@ -22,11 +22,6 @@ void words_take(struct words *words, struct argp_state *state)
 	words->n = (size_t)(state->argc - state->next);
 }
 
-bool no_daemon_there(int e)
-{
-	return e == -ENOENT || e == -ECONNREFUSED || e == -ENOTDIR;
-}
-
 int ctl_no_daemon(const struct ctl *ctl)
 {
 	if (ctl->paths.system)
@@ -38,7 +33,7 @@ int ctl_no_daemon(const struct ctl *ctl)
 
 int ctl_fail(const struct ctl *ctl, int e, const struct err *err)
 {
-	if (no_daemon_there(e))
+	if (e == -ENOTCONN)
 		return ctl_no_daemon(ctl);
 	fprintf(stderr, "error: %s\n", err->text);
 	return e == -ETIMEDOUT || e == -ECONNRESET || e == -EPIPE ? EXIT_NO_DAEMON : EXIT_PERMISSION;
@@ -143,7 +138,10 @@ static int run_verb(struct ctl *ctl, const struct verb *verb, int argc, char **a
 	}
 	screen_init(&ctl->out, STDOUT_FILENO, ctl->color);
 	int code = verb->run(ctl, input);
-	screen_fini(&ctl->out);
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		fprintf(stderr, "error: the answer cannot be written: %s\n", strerror(errno));
+		code = code ? code : EXIT_BAD_OUTCOME;
+	}
 	paths_fini(&ctl->paths);
 	return code;
 }
@@ -182,9 +180,10 @@ static char *verbs_help(void)
 		if (!str_eq(v->group, group))
 			text_append(&text, "%s%s:\n", *group ? "\n" : "", v->group);
 		group = v->group;
-		text_append(&text, "  %-22s %s\n", call, v->line);
+		text_append(&text, "  %-25s %s\n", call, v->line);
 	}
-	text_append(&text, "\nA TARGET is a job (5, 5-8, 1,3) or a sweep (s1 or its name). `sweepctl VERB --help` says more.");
+	text_append(&text,
+		    "\nA TARGET is a job (5, 5-8, 1,3) or a sweep (s1 or its name). `sweepctl VERB --help` says more.");
 	return text;
 }
 
@@ -213,7 +212,8 @@ int main(int argc, char **argv)
 	struct argp_child children[] = {{&common_argp}, {0}};
 	autofree char *help = verbs_help();
 	autofree char *doc = xasprintf("Submits hyper-parameter sweeps to sweepd, watches them and reads their "
-				       "results; without a verb: list.\v%s", help);
+				       "results; without a verb: list.\v%s",
+				       help);
 	struct argp argp = {NULL, parse_main, "[VERB [ARG...]]", doc, children};
 	char *list_argv[] = {argv[0], NULL};
 

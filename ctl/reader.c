@@ -2,20 +2,13 @@
 #include "ctl/reader.h"
 #include "common/db.h"
 #include "common/json.h"
+#include "schema/schema.h"
 
 #include <math.h>
 #include <unistd.h>
 
-#define SCHEMA_KNOWN 1
-
 struct reader {
 	struct db *db; /* NULL: there is no store yet */
-};
-
-const char *const job_state_names[N_JOB_STATES] = {
-#define X(id, text) [JOB_##id] = text,
-	JOB_STATES(X)
-#undef X
 };
 
 /* Room for one more row, zeroed; the array doubles at powers of two. */
@@ -50,9 +43,10 @@ static int check_schema(struct reader *r, const char *path, struct err *err)
 		return e;
 	int64_t version = e ? stmt_int(s, 0) : 0;
 	stmt_reset(s);
-	if (version > SCHEMA_KNOWN)
-		return err_set(err, -EPROTO, "%s is of schema %lld; this sweepctl knows %d\n  do this:  use the newer sweepctl",
-			       path, (long long)version, SCHEMA_KNOWN);
+	if (version > (int64_t)n_schema_migrations)
+		return err_set(err, -EPROTO,
+			       "%s is of schema %lld; this sweepctl knows %zu\n  do this:  use the newer sweepctl",
+			       path, (long long)version, n_schema_migrations);
 	return 0;
 }
 
@@ -112,15 +106,22 @@ int reader_sweeps(struct reader *r, struct sweep_row **ret, size_t *ret_n, struc
 	struct sweep_row *rows = NULL;
 	size_t n = 0;
 	struct stmt *s;
-	int e = query(r, "SELECT id, name, metric, goal, swept, n_jobs, note, submitted_ms FROM sweep "
-			 "WHERE state = 'active' ORDER BY id", &s, err);
+	int e = query(r,
+		      "SELECT id, name, metric, goal, swept, n_jobs, note, submitted_ms FROM sweep "
+		      "WHERE state = 'active' ORDER BY id",
+		      &s, err);
 
 	while (e >= 0 && (e = step(s, err)) > 0) {
 		rows = grow(rows, n, sizeof(*rows));
 		rows[n++] = (struct sweep_row){
-			.id = stmt_int(s, 0), .name = copy(s, 1), .metric = copy(s, 2),
-			.maximize = str_eq(stmt_text(s, 3), "maximize"), .swept = copy_json(s, 4),
-			.n_jobs = stmt_int(s, 5), .note = copy(s, 6), .submitted_ms = stmt_int(s, 7),
+			.id = stmt_int(s, 0),
+			.name = copy(s, 1),
+			.metric = copy(s, 2),
+			.maximize = str_eq(stmt_text(s, 3), "maximize"),
+			.swept = copy_json(s, 4),
+			.n_jobs = stmt_int(s, 5),
+			.note = copy(s, 6),
+			.submitted_ms = stmt_int(s, 7),
 		};
 	}
 	if (e < 0) {
@@ -134,29 +135,44 @@ int reader_sweeps(struct reader *r, struct sweep_row **ret, size_t *ret_n, struc
 
 static enum job_state state_of(const char *name)
 {
-	for (int i = 0; i < N_JOB_STATES; i++)
-		if (str_eq(job_state_names[i], name))
-			return (enum job_state)i;
-	BUG("job state %s", name);
+	int state = job_state_parse(name);
+
+	INVARIANT(state >= 0, "job state %s", name); /* the schema's CHECK */
+	return (enum job_state)state;
 }
 
-/* Condition and order are the caller's; column 13 is the sweep's metric, 14 its goal. */
-#define JOB_COLUMNS                                                                                              \
-	"SELECT j.id, j.sweep, j.position, j.config, j.swept, j.state, j.reason, j.not_before_ms, j.ended_ms, "   \
-	"(SELECT count(*) FROM attempt WHERE job = j.id), "                                                       \
-	"(SELECT min(started_ms) FROM attempt WHERE job = j.id), "                                                \
-	"(SELECT device FROM attempt WHERE job = j.id ORDER BY number DESC LIMIT 1), "                            \
-	"j.config ->> 'epochs', j.metric, j.goal FROM visible_job AS j "
+/* Condition and order are the caller's; column 13 is the sweep's metric. */
+#define JOB_COLUMNS                                                                                                    \
+	"SELECT j.id, j.sweep, j.position, j.config, j.swept, j.state, j.reason, j.not_before_ms, j.ended_ms, "        \
+	"(SELECT count(*) FROM attempt WHERE job = j.id), "                                                            \
+	"(SELECT min(started_ms) FROM attempt WHERE job = j.id), "                                                     \
+	"(SELECT device FROM attempt WHERE job = j.id ORDER BY number DESC LIMIT 1), "                                 \
+	"j.config ->> 'epochs', j.metric FROM visible_job AS j "
 
 static void read_job(struct stmt *s, struct job_row *job)
 {
 	*job = (struct job_row){
-		.id = stmt_int(s, 0), .sweep = stmt_int(s, 1), .position = stmt_int(s, 2), .config = copy_json(s, 3),
-		.swept = copy_json(s, 4), .state = state_of(stmt_text(s, 5)), .reason = copy(s, 6),
-		.not_before_ms = stmt_int(s, 7), .ended_ms = stmt_int(s, 8), .attempts = (int)stmt_int(s, 9),
-		.started_ms = stmt_int(s, 10), .device = copy(s, 11), .epochs = (int)stmt_int(s, 12),
-		.last_seconds = NAN, .last_test_seconds = NAN, .images_per_second = NAN, .ram_mib = NAN,
-		.vram_mib = NAN, .test_accuracy = NAN, .test_loss = NAN, .value = NAN, .best = NAN,
+		.id = stmt_int(s, 0),
+		.sweep = stmt_int(s, 1),
+		.position = stmt_int(s, 2),
+		.config = copy_json(s, 3),
+		.swept = copy_json(s, 4),
+		.state = state_of(stmt_text(s, 5)),
+		.reason = copy(s, 6),
+		.not_before_ms = stmt_int(s, 7),
+		.ended_ms = stmt_int(s, 8),
+		.attempts = (int)stmt_int(s, 9),
+		.started_ms = stmt_int(s, 10),
+		.device = copy(s, 11),
+		.epochs = (int)stmt_int(s, 12),
+		.last_seconds = NAN,
+		.last_test_seconds = NAN,
+		.images_per_second = NAN,
+		.ram_mib = NAN,
+		.vram_mib = NAN,
+		.test_accuracy = NAN,
+		.test_loss = NAN,
+		.value = NAN,
 		.best_test_accuracy = NAN,
 	};
 }
@@ -167,14 +183,18 @@ static double larger(double a, double b)
 }
 
 /* Sums up the epochs that count. */
-static int read_epochs(struct reader *r, struct job_row *job, const char *metric, bool maximize, struct err *err)
+static int read_epochs(struct reader *r, struct job_row *job, const char *metric, struct err *err)
 {
 	struct stmt *s;
-	int e = query(r, "SELECT epoch, train_seconds, test_seconds, images_per_second, ram_mib, vram_mib, "
-			 "test_accuracy, test_loss, train_loss, train_accuracy FROM counted_epoch WHERE job = ? "
-			 "ORDER BY epoch", &s, err);
-	int column = str_eq(metric, "test_loss") ? 7 : str_eq(metric, "train_loss") ? 8
-		   : str_eq(metric, "train_accuracy") ? 9 : 6;
+	int e = query(r,
+		      "SELECT epoch, train_seconds, test_seconds, images_per_second, ram_mib, vram_mib, "
+		      "test_accuracy, test_loss, train_loss, train_accuracy FROM counted_epoch WHERE job = ? "
+		      "ORDER BY epoch",
+		      &s, err);
+	int column = str_eq(metric, "test_loss")        ? 7
+		     : str_eq(metric, "train_loss")     ? 8
+		     : str_eq(metric, "train_accuracy") ? 9
+							: 6;
 
 	if (e < 0)
 		return e;
@@ -190,10 +210,9 @@ static int read_epochs(struct reader *r, struct job_row *job, const char *metric
 		job->vram_mib = larger(job->vram_mib, stmt_num(s, 5));
 		job->test_accuracy = stmt_num(s, 6);
 		job->test_loss = stmt_num(s, 7);
-		job->best_test_accuracy = larger(job->best_test_accuracy, job->test_accuracy);
 		job->value = stmt_num(s, column);
-		if (!isnan(job->value) && (isnan(job->best) || (maximize ? job->value > job->best : job->value < job->best))) {
-			job->best = job->value;
+		if (!isnan(job->test_accuracy) && !(job->test_accuracy <= job->best_test_accuracy)) {
+			job->best_test_accuracy = job->test_accuracy;
 			job->best_epoch = job->epoch;
 		}
 	}
@@ -203,19 +222,17 @@ static int read_epochs(struct reader *r, struct job_row *job, const char *metric
 /* Reads the jobs of a prepared and bound JOB_COLUMNS statement, then their epochs. */
 static int read_jobs(struct reader *r, struct stmt *s, struct job_row **ret, size_t *ret_n, struct err *err)
 {
-	json_t *metrics = json_array(); /* per job: [metric, maximize] */
+	json_t *metrics = json_array(); /* per job */
 	size_t first = *ret_n;
 	int e;
 
 	while ((e = step(s, err)) > 0) {
 		*ret = grow(*ret, *ret_n, sizeof(**ret));
 		read_job(s, &(*ret)[(*ret_n)++]);
-		json_array_append_new(metrics, json_pack("[sb]", stmt_text(s, 13), str_eq(stmt_text(s, 14), "maximize")));
+		json_array_append_new(metrics, json_string(stmt_text(s, 13)));
 	}
 	for (size_t i = first; e >= 0 && i < *ret_n; i++) {
-		const json_t *metric = json_array_get(metrics, i - first);
-		e = read_epochs(r, &(*ret)[i], json_string_value(json_array_get(metric, 0)),
-				json_is_true(json_array_get(metric, 1)), err);
+		e = read_epochs(r, &(*ret)[i], json_string_value(json_array_get(metrics, i - first)), err);
 	}
 	json_decref(metrics);
 	return e < 0 ? e : 0;
@@ -288,11 +305,12 @@ int reader_attempts(struct reader *r, int64_t job, struct attempt_row **ret, siz
 	struct attempt_row *rows = NULL;
 	size_t n = 0;
 	struct stmt *s;
-	int e = query(r, "SELECT a.id, a.number, a.state, a.device, a.class, a.reason, a.start_epoch, a.start_step, "
-			 "a.details, a.started_ms, a.ended_ms, w.pid, "
-			 "(SELECT max(epoch) FROM epoch WHERE attempt = a.id), "
-			 "(SELECT max(at_ms) FROM event WHERE attempt = a.id AND kind = 'checkpoint') "
-			 "FROM attempt AS a LEFT JOIN worker AS w ON w.id = a.worker WHERE a.job = ? ORDER BY a.number",
+	int e = query(r,
+		      "SELECT a.id, a.number, a.state, a.device, a.class, a.reason, a.start_epoch, a.start_step, "
+		      "a.details, a.started_ms, a.ended_ms, w.pid, "
+		      "(SELECT max(epoch) FROM epoch WHERE attempt = a.id), "
+		      "(SELECT max(at_ms) FROM event WHERE attempt = a.id AND kind = 'checkpoint') "
+		      "FROM attempt AS a LEFT JOIN worker AS w ON w.id = a.worker WHERE a.job = ? ORDER BY a.number",
 		      &s, err);
 
 	if (e < 0)
@@ -302,10 +320,19 @@ int reader_attempts(struct reader *r, int64_t job, struct attempt_row **ret, siz
 	while ((e = step(s, err)) > 0) {
 		rows = grow(rows, n, sizeof(*rows));
 		rows[n++] = (struct attempt_row){
-			.id = stmt_int(s, 0), .number = stmt_int(s, 1), .state = copy(s, 2), .device = copy(s, 3),
-			.class = copy(s, 4), .reason = copy(s, 5), .start_epoch = stmt_int(s, 6),
-			.start_step = stmt_int(s, 7), .details = copy_json(s, 8), .started_ms = stmt_int(s, 9),
-			.ended_ms = stmt_int(s, 10), .worker_pid = stmt_int(s, 11), .last_epoch = stmt_int(s, 12),
+			.id = stmt_int(s, 0),
+			.number = stmt_int(s, 1),
+			.state = copy(s, 2),
+			.device = copy(s, 3),
+			.class = copy(s, 4),
+			.reason = copy(s, 5),
+			.start_epoch = stmt_int(s, 6),
+			.start_step = stmt_int(s, 7),
+			.details = copy_json(s, 8),
+			.started_ms = stmt_int(s, 9),
+			.ended_ms = stmt_int(s, 10),
+			.worker_pid = stmt_int(s, 11),
+			.last_epoch = stmt_int(s, 12),
 			.checkpoint_ms = stmt_int(s, 13),
 		};
 	}
@@ -328,7 +355,10 @@ int reader_devices(struct reader *r, struct device_row **ret, size_t *ret_n, str
 	while (e >= 0 && (e = step(s, err)) > 0) {
 		rows = grow(rows, n, sizeof(*rows));
 		rows[n++] = (struct device_row){
-			.id = copy(s, 0), .name = copy(s, 1), .state = copy(s, 2), .reason = copy(s, 3),
+			.id = copy(s, 0),
+			.name = copy(s, 1),
+			.state = copy(s, 2),
+			.reason = copy(s, 3),
 		};
 	}
 	if (e < 0) {
@@ -344,9 +374,11 @@ int reader_metric(struct reader *r, int64_t job, const char *name, bool maximize
 		  int *ret_best_epoch, struct err *err)
 {
 	struct stmt *s;
-	int e = query(r, "SELECT epoch, CASE ?2 WHEN 'train_loss' THEN train_loss WHEN 'train_accuracy' THEN "
-			 "train_accuracy WHEN 'test_loss' THEN test_loss WHEN 'test_accuracy' THEN test_accuracy END "
-			 "FROM counted_epoch WHERE job = ?1 ORDER BY epoch", &s, err);
+	int e = query(r,
+		      "SELECT epoch, CASE ?2 WHEN 'train_loss' THEN train_loss WHEN 'train_accuracy' THEN "
+		      "train_accuracy WHEN 'test_loss' THEN test_loss WHEN 'test_accuracy' THEN test_accuracy END "
+		      "FROM counted_epoch WHERE job = ?1 ORDER BY epoch",
+		      &s, err);
 	double last = NAN, best = NAN;
 	int best_epoch = 0;
 
@@ -426,61 +458,4 @@ int reader_newest_event(struct reader *r, struct event_row *ret, struct err *err
 		stmt_reset(s);
 	}
 	return e < 0 ? e : 0;
-}
-
-void sweep_rows_free(struct sweep_row *rows, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		free(rows[i].name);
-		free(rows[i].metric);
-		free(rows[i].note);
-		json_decref(rows[i].swept);
-	}
-	free(rows);
-}
-
-void job_row_fini(struct job_row *row)
-{
-	json_decref(row->config);
-	json_decref(row->swept);
-	free(row->reason);
-	free(row->device);
-}
-
-void job_rows_free(struct job_row *rows, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		job_row_fini(&rows[i]);
-	free(rows);
-}
-
-void attempt_rows_free(struct attempt_row *rows, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		free(rows[i].state);
-		free(rows[i].device);
-		free(rows[i].class);
-		free(rows[i].reason);
-		json_decref(rows[i].details);
-	}
-	free(rows);
-}
-
-void device_rows_free(struct device_row *rows, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		free(rows[i].id);
-		free(rows[i].name);
-		free(rows[i].state);
-		free(rows[i].reason);
-	}
-	free(rows);
-}
-
-const struct sweep_row *sweep_row_find(const struct sweep_row *rows, size_t n, int64_t id)
-{
-	for (size_t i = 0; i < n; i++)
-		if (rows[i].id == id)
-			return &rows[i];
-	return NULL;
 }

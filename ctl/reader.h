@@ -5,21 +5,10 @@
 #pragma once
 
 #include "common/base.h"
+#include "common/jobstate.h"
 #include "common/paths.h"
 
 #include <jansson.h>
-
-/* In the order in which a crowded screen shows them. */
-#define JOB_STATES(X) \
-	X(RUNNING, "running") X(FAILED, "failed") X(QUEUED, "queued") X(PAUSED, "paused") X(DONE, "done") \
-	X(CANCELLED, "cancelled") X(PRUNED, "pruned")
-enum job_state {
-#define X(id, text) JOB_##id,
-	JOB_STATES(X)
-#undef X
-	N_JOB_STATES
-};
-extern const char *const job_state_names[N_JOB_STATES];
 
 struct sweep_row {
 	int64_t id, n_jobs, submitted_ms;
@@ -39,13 +28,13 @@ struct job_row {
 	int epochs;   /* asked for */
 
 	/* Of the epochs that count; NaN where there are none. */
-	int epoch;    /* finished */
+	int epoch;                                       /* finished */
 	double seconds, last_seconds, last_test_seconds; /* training + testing; the last epoch's */
 	double images_per_second, ram_mib, vram_mib;
-	double test_accuracy, test_loss;	/* the last epoch's */
-	double value, best;			/* the sweep's metric: last, best */
-	int best_epoch;
+	double test_accuracy, test_loss; /* the last epoch's */
+	double value;                    /* the sweep's metric, the last epoch's */
 	double best_test_accuracy;
+	int best_epoch;
 };
 
 struct attempt_row {
@@ -101,7 +90,3 @@ void device_rows_free(struct device_row *rows, size_t n);
 
 /* The row of that id, or NULL. */
 const struct sweep_row *sweep_row_find(const struct sweep_row *rows, size_t n, int64_t id);
-static inline bool job_is_over(const struct job_row *job)
-{
-	return job->state != JOB_RUNNING && job->state != JOB_QUEUED && job->state != JOB_PAUSED;
-}

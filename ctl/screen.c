@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 static struct termios saved_termios;
-static volatile sig_atomic_t entered;
+static volatile sig_atomic_t entered, took_keys;
 
 static bool env_set(const char *name)
 {
@@ -30,21 +30,7 @@ static bool color_wanted(bool terminal, enum color_mode mode)
 	return terminal && term && *term && !str_eq(term, "dumb");
 }
 
-void screen_init(struct screen *s, int fd, enum color_mode mode)
-{
-	*s = (struct screen){.fd = fd, .terminal = isatty(fd)};
-	s->color = color_wanted(s->terminal, mode);
-	screen_measure(s);
-}
-
-void screen_fini(struct screen *s)
-{
-	free(s->drawn);
-	s->drawn = NULL;
-	s->n_drawn = 0;
-}
-
-void screen_measure(struct screen *s)
+static void measure(struct screen *s)
 {
 	struct winsize size = {0};
 	const char *columns = getenv("COLUMNS");
@@ -56,14 +42,25 @@ void screen_measure(struct screen *s)
 	s->rows = size.ws_row ? size.ws_row : 24;
 }
 
+void screen_init(struct screen *s, int fd, enum color_mode mode)
+{
+	*s = (struct screen){.fd = fd, .terminal = isatty(fd)};
+	s->color = color_wanted(s->terminal, mode);
+	measure(s);
+}
+
+void screen_resized(struct screen *s)
+{
+	measure(s);
+	s->drawn = 0;
+	fs_write_all(s->fd, "\x1b[H\x1b[2J", 7);
+}
+
 const char *tone_on(const struct screen *s, enum tone tone)
 {
 	static const char *const codes[] = {
-		[TONE_PLAIN] = "",
-		[TONE_GOOD] = "\x1b[32m",
-		[TONE_BAD] = "\x1b[31m",
-		[TONE_WARN] = "\x1b[33m",
-		[TONE_DIM] = "\x1b[2m",
+		[TONE_PLAIN] = "",        [TONE_GOOD] = "\x1b[32m", [TONE_BAD] = "\x1b[31m",
+		[TONE_WARN] = "\x1b[33m", [TONE_DIM] = "\x1b[2m",
 	};
 	return s->color ? codes[tone] : "";
 }
@@ -83,7 +80,8 @@ static void put_back(void)
 	entered = 0;
 	if (write(STDOUT_FILENO, show_cursor, sizeof(show_cursor) - 1) < 0)
 		_exit(1);
-	tcsetattr(STDIN_FILENO, TCSANOW, &saved_termios);
+	if (took_keys)
+		tcsetattr(STDIN_FILENO, TCSANOW, &saved_termios);
 }
 
 static void on_abort(int signal_number)
@@ -93,23 +91,23 @@ static void on_abort(int signal_number)
 	raise(signal_number);
 }
 
-int screen_enter(struct screen *s, struct err *err)
+void screen_enter(struct screen *s)
 {
 	struct termios keys;
 
-	if (tcgetattr(STDIN_FILENO, &saved_termios) < 0)
-		return err_sys(err, -errno, "the terminal's settings");
-	keys = saved_termios;
-	keys.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
-	keys.c_cc[VMIN] = 1;
-	keys.c_cc[VTIME] = 0;
-	if (tcsetattr(STDIN_FILENO, TCSANOW, &keys) < 0)
-		return err_sys(err, -errno, "the terminal's settings");
+	took_keys = tcgetattr(STDIN_FILENO, &saved_termios) == 0;
+	if (took_keys) {
+		keys = saved_termios;
+		keys.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+		keys.c_cc[VMIN] = 1;
+		keys.c_cc[VTIME] = 0;
+		tcsetattr(STDIN_FILENO, TCSANOW, &keys);
+	}
+	s->keys = took_keys;
 	entered = 1;
 	signal(SIGABRT, on_abort);
 	signal(SIGSEGV, on_abort);
 	fs_write_all(s->fd, "\x1b[?25l", 6);
-	return 0;
 }
 
 void screen_leave(struct screen *s)
@@ -182,41 +180,25 @@ static void draw_line(const struct screen *s, FILE *out, const char *line, size_
 	fputs("\x1b[K\r\n", out);
 }
 
-/* Rows that the last picture takes now: a terminal made narrower has wrapped its lines. */
-static size_t rows_drawn(const struct screen *s)
-{
-	size_t rows = 0, width = (size_t)s->columns;
-
-	for (size_t i = 0; i < s->n_drawn; i++)
-		rows += s->drawn[i] > width ? (s->drawn[i] + width - 1) / width : 1;
-	return rows;
-}
-
 void screen_draw(struct screen *s, const char *text)
 {
 	autofree char *bytes = NULL;
-	size_t size = 0, n = 0;
+	size_t size = 0;
 	FILE *out = open_memstream(&bytes, &size);
+	int up = MIN(s->drawn, s->rows - 1);
 
 	INVARIANT(out, "no memory for a picture of the terminal");
-	size_t up = MIN(rows_drawn(s), (size_t)s->rows - 1);
-	if (up)
-		fprintf(out, "\x1b[%zuA", up);
+	if (up > 0)
+		fprintf(out, "\x1b[%dA", up);
 	fputc('\r', out);
-	for (const char *line = text; *line;) {
-		size_t length = strcspn(line, "\n");
-		s->drawn = xrealloc_array(s->drawn, n + 1, sizeof(s->drawn[0]));
-		s->drawn[n++] = MIN(text_columns(line, length), (size_t)s->columns);
-		draw_line(s, out, line, length);
-		line += length + (line[length] == '\n');
+	s->drawn = 0;
+	while (*text) {
+		size_t length = strcspn(text, "\n");
+		draw_line(s, out, text, length);
+		s->drawn++;
+		text += length + (text[length] == '\n');
 	}
 	fputs("\x1b[J", out);
 	fclose(out);
-	s->n_drawn = n;
 	fs_write_all(s->fd, bytes, size);
-}
-
-void screen_keep(struct screen *s)
-{
-	s->n_drawn = 0;
 }

@@ -10,30 +10,27 @@ enum tone { TONE_PLAIN, TONE_GOOD, TONE_BAD, TONE_WARN, TONE_DIM };
 
 struct screen {
 	int fd;
-	bool terminal;	   /* a person sits there: fit into `columns` */
+	bool terminal; /* a person sits there: fit into `columns` */
 	bool color;
+	bool keys;         /* after screen_enter(): a person can press some */
 	int columns, rows; /* 0: no terminal, nothing is ever cut */
-	size_t *drawn;	   /* visible length of each line of the last picture */
-	size_t n_drawn;
+	int drawn;         /* lines of the picture that stands there */
 };
 
 /* mode beats NO_COLOR (non-empty), which beats CLICOLOR_FORCE; TERM=dumb has no colour. */
 void screen_init(struct screen *s, int fd, enum color_mode mode);
-void screen_fini(struct screen *s);
-/* Reads the size again, after SIGWINCH. */
-void screen_measure(struct screen *s);
+/* After SIGWINCH: reads the size again and clears the terminal, which may have wrapped the picture's lines. */
+void screen_resized(struct screen *s);
 /* Escape sequences around a word, or "". */
 const char *tone_on(const struct screen *s, enum tone tone);
 const char *tone_off(const struct screen *s, enum tone tone);
 
-/* Takes keys without echo and hides the cursor, until screen_leave().  A terminal only.  Abnormal ends (abort) put the
- * terminal back too. */
-int screen_enter(struct screen *s, struct err *err);
+/* Hides the cursor and, where stdin is a terminal, takes keys without echo, until screen_leave().  Abnormal ends
+ * (abort) put the terminal back too. */
+void screen_enter(struct screen *s);
 void screen_leave(struct screen *s);
 /* Puts text (whole lines) over the picture drawn before; lines are cut at the right edge. */
 void screen_draw(struct screen *s, const char *text);
-/* Keeps the picture where it is: what comes next is written below it. */
-void screen_keep(struct screen *s);
 
 /* Columns that text takes: bytes that begin a UTF-8 character, escape sequences not counted. */
 size_t text_columns(const char *text, size_t size);

@@ -17,15 +17,11 @@ struct table {
 	struct cell *cells;
 	size_t n_columns, n_cells;
 	bool rule;
-	int gap;
 };
 
 struct table *table_new(void)
 {
-	struct table *t = xcalloc(1, sizeof(*t));
-
-	t->gap = 2;
-	return t;
+	return xcalloc(1, sizeof(struct table));
 }
 
 void table_free(struct table *t)
@@ -65,10 +61,11 @@ void table_rule(struct table *t)
 	t->rule = true;
 }
 
-void table_tight(struct table *t)
-{
-	t->gap = 1;
-}
+struct layout { /* of one print */
+	size_t *widths;
+	bool *hidden;
+	size_t gap;
+};
 
 static size_t width_of(const char *text)
 {
@@ -86,22 +83,32 @@ static size_t *column_widths(const struct table *t)
 	return widths;
 }
 
-/* Marks columns as hidden until the rest fits. */
-static void drop_columns(const struct table *t, const struct screen *s, const size_t *widths, bool *hidden)
+static size_t total_width(const struct table *t, const struct layout *l)
 {
-	for (;;) {
-		size_t total = 0, worst = t->n_columns;
+	size_t total = 0;
 
-		for (size_t i = 0; i < t->n_columns; i++) {
-			if (hidden[i])
-				continue;
-			total += widths[i] + (total ? (size_t)t->gap : 0);
-			if (t->columns[i].drop && (worst == t->n_columns || t->columns[i].drop > t->columns[worst].drop))
-				worst = i;
+	for (size_t i = 0; i < t->n_columns; i++)
+		if (!l->hidden[i])
+			total += l->widths[i] + (total ? l->gap : 0);
+	return total;
+}
+
+/* Moves together, then hides columns, until the rest fits. */
+static void fit(const struct table *t, struct layout *l, size_t room)
+{
+	while (total_width(t, l) > room) {
+		size_t worst = t->n_columns;
+		if (l->gap > 1) {
+			l->gap = 1;
+			continue;
 		}
-		if (total <= (size_t)s->columns || worst == t->n_columns)
+		for (size_t i = 0; i < t->n_columns; i++)
+			if (!l->hidden[i] && t->columns[i].drop &&
+			    (worst == t->n_columns || t->columns[i].drop > t->columns[worst].drop))
+				worst = i;
+		if (worst == t->n_columns)
 			return;
-		hidden[worst] = true;
+		l->hidden[worst] = true;
 	}
 }
 
@@ -118,8 +125,8 @@ static size_t bytes_that_fit(const char *text, size_t room)
 struct line { /* one row on its way out */
 	const struct screen *screen;
 	FILE *out;
-	size_t at;	/* columns written */
-	size_t blanks;	/* owed: written before the next text, so that no line ends in blanks */
+	size_t at;     /* columns written */
+	size_t blanks; /* owed: written before the next text, so that no line ends in blanks */
 };
 
 static void put(struct line *l, const char *text, size_t width, bool right, enum tone tone)
@@ -141,49 +148,52 @@ static void put(struct line *l, const char *text, size_t width, bool right, enum
 	l->blanks += right ? 0 : pad;
 }
 
-static void print_row(const struct table *t, struct line *l, const size_t *widths, const bool *hidden,
-		      const struct cell *cells)
+static void print_row(const struct table *t, const struct layout *layout, struct line *l, const struct cell *cells)
 {
 	bool first = true;
 
 	l->at = l->blanks = 0;
 	for (size_t i = 0; i < t->n_columns; i++) {
-		if (hidden[i])
+		if (layout->hidden[i])
 			continue;
-		l->blanks += first ? 0 : (size_t)t->gap;
+		l->blanks += first ? 0 : layout->gap;
 		first = false;
-		put(l, cells ? cells[i].text : t->columns[i].title, widths[i], t->columns[i].right,
+		put(l, cells ? cells[i].text : t->columns[i].title, layout->widths[i], t->columns[i].right,
 		    cells ? cells[i].tone : TONE_PLAIN);
 	}
 	fputc('\n', l->out);
 }
 
-static void print_rule(const struct table *t, FILE *out, const size_t *widths, const bool *hidden)
+/* Dashes under each title. */
+static void print_rule(const struct table *t, const struct layout *layout, struct line *l)
 {
 	bool first = true;
 
+	l->at = l->blanks = 0;
 	for (size_t i = 0; i < t->n_columns; i++) {
-		if (hidden[i])
+		if (layout->hidden[i])
 			continue;
-		fprintf(out, "%*s", first ? 0 : t->gap, "");
+		autofree char *dashes = xcalloc(layout->widths[i] + 1, 1);
+		memset(dashes, '-', layout->widths[i]);
+		l->blanks += first ? 0 : layout->gap;
 		first = false;
-		for (size_t j = 0; j < widths[i]; j++)
-			fputc('-', out);
+		put(l, dashes, layout->widths[i], false, TONE_PLAIN);
 	}
-	fputc('\n', out);
+	fputc('\n', l->out);
 }
 
 void table_print(const struct table *t, const struct screen *s, FILE *out)
 {
 	autofree size_t *widths = column_widths(t);
 	autofree bool *hidden = xcalloc(t->n_columns + 1, sizeof(bool));
+	struct layout layout = {widths, hidden, 2};
 	struct line line = {.screen = s, .out = out};
 
 	if (s->columns)
-		drop_columns(t, s, widths, hidden);
-	print_row(t, &line, widths, hidden, NULL);
+		fit(t, &layout, (size_t)s->columns);
+	print_row(t, &layout, &line, NULL);
 	if (t->rule)
-		print_rule(t, out, widths, hidden);
+		print_rule(t, &layout, &line);
 	for (size_t i = 0; i + t->n_columns <= t->n_cells; i += t->n_columns)
-		print_row(t, &line, widths, hidden, t->cells + i);
+		print_row(t, &layout, &line, t->cells + i);
 }

@@ -1,5 +1,5 @@
-/* Columns of text.  On a terminal a table that is too wide first loses its droppable columns, then its last column is
- * cut; without a terminal nothing is dropped or cut. */
+/* Columns of text, two blanks apart.  On a terminal a table that is too wide first moves together (one blank), then
+ * loses its droppable columns, then is cut at the right edge; without a terminal nothing is dropped or cut. */
 #pragma once
 
 #include "ctl/screen.h"
@@ -15,6 +15,4 @@ void table_cell(struct table *t, const char *text);
 void table_cell_tone(struct table *t, const char *text, enum tone tone);
 /* A line of dashes under the titles. */
 void table_rule(struct table *t);
-/* Two blanks between columns; one where `tight`. */
-void table_tight(struct table *t);
 void table_print(const struct table *t, const struct screen *s, FILE *out);

@@ -1,5 +1,6 @@
 /* What a verb is about; see target.h. */
 #include "ctl/target.h"
+#include "ctl/screen.h"
 
 #include <ctype.h>
 
@@ -44,12 +45,13 @@ static void say_no_sweep(struct selection *sel, const char *word)
 		names[i] = sel->sweeps[i].name;
 	const char *near = nearest_name(word, names, sel->n_sweeps);
 	free(names);
+	const struct sweep_row *newest = sel->n_sweeps ? &sel->sweeps[sel->n_sweeps - 1] : NULL;
+	autofree char *name = text_clean(near ? near : newest ? newest->name : "");
 	sel->missing = true;
 	if (near)
-		fprintf(stderr, "error: no sweep \"%s\"; did you mean \"%s\"?\n", word, near);
-	else if (sel->n_sweeps)
-		fprintf(stderr, "error: no sweep \"%s\"; the newest is s%lld %s\n", word,
-			(long long)sel->sweeps[sel->n_sweeps - 1].id, sel->sweeps[sel->n_sweeps - 1].name);
+		fprintf(stderr, "error: no sweep \"%s\"; did you mean \"%s\"?\n", word, name);
+	else if (newest)
+		fprintf(stderr, "error: no sweep \"%s\"; the newest is s%lld %s\n", word, (long long)newest->id, name);
 	else
 		fprintf(stderr, "error: no sweep \"%s\"; there are none yet\n", word);
 }
@@ -62,8 +64,8 @@ static int say_no_jobs(struct selection *sel, struct reader *r, int64_t first, i
 	if (e < 0)
 		return e;
 	sel->missing = true;
-	fprintf(stderr, first == last ? "error: no job %lld" : "error: not all of jobs %lld-%lld exist", (long long)first,
-		(long long)last);
+	fprintf(stderr, first == last ? "error: no job %lld" : "error: not all of jobs %lld-%lld exist",
+		(long long)first, (long long)last);
 	fprintf(stderr, newest ? "; the newest is %lld\n" : "; there are none yet\n", (long long)newest);
 	return 0;
 }
@@ -182,8 +184,7 @@ static int add_unfinished(struct selection *sel, struct reader *r, struct err *e
 	return e;
 }
 
-int selection_add_all(struct selection *sel, struct reader *r, char **words, size_t n, bool unfinished,
-		      struct err *err)
+int selection_add_all(struct selection *sel, struct reader *r, char **words, size_t n, bool unfinished, struct err *err)
 {
 	int e = 0;
 
@@ -208,9 +209,7 @@ static void add_column(json_t *columns, const char *name)
 	size_t i;
 	json_t *have;
 
-	json_array_foreach(columns, i, have)
-		if (str_eq(json_string_value(have), name))
-			return;
+	json_array_foreach(columns, i, have) if (str_eq(json_string_value(have), name)) return;
 	json_array_append_new(columns, json_string(name));
 }
 
@@ -227,8 +226,7 @@ json_t *selection_columns(const struct selection *sel, bool always_basic)
 		if (!sweep || sweep->id == last)
 			continue;
 		last = sweep->id;
-		json_array_foreach(sweep->swept, k, name)
-			json_object_set(swept, json_string_value(name), json_true());
+		json_array_foreach(sweep->swept, k, name) json_object_set(swept, json_string_value(name), json_true());
 	}
 	/* The report's order: model, lr, then what else varies, then the scheduler. */
 	const char *name;
@@ -236,9 +234,7 @@ json_t *selection_columns(const struct selection *sel, bool always_basic)
 	for (size_t i = 0; i < 2; i++)
 		if (always_basic || json_object_get(swept, basic[i]))
 			add_column(columns, basic[i]);
-	json_object_foreach(swept, name, value)
-		if (!str_eq(name, "scheduler"))
-			add_column(columns, name);
+	json_object_foreach(swept, name, value) if (!str_eq(name, "scheduler")) add_column(columns, name);
 	if (always_basic || json_object_get(swept, "scheduler"))
 		add_column(columns, "scheduler");
 	json_decref(swept);

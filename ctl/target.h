@@ -1,5 +1,5 @@
-/* What a verb is about: jobs by number (5, 5-8, 1,3), sweeps by id (s1) or name, in any mix.  Of several sweeps with one
- * name the newest is meant. */
+/* What a verb is about: jobs by number (5, 5-8, 1,3), sweeps by id (s1) or name, in any mix.  Of several sweeps with
+ * one name the newest is meant. */
 #pragma once
 
 #include "ctl/reader.h"
@@ -7,9 +7,9 @@
 struct selection {
 	struct sweep_row *sweeps; /* all of the store, for names and metrics */
 	size_t n_sweeps;
-	struct job_row *jobs;	  /* selected: in the order of the words, each once */
+	struct job_row *jobs; /* selected: in the order of the words, each once */
 	size_t n_jobs;
-	bool missing;		  /* a word named nothing; it was said on stderr */
+	bool missing; /* a word named nothing; it was said on stderr */
 };
 
 /* Loads the sweeps and selects nothing yet. */

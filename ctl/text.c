@@ -31,6 +31,38 @@ char *job_reason(const struct job_row *job, int64_t now_ms)
 	return xstrdup(job->state == JOB_QUEUED ? "waits for a device" : "");
 }
 
+const struct job_row *job_leader(const struct sweep_row *sweep, const struct job_row *jobs, size_t n)
+{
+	const struct job_row *best = NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		if (jobs[i].state != JOB_DONE || isnan(jobs[i].value))
+			continue;
+		if (!best || (sweep->maximize ? jobs[i].value > best->value : jobs[i].value < best->value))
+			best = &jobs[i];
+	}
+	return best;
+}
+
+const char *left_text(const struct estimate *e, char *buf)
+{
+	char span[FORMAT_MAX - 2];
+
+	if (!(e->left_seconds > 0))
+		return strcpy(buf, "-");
+	format_span(e->left_seconds, buf);
+	if (e->at_least) {
+		snprintf(span, sizeof(span), "%s", buf);
+		snprintf(buf, FORMAT_MAX, "> %s", span);
+	}
+	return buf;
+}
+
+json_t *left_json(const struct estimate *e, double unit_seconds)
+{
+	return json_known(e->at_least ? NAN : e->left_seconds / unit_seconds);
+}
+
 static void set_time(json_t *object, const char *key, int64_t ms)
 {
 	char text[FORMAT_MAX];
@@ -54,7 +86,7 @@ json_t *job_json(const struct selection *sel, const struct job_row *job)
 	json_object_set_new(o, "best_epoch", job->best_epoch ? json_integer(job->best_epoch) : json_null());
 	json_object_set_new(o, "images_per_second", json_known(job->images_per_second));
 	json_object_set_new(o, "ram_mib", json_known(job->ram_mib));
-	json_object_set_new(o, "attempts", json_integer(job->attempts));
+	json_object_set_new(o, "n_attempts", json_integer(job->attempts));
 	json_object_set_new(o, "device", job->device ? json_string(job->device) : json_null());
 	set_time(o, "started", job->started_ms);
 	set_time(o, "ended", job->ended_ms);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ctl/screen.h"
+#include "ctl/estimate.h"
 #include "ctl/target.h"
 
 /* Colour of a state's word. */
@@ -10,5 +11,11 @@ enum tone state_tone(const char *state);
 const char *metric_text(const char *metric, double value, char *buf);
 /* Why a job is where it is: the stored reason, else what follows from its row; allocated, "" when nothing is to say. */
 char *job_reason(const struct job_row *job, int64_t now_ms);
+/* The finished job with the best last value of the sweep's metric, or NULL. */
+const struct job_row *job_leader(const struct sweep_row *sweep, const struct job_row *jobs, size_t n);
+/* "1 h 59 m", "> 43 m 2 s" where some jobs are not known, "-" where nothing is known or left; FORMAT_MAX bytes. */
+const char *left_text(const struct estimate *e, char *buf);
+/* The same for JSON: a number only where all is known.  New reference. */
+json_t *left_json(const struct estimate *e, double unit_seconds);
 /* A job as the JSON that list, show and results give: their keys only grow.  New reference. */
 json_t *job_json(const struct selection *sel, const struct job_row *job);

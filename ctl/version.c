@@ -12,4 +12,9 @@ static int run(struct ctl *ctl, void *input)
 	return EXIT_OK;
 }
 
-const struct verb verb_version = {"version", NULL, "print the version", "Machine", .run = run};
+const struct verb verb_version = {
+	.name = "version",
+	.line = "print the version",
+	.group = "Machine",
+	.run = run,
+};

@@ -120,7 +120,7 @@ static int check_contiguous(const struct st_file *f, const char *base, size_t da
 	const char *at = base;
 	for (size_t i = 0; i < f->n_tensors; i++) {
 		if (f->tensors[i].data != at)
-			return damaged(err, "a hole or an overlap before", f->tensors[i].name);
+			return damaged(err, "a hole or an overlap", f->tensors[i].name);
 		at += f->tensors[i].size_bytes;
 	}
 	if (at != base + data_size)

@@ -2,14 +2,10 @@
  * the environment variable GOLDEN_DIR. */
 #pragma once
 
+#include "cmocka_all.h"
+
 #include "worker/model.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <jansson.h>
 
 /* The file's object; a file that cannot be read fails the test.  Caller decrefs. */

@@ -18,21 +18,19 @@ static size_t positions(const struct conv_shape *s)
 	return (size_t)s->oh * (size_t)s->ow;
 }
 
-/* y += a0*x[0] + a1*x[1] + ..., k rows of x, `stride` apart; four at a time in the same order as one by one. */
-static void add_rows(size_t n, double *restrict y, size_t k, const double *restrict a, size_t a_stride,
-		     const double *restrict x, size_t stride)
+/* y: (n) += a: (k) times x: (k, n); four rows at a time, in the same order as one by one. */
+static void add_rows(size_t n, double *restrict y, size_t k, const double *restrict a, const double *restrict x)
 {
 	size_t i = 0;
 	for (; i + 4 <= k; i += 4) {
-		double a0 = a[i * a_stride], a1 = a[(i + 1) * a_stride];
-		double a2 = a[(i + 2) * a_stride], a3 = a[(i + 3) * a_stride];
-		const double *x0 = x + i * stride, *x1 = x0 + stride, *x2 = x1 + stride, *x3 = x2 + stride;
+		double a0 = a[i], a1 = a[i + 1], a2 = a[i + 2], a3 = a[i + 3];
+		const double *x0 = x + i * n, *x1 = x0 + n, *x2 = x1 + n, *x3 = x2 + n;
 		for (size_t j = 0; j < n; j++)
 			y[j] = y[j] + a0 * x0[j] + a1 * x1[j] + a2 * x2[j] + a3 * x3[j];
 	}
 	for (; i < k; i++)
 		for (size_t j = 0; j < n; j++)
-			y[j] += a[i * a_stride] * x[i * stride + j];
+			y[j] += a[i] * x[i * n + j];
 }
 
 /* Row r, column q of the unfolded image at x: its index in x, or -1 in the padding. */
@@ -82,17 +80,27 @@ void ref_conv_fwd(const struct conv_shape *s, const double *x, const double *w, 
 			for (size_t o = 0; o < (size_t)s->oc; o++) {
 				double *out = y + ((size_t)n * (size_t)s->oc + o) * columns;
 				memset(out, 0, columns * sizeof(*out));
-				add_rows(columns, out, rows, w + o * rows, 1, u, columns);
+				add_rows(columns, out, rows, w + o * rows, u);
 			}
 		}
 		free(u);
 	}
 }
 
+/* wt: (columns, rows) = w: (rows, columns) */
+static void transpose(size_t rows, size_t columns, const double *w, double *wt)
+{
+	for (size_t c = 0; c < columns; c++)
+		for (size_t r = 0; r < rows; r++)
+			wt[c * rows + r] = w[r * columns + c];
+}
+
 void ref_conv_dgrad(const struct conv_shape *s, const double *dy, const double *w, double *dx)
 {
-	size_t rows = unfolded_rows(s), columns = positions(s);
-	size_t x_image = (size_t)s->ic * (size_t)(s->ih * s->iw), y_image = (size_t)s->oc * columns;
+	size_t rows = unfolded_rows(s), columns = positions(s), channels = (size_t)s->oc;
+	size_t x_image = (size_t)s->ic * (size_t)(s->ih * s->iw), y_image = channels * columns;
+	double *wt = xmalloc(rows * channels * sizeof(*wt));
+	transpose(channels, rows, w, wt);
 #pragma omp parallel
 	{
 		double *du = xmalloc(columns * sizeof(*du)); /* one unfolded row */
@@ -100,11 +108,12 @@ void ref_conv_dgrad(const struct conv_shape *s, const double *dy, const double *
 		for (int n = 0; n < s->n; n++)
 			for (size_t r = 0; r < rows; r++) {
 				memset(du, 0, columns * sizeof(*du));
-				add_rows(columns, du, (size_t)s->oc, w + r, rows, dy + (size_t)n * y_image, columns);
+				add_rows(columns, du, channels, wt + r * channels, dy + (size_t)n * y_image);
 				fold_row(s, r, du, dx + (size_t)n * x_image);
 			}
 		free(du);
 	}
+	free(wt);
 }
 
 void ref_conv_wgrad(const struct conv_shape *s, const double *x, const double *dy, double *dw)
@@ -117,7 +126,7 @@ void ref_conv_wgrad(const struct conv_shape *s, const double *x, const double *d
 		unfold(s, x + n * x_image, u, true);
 #pragma omp parallel for
 		for (size_t o = 0; o < channels; o++)
-			add_rows(rows, dw + o * rows, columns, dy + (n * channels + o) * columns, 1, u, rows);
+			add_rows(rows, dw + o * rows, columns, dy + (n * channels + o) * columns, u);
 	}
 	free(u);
 }

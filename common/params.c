@@ -1,0 +1,293 @@
+/* See params.h. */
+#include "params.h"
+
+#include "json.h"
+
+#include <math.h>
+
+const struct param params[] = {
+#define P_INT(name, def, lo, hi, help) \
+	{#name, PARAM_INT, help, lo, hi, false, NULL, #def, offsetof(struct train_config, name)},
+#define P_NUM(name, def, lo, hi, open, help) \
+	{#name, PARAM_NUM, help, lo, hi, open, NULL, #def, offsetof(struct train_config, name)},
+#define P_BOOL(name, def, help) \
+	{#name, PARAM_BOOL, help, 0, 0, false, NULL, (def) ? "true" : "false", offsetof(struct train_config, name)},
+#define P_CHOICE(name, def, choices, help) \
+	{#name, PARAM_CHOICE, help, 0, 0, false, choices, def, offsetof(struct train_config, name)},
+#define P_OFF(name, help) {#name, PARAM_OFF, help, 0, 0, false, NULL, "false", offsetof(struct train_config, name)},
+#include "params.def"
+};
+const size_t n_params = ARRAY_LEN(params);
+
+const struct param *param_find(const char *name)
+{
+	for (size_t i = 0; i < n_params; i++)
+		if (str_eq(params[i].name, name))
+			return &params[i];
+	return NULL;
+}
+
+const char *param_nearest(const char *name)
+{
+	const char *names[ARRAY_LEN(params)];
+	for (size_t i = 0; i < n_params; i++)
+		names[i] = params[i].name;
+	return nearest_name(name, names, n_params);
+}
+
+bool param_choice(const struct param *p, int i, char *buf, size_t size)
+{
+	const char *at = p->choices;
+	for (; i > 0; i--) {
+		at = strchr(at, '|');
+		if (!at)
+			return false;
+		at++;
+	}
+	snprintf(buf, size, "%.*s", (int)strcspn(at, "|"), at);
+	return true;
+}
+
+#define MAX_CHOICES 16
+#define MAX_CHOICE  32
+
+static int choice_index(const struct param *p, const char *text)
+{
+	char choice[MAX_CHOICE];
+	for (int i = 0; param_choice(p, i, choice, sizeof(choice)); i++)
+		if (str_eq(choice, text))
+			return i;
+	return -1;
+}
+
+static void *field(const struct train_config *cfg, const struct param *p)
+{
+	return (char *)cfg + p->offset;
+}
+
+const char *config_choice(const struct train_config *cfg, const char *name)
+{
+	static __thread char buf[ARRAY_LEN(params)][MAX_CHOICE];
+	const struct param *p = param_find(name);
+	INVARIANT(p && p->type == PARAM_CHOICE, "%s is not a choice", name);
+	char *text = buf[p - params];
+	INVARIANT(param_choice(p, *(int *)field(cfg, p), text, MAX_CHOICE), "choice of %s out of range", name);
+	return text;
+}
+
+/* "text", "a list" ... of a value, for an error. */
+static const char *kind_of(const json_t *v)
+{
+	switch (json_typeof(v)) {
+	case JSON_OBJECT:
+		return "a map";
+	case JSON_ARRAY:
+		return "a list";
+	case JSON_STRING:
+		return "text";
+	case JSON_INTEGER:
+	case JSON_REAL:
+		return "a number";
+	case JSON_TRUE:
+	case JSON_FALSE:
+		return "true or false";
+	case JSON_NULL:
+		return "nothing";
+	}
+	return "?";
+}
+
+/* The range as people write it: "> 0", "from 1 to 65536". */
+static void range_text(const struct param *p, char *buf, size_t size)
+{
+	char lo[32], hi[32];
+	number_text(p->min, lo);
+	number_text(p->max, hi);
+	snprintf(buf, size, p->open ? "above %s, at most %s" : "from %s to %s", lo, hi);
+}
+
+/* "0,05" for 0.05: what a decimal comma meant, or NULL. */
+static const char *without_comma(const json_t *v, char *buf, size_t size)
+{
+	const char *text = json_string_value(v);
+	if (!text || strlen(text) >= size)
+		return NULL;
+	strcpy(buf, text);
+	char *comma = strchr(buf, ',');
+	if (comma)
+		*comma = '.';
+	char *end;
+	strtod(buf, &end);
+	return end == buf || *end ? NULL : buf;
+}
+
+static int wrong_type(const struct param *p, const json_t *v, const char *wanted, struct err *err)
+{
+	char range[96], fixed[64];
+	autofree char *text = json_dumps(v, JSON_ENCODE_ANY);
+	range_text(p, range, sizeof(range));
+	const char *meant = without_comma(v, fixed, sizeof(fixed));
+	return err_set(err, -EINVAL, "\"%s\" needs %s; %.60s is %s\n  expected: %s%s%s", p->name, wanted, text, kind_of(v),
+		       range, meant ? "\n  do this:  write " : "", meant ? meant : "");
+}
+
+static int check_number(const struct param *p, const json_t *v, struct err *err)
+{
+	char text[32], range[96];
+	bool whole = p->type == PARAM_INT;
+	if (!json_is_number(v))
+		return wrong_type(p, v, whole ? "a whole number" : "a number", err);
+	double x = json_number_value(v);
+	if (whole && x != floor(x))
+		return wrong_type(p, v, "a whole number", err);
+	if (x >= p->min && x <= p->max && !(p->open && x == p->min))
+		return 0;
+	range_text(p, range, sizeof(range));
+	return err_set(err, -ERANGE, "\"%s\" is out of range: %s\n  expected: %s", p->name, number_text(x, text), range);
+}
+
+/* "a, b, c" of "a|b|c". */
+static char *choices_text(const struct param *p)
+{
+	char choice[MAX_CHOICE];
+	char *all = xstrdup("");
+	for (int i = 0; param_choice(p, i, choice, sizeof(choice)); i++) {
+		char *longer = xasprintf("%s%s%s", all, i ? ", " : "", choice);
+		free(all);
+		all = longer;
+	}
+	return all;
+}
+
+static int check_choice(const struct param *p, const json_t *v, struct err *err)
+{
+	char storage[MAX_CHOICES][MAX_CHOICE];
+	const char *names[MAX_CHOICES];
+	autofree char *text = json_dumps(v, JSON_ENCODE_ANY);
+	autofree char *all = choices_text(p);
+	if (json_is_string(v) && choice_index(p, json_string_value(v)) >= 0)
+		return 0;
+	size_t n = 0;
+	for (; n < MAX_CHOICES && param_choice(p, (int)n, storage[n], MAX_CHOICE); n++)
+		names[n] = storage[n];
+	const char *near = json_is_string(v) ? nearest_name(json_string_value(v), names, n) : NULL;
+	return err_set(err, -EINVAL, "\"%s\" has no value %.60s\n  expected: %s%s%s%s", p->name, text, all,
+		       near ? "\n  do this:  write \"" : "", near ? near : "", near ? "\"" : "");
+}
+
+static int check_bool(const struct param *p, const json_t *v, struct err *err)
+{
+	autofree char *text = json_dumps(v, JSON_ENCODE_ANY);
+	if (!json_is_boolean(v))
+		return err_set(err, -EINVAL, "\"%s\" needs true or false; %.60s is %s\n  expected: true or false", p->name,
+			       text, kind_of(v));
+	if (p->type == PARAM_OFF && json_is_true(v))
+		return err_set(err, -ENOTSUP, "\"%s\" true is not built in yet\n  expected: false", p->name);
+	return 0;
+}
+
+int param_check(const struct param *p, const json_t *value, struct err *err)
+{
+	switch (p->type) {
+	case PARAM_INT:
+	case PARAM_NUM:
+		return check_number(p, value, err);
+	case PARAM_BOOL:
+	case PARAM_OFF:
+		return check_bool(p, value, err);
+	case PARAM_CHOICE:
+		return check_choice(p, value, err);
+	}
+	BUG("parameter type");
+}
+
+void config_set(struct train_config *cfg, const struct param *p, const json_t *value)
+{
+	void *f = field(cfg, p);
+	switch (p->type) {
+	case PARAM_INT:
+		*(int *)f = (int)json_number_value(value);
+		return;
+	case PARAM_NUM:
+		*(double *)f = json_number_value(value);
+		return;
+	case PARAM_BOOL:
+	case PARAM_OFF:
+		*(bool *)f = json_is_true(value);
+		return;
+	case PARAM_CHOICE:
+		*(int *)f = choice_index(p, json_string_value(value));
+		return;
+	}
+}
+
+json_t *config_get(const struct train_config *cfg, const struct param *p)
+{
+	const void *f = field(cfg, p);
+	switch (p->type) {
+	case PARAM_INT:
+		return json_integer(*(const int *)f);
+	case PARAM_NUM:
+		return json_real(*(const double *)f);
+	case PARAM_BOOL:
+	case PARAM_OFF:
+		return json_boolean(*(const bool *)f);
+	case PARAM_CHOICE:
+		return json_string(config_choice(cfg, p->name));
+	}
+	BUG("parameter type");
+}
+
+void config_defaults(struct train_config *cfg)
+{
+	*cfg = (struct train_config){
+#define P_INT(name, def, ...) .name = def,
+#define P_NUM(name, def, ...) .name = def,
+#define P_BOOL(name, def, ...) .name = def,
+#define P_CHOICE(name, ...)
+#define P_OFF(name, ...)
+#include "params.def"
+	};
+	for (size_t i = 0; i < n_params; i++)
+		if (params[i].type == PARAM_CHOICE)
+			*(int *)field(cfg, &params[i]) = choice_index(&params[i], params[i].default_text);
+}
+
+int config_from_json(struct train_config *cfg, const json_t *object, struct err *err)
+{
+	const char *key;
+	json_t *value;
+	struct train_config c;
+	if (!json_is_object(object))
+		return err_set(err, -EINVAL, "a configuration is an object of training parameters");
+	config_defaults(&c);
+	json_object_foreach((json_t *)object, key, value) {
+		const struct param *p = param_find(key);
+		if (!p)
+			return err_set(err, -EINVAL, "unknown parameter \"%s\"", key);
+		int r = param_check(p, value, err);
+		if (r < 0)
+			return r;
+		config_set(&c, p, value);
+	}
+	int r = config_check(&c, err);
+	if (r < 0)
+		return r;
+	*cfg = c;
+	return 0;
+}
+
+json_t *config_to_json(const struct train_config *cfg)
+{
+	json_t *object = json_object();
+	for (size_t i = 0; i < n_params; i++)
+		json_object_set_new(object, params[i].name, config_get(cfg, &params[i]));
+	return object;
+}
+
+int config_check(const struct train_config *cfg, struct err *err)
+{
+	if (cfg->nesterov && cfg->momentum <= 0)
+		return err_set(err, -EINVAL, "\"nesterov\" needs \"momentum\" above 0\n  expected: momentum 0.9, or nesterov false");
+	return 0;
+}

@@ -1,0 +1,311 @@
+/* sweepctl show: all about a job. */
+#include "ctl/ctl.h"
+#include "ctl/format.h"
+#include "ctl/target.h"
+#include "ctl/text.h"
+#include "common/clock.h"
+#include "common/json.h"
+#include "common/params.h"
+
+#include <math.h>
+
+struct show_input {
+	struct words targets;
+	bool all;
+};
+
+static const struct argp_option options[] = {
+	{"all", 'a', NULL, 0, "every parameter, defaults too"},
+	{0},
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct show_input *input = state->input;
+
+	switch (key) {
+	case 'a':
+		input->all = true;
+		return 0;
+	case ARGP_KEY_ARGS:
+		words_take(&input->targets, state);
+		return 0;
+	case ARGP_KEY_NO_ARGS:
+		argp_error(state, "which job? (sweepctl list)");
+		return 0;
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
+static const struct argp argp = {options, parse};
+
+struct shown { /* one job with all that is read for it */
+	const struct job_row *job;
+	const struct sweep_row *sweep;
+	struct attempt_row *attempts;
+	size_t n_attempts;
+	char *notes, *log, *config; /* the paths are NULL where there is no such file yet */
+};
+
+/* "  name        value   name value ..." broken into lines of 78 columns. */
+struct paragraph {
+	const char *title;
+	size_t at;
+};
+
+static void add_pair(struct paragraph *p, const char *name, const json_t *value)
+{
+	autofree char *text = format_value(value);
+	size_t size = strlen(name) + 1 + strlen(text);
+
+	if (p->at == 0 || p->at + 3 + size > 78) {
+		printf("%s  %-11s ", p->at ? "\n" : "", p->at ? "" : p->title);
+		p->at = 14;
+	} else {
+		fputs("   ", stdout);
+		p->at += 3;
+	}
+	printf("%s %s", name, text);
+	p->at += size;
+}
+
+static void end_paragraph(struct paragraph *p)
+{
+	if (p->at)
+		putchar('\n');
+}
+
+/* What the sweep varies, then what was set to something else than its default. */
+static void show_config(const struct job_row *job, bool all)
+{
+	struct paragraph swept = {"swept"}, set = {"set"};
+	struct train_config defaults;
+	const char *name;
+	json_t *value;
+	size_t hidden = 0;
+
+	json_object_foreach(job->swept, name, value) add_pair(&swept, name, value);
+	end_paragraph(&swept);
+	config_defaults(&defaults);
+	json_object_foreach(job->config, name, value)
+	{
+		const struct param *p = param_find(name);
+		autojson json_t *normal = p ? config_get(&defaults, p) : NULL;
+		if (json_object_get(job->swept, name))
+			continue;
+		if (all || !normal || !json_equal(normal, value))
+			add_pair(&set, name, value);
+		else
+			hidden++;
+	}
+	end_paragraph(&set);
+	if (hidden)
+		printf("  %-11s %zu more (--all)\n", "defaults", hidden);
+}
+
+static int show_metrics(struct reader *r, const struct job_row *job, struct err *err)
+{
+	static const struct {
+		const char *name;
+		bool maximize;
+	} metrics[] = {{"test_accuracy", true}, {"test_loss", false}, {"train_accuracy", true}, {"train_loss", false}};
+	char last_text[FORMAT_MAX], best_text[FORMAT_MAX];
+
+	if (!job->epoch)
+		return 0;
+	puts("  metric              last      best  epoch");
+	for (size_t i = 0; i < ARRAY_LEN(metrics); i++) {
+		double last, best;
+		int epoch;
+		int e = reader_metric(r, job->id, metrics[i].name, metrics[i].maximize, &last, &best, &epoch, err);
+		if (e < 0)
+			return e;
+		printf("  %-15s %8s  %8s  %5d\n", metrics[i].name, metric_text(metrics[i].name, last, last_text),
+		       metric_text(metrics[i].name, best, best_text), epoch);
+	}
+	return 0;
+}
+
+static void show_speed(const struct job_row *job)
+{
+	char speed[FORMAT_MAX];
+
+	if (!job->epoch)
+		return;
+	printf("  speed       %s images/s; an epoch takes %.1f s (%.1f training, %.1f testing)\n",
+	       format_speed(job->images_per_second, speed), job->last_seconds,
+	       job->last_seconds - job->last_test_seconds, job->last_test_seconds);
+	if (!isnan(job->ram_mib))
+		printf("  memory      host %.0f MiB at most\n", job->ram_mib);
+}
+
+static void show_attempt(const struct attempt_row *a, int64_t now)
+{
+	char text[FORMAT_MAX];
+
+	printf("  attempt %-3lld %s, %s since %s", (long long)a->number, a->state, a->device ? a->device : "no device",
+	       format_clock(a->started_ms, text));
+	if (a->start_epoch || a->start_step)
+		printf(", from epoch %lld step %lld", (long long)a->start_epoch, (long long)a->start_step);
+	putchar('\n');
+	if (a->details)
+		printf("              %s, %s, batch %lld, %lld threads\n", json_str_or(a->details, "backend", "?"),
+		       json_str_or(a->details, "amp", "?"), (long long)json_int_or(a->details, "batch_size", 0),
+		       (long long)json_int_or(a->details, "threads", 0));
+	if (a->ended_ms)
+		printf("              ended %s after %s", format_clock(a->ended_ms, text),
+		       format_span((double)(a->ended_ms - a->started_ms) / 1000, (char[FORMAT_MAX]){0}));
+	else if (a->checkpoint_ms)
+		printf("              worker pid %lld, checkpoint %s old", (long long)a->worker_pid,
+		       format_span((double)(now - a->checkpoint_ms) / 1000, text));
+	else
+		printf("              worker pid %lld, no checkpoint yet", (long long)a->worker_pid);
+	printf(a->class ? ", class %s\n" : "\n", a->class);
+	if (a->reason) {
+		autofree char *reason = text_clean(a->reason);
+		printf("              %s\n", reason);
+	}
+}
+
+/* "job 5 of s1 grid: running on cpu, epoch 85 of 200, 43 min left" */
+static void show_title(const struct ctl *ctl, const struct shown *s)
+{
+	const struct job_row *job = s->job;
+	const char *state = job_state_names[job->state];
+	enum tone tone = state_tone(state);
+	autofree char *name = text_clean(s->sweep ? s->sweep->name : "");
+	char text[FORMAT_MAX];
+
+	printf("job %lld of s%lld %s: %s%s%s", (long long)job->id, (long long)job->sweep, name,
+	       tone_on(&ctl->out, tone), state, tone_off(&ctl->out, tone));
+	if (job->state == JOB_RUNNING) {
+		double left = job->epoch ? job->seconds / job->epoch * (job->epochs - job->epoch) : NAN;
+		printf(" on %s, epoch %d of %d, ", job->device ? job->device : "?", job->epoch, job->epochs);
+		printf(isnan(left) ? "time: known after the first epoch\n" : "%s left\n", format_span(left, text));
+		return;
+	}
+	if (job->state == JOB_DONE) {
+		printf(", %s %%", format_accuracy(job->test_accuracy, text));
+		autofree char *notes = text_clean(s->notes);
+		printf(", %s%s%s\n", format_minutes(job->seconds / 60, text), *notes ? ", " : "", notes);
+		return;
+	}
+	autofree char *stored = job_reason(job, wall_ms());
+	autofree char *reason = text_clean(stored);
+	printf(*reason ? ": %s\n" : "\n", reason);
+}
+
+static int show_text(struct ctl *ctl, struct reader *r, const struct shown *s, bool all, struct err *err)
+{
+	int64_t now = wall_ms();
+
+	show_title(ctl, s);
+	show_config(s->job, all);
+	int e = show_metrics(r, s->job, err);
+	if (e < 0)
+		return e;
+	show_speed(s->job);
+	for (size_t i = 0; i < s->n_attempts; i++)
+		show_attempt(&s->attempts[i], now);
+	if (s->log)
+		printf("  log         %s\n", s->log);
+	if (s->config)
+		printf("  by hand     sweep-worker --standalone --config %s\n", s->config);
+	return 0;
+}
+
+static json_t *attempt_json(const struct attempt_row *a)
+{
+	char text[FORMAT_MAX];
+	json_t *o = json_pack("{sI, ss, ss?, ss?, ss?, sI, sI, sI}", "attempt", (json_int_t)a->number, "state",
+			      a->state, "device", a->device, "class", a->class, "reason", a->reason, "start_epoch",
+			      (json_int_t)a->start_epoch, "start_step", (json_int_t)a->start_step, "last_epoch",
+			      (json_int_t)a->last_epoch);
+
+	json_object_set_new(o, "started", json_string(format_rfc3339(a->started_ms, text)));
+	json_object_set_new(o, "ended", a->ended_ms ? json_string(format_rfc3339(a->ended_ms, text)) : json_null());
+	json_object_set_new(o, "worker_pid", a->worker_pid ? json_integer(a->worker_pid) : json_null());
+	json_object_set_new(o, "details", a->details ? json_incref(a->details) : json_null());
+	return o;
+}
+
+static json_t *show_json(const struct selection *sel, const struct shown *s)
+{
+	json_t *o = job_json(sel, s->job), *attempts = json_array();
+
+	for (size_t i = 0; i < s->n_attempts; i++)
+		json_array_append_new(attempts, attempt_json(&s->attempts[i]));
+	json_object_set_new(o, "attempts", attempts);
+	json_object_set_new(o, "minutes", json_known(s->job->state == JOB_DONE ? s->job->seconds / 60 : NAN));
+	json_object_set_new(o, "notes", json_string(s->notes));
+	return o;
+}
+
+/* STATE/jobs/ID/NAME where it can be read, shortened for a person; else NULL. */
+static char *job_file(const struct ctl *ctl, int64_t job, const char *name)
+{
+	autofree char *dir = paths_job_dir(&ctl->paths, job);
+	autofree char *path = xasprintf("%s/%s", dir, name);
+	autofile FILE *f = fopen(path, "re");
+
+	return f ? format_path(path) : NULL;
+}
+
+static int show_job(struct ctl *ctl, struct reader *r, const struct selection *sel, const struct job_row *job, bool all,
+		    json_t *array, struct err *err)
+{
+	struct shown s = {.job = job, .sweep = selection_sweep(sel, job)};
+	int e = reader_attempts(r, job->id, &s.attempts, &s.n_attempts, err);
+
+	if (e == 0)
+		e = reader_notes(r, job->id, &s.notes, err);
+	if (e == 0) {
+		s.log = job_file(ctl, job->id, "log.txt");
+		s.config = job_file(ctl, job->id, "config.json");
+		if (ctl->json)
+			json_array_append_new(array, show_json(sel, &s));
+		else
+			e = show_text(ctl, r, &s, all, err);
+	}
+	attempt_rows_free(s.attempts, s.n_attempts);
+	free(s.notes);
+	free(s.log);
+	free(s.config);
+	return e;
+}
+
+static int run(struct ctl *ctl, void *data)
+{
+	struct show_input *input = data;
+	struct selection sel = {0};
+	autojson json_t *array = json_array();
+	struct reader *r = NULL;
+	struct err err;
+	int e = reader_open(&r, &ctl->paths, &err);
+
+	if (e == 0)
+		e = reader_begin(r, &err);
+	if (e == 0)
+		e = selection_init(&sel, r, &err);
+	if (e == 0)
+		e = selection_add_all(&sel, r, input->targets.items, input->targets.n, false, &err);
+	for (size_t i = 0; e == 0 && i < sel.n_jobs; i++)
+		e = show_job(ctl, r, &sel, &sel.jobs[i], input->all, array, &err);
+	int code = e < 0 ? ctl_fail(ctl, e, &err) : sel.missing ? EXIT_NO_SUCH : EXIT_OK;
+	if (e == 0 && ctl->json)
+		print_json(json_incref(array));
+	selection_fini(&sel);
+	reader_close(r);
+	return code;
+}
+
+const struct verb verb_show = {
+	.name = "show",
+	.args = "TARGET...",
+	.line = "all about a job: configuration, metrics, attempts",
+	.group = "Follow",
+	.example = "sweepctl show 5",
+	.input_size = sizeof(struct show_input),
+	.argp = &argp,
+	.run = run,
+};

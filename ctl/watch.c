@@ -1,0 +1,451 @@
+/* sweepctl watch: follows sweeps while they run.
+ *
+ * Progress and the ids of new events come over the daemon's `watch` stream; what they mean is read from the store, so
+ * a watcher that joins late, or whose daemon was restarted, sees the same.  Leaving never stops training. */
+#include "ctl/watch.h"
+#include "ctl/format.h"
+#include "common/clock.h"
+#include "common/json.h"
+
+#include <math.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define DRAW_S         0.25 /* at most four pictures a second */
+#define TICK_S         1.0  /* clocks on the picture move */
+#define RECONNECT_S    1.0
+#define EVENTS_AT_ONCE 1000
+
+struct watch_input {
+	struct words targets;
+	bool exit_status;
+	int interval_s;
+};
+
+static const struct argp_option options[] = {
+	{"exit-status", 'e', NULL, 0, "exit with 1 if a job failed or was cancelled"},
+	{"interval", 'i', "SECONDS", 0, "without a terminal: at most one epoch line a job in that time (10)"},
+	{0},
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct watch_input *input = state->input;
+	char *end;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		input->interval_s = 10;
+		return 0;
+	case 'e':
+		input->exit_status = true;
+		return 0;
+	case 'i':
+		input->interval_s = (int)strtol(arg, &end, 10);
+		if (end == arg || *end || input->interval_s < 0)
+			argp_error(state, "--interval needs seconds, not \"%s\"", arg);
+		return 0;
+	case ARGP_KEY_ARGS:
+		words_take(&input->targets, state);
+		return 0;
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
+static const struct argp argp = {options, parse};
+
+void watch_estimate(const struct watch *w, struct estimate *e)
+{
+	autofree double *underway = xcalloc(w->sel.n_jobs + 1, sizeof(double));
+
+	for (size_t i = 0; i < w->sel.n_jobs; i++)
+		if (w->live[i].epoch == w->sel.jobs[i].epoch + 1)
+			underway[i] = w->live[i].part;
+	estimate_init(e, w->sel.jobs, w->sel.n_jobs, underway);
+}
+
+static bool something_left(const struct watch *w)
+{
+	for (size_t i = 0; i < w->sel.n_jobs; i++)
+		if (w->sel.jobs[i].state == JOB_RUNNING || w->sel.jobs[i].state == JOB_QUEUED)
+			return true;
+	return false;
+}
+
+static size_t index_of(const struct watch *w, int64_t job)
+{
+	size_t i = 0;
+
+	while (i < w->sel.n_jobs && w->sel.jobs[i].id != job)
+		i++;
+	return i;
+}
+
+/* Reads the selected jobs and where the log of events stands, at one instant. */
+static int load(struct watch *w, const struct words *targets, struct err *err)
+{
+	struct event_row newest = {0};
+	int e = reader_begin(w->reader, err);
+
+	if (e == 0)
+		e = selection_init(&w->sel, w->reader, err);
+	if (e == 0)
+		e = selection_add_all(&w->sel, w->reader, targets->items, targets->n, true, err);
+	if (e == 0)
+		e = reader_newest_event(w->reader, &newest, err);
+	if (e == 0)
+		e = reader_devices(w->reader, &w->devices, &w->n_devices, err);
+	reader_end(w->reader);
+	w->last_event = newest.id;
+	w->live = xcalloc(w->sel.n_jobs + 1, sizeof(w->live[0]));
+	w->said_ms = xcalloc(w->sel.n_jobs + 1, sizeof(w->said_ms[0]));
+	return e;
+}
+
+/* Reads one job again and says what is new. */
+static int reload_job(struct watch *w, size_t i, struct err *err)
+{
+	struct job_row row;
+	int e = reader_job(w->reader, w->sel.jobs[i].id, &row, err);
+
+	if (e <= 0)
+		return e;
+	struct job_row before = w->sel.jobs[i];
+	w->sel.jobs[i] = row;
+	if (row.state != before.state || row.epoch > w->live[i].epoch)
+		w->live[i].part = 0;
+	watch_say_change(w, i, &before);
+	job_row_fini(&before);
+	return 0;
+}
+
+static int reload_devices(struct watch *w, struct err *err)
+{
+	struct device_row *rows;
+	size_t n;
+	int e = reader_devices(w->reader, &rows, &n, err);
+
+	if (e < 0)
+		return e;
+	device_rows_free(w->devices, w->n_devices);
+	w->devices = rows;
+	w->n_devices = n;
+	return 0;
+}
+
+/* Takes in the events since the last time.  A job that has several is read once. */
+static int catch_up(struct watch *w, struct err *err)
+{
+	autofree bool *dirty = xcalloc(w->sel.n_jobs + 1, sizeof(bool));
+	bool any = false;
+	size_t n;
+
+	do {
+		autofree struct event_row *events = NULL;
+		n = 0;
+		int e = reader_events(w->reader, w->last_event, EVENTS_AT_ONCE, &events, &n, err);
+		if (e < 0)
+			return e;
+		for (size_t i = 0; i < n; i++) {
+			w->last_event = events[i].id;
+			dirty[index_of(w, events[i].job)] = any = true;
+		}
+	} while (n == EVENTS_AT_ONCE);
+	for (size_t i = 0; i < w->sel.n_jobs; i++) {
+		int e = dirty[i] ? reload_job(w, i, err) : 0;
+		if (e < 0)
+			return e;
+	}
+	return any ? reload_devices(w, err) : 0;
+}
+
+static void take_progress(struct watch *w, const json_t *line)
+{
+	size_t i = index_of(w, json_int_or(line, "job", 0));
+	double steps = json_num_or(line, "steps", 0);
+
+	if (i == w->sel.n_jobs || steps <= 0)
+		return;
+	const struct job_row *job = &w->sel.jobs[i];
+	struct live *live = &w->live[i];
+	/* How much of an epoch is testing is known from the last one. */
+	double testing = job->epoch && job->last_seconds > 0 ? job->last_test_seconds / job->last_seconds : 0;
+	double part = json_num_or(line, "step", 0) / steps;
+	live->epoch = (int)json_int_or(line, "epoch", 0);
+	if (str_eq(json_str_or(line, "phase", "train"), "test")) {
+		live->part = 1 - testing + testing * part;
+	} else {
+		live->part = (1 - testing) * part;
+		live->images_per_second = json_num_or(line, "images_per_second", NAN);
+	}
+}
+
+/* Connects and asks for the stream. */
+static int join(struct watch *w, struct err *err)
+{
+	autojson json_t *request = json_pack("{ss}", "verb", "watch");
+	autojson json_t *answer = NULL;
+	int e = client_connect(&w->client, &w->ctl->paths, err);
+
+	if (e < 0)
+		return e;
+	e = client_send(&w->client, request, err);
+	if (e == 0)
+		e = client_wait(&w->client, CLIENT_SILENCE_MS, &answer, err);
+	if (e == 0 && !json_bool_or(answer, "ok", false))
+		e = err_set(err, -EACCES, "%s", json_str_or(answer, "error", "sweepd refused"));
+	if (e < 0)
+		client_close(&w->client);
+	return e;
+}
+
+static void daemon_gone(struct watch *w)
+{
+	client_close(&w->client);
+	w->gone_ms = wall_ms();
+	if (w->lines)
+		fputs("sweepd is gone; waiting for it (workers go on)\n", stderr);
+}
+
+/* Reads what the stream has; true when the store has news. */
+static bool read_stream(struct watch *w, bool *redraw)
+{
+	bool news = false;
+	json_t *line;
+	int e;
+
+	while (w->client.fd >= 0 && (e = client_poll(&w->client, &line, NULL)) != 0) {
+		*redraw = true;
+		if (e < 0) {
+			daemon_gone(w);
+			break;
+		}
+		if (str_eq(json_str_or(line, "type", ""), "event"))
+			news = true;
+		else
+			take_progress(w, line);
+		json_decref(line);
+	}
+	return news;
+}
+
+static bool reconnect(struct watch *w)
+{
+	if (join(w, NULL) < 0)
+		return false;
+	w->gone_ms = 0;
+	if (w->lines)
+		fputs("sweepd is back\n", stderr);
+	return true;
+}
+
+enum leave { STAY, LEAVE_KEY, LEAVE_SIGNAL };
+
+/* Ctrl-Z: the terminal is the shell's while we are stopped. */
+static void suspend(struct watch *w)
+{
+	screen_leave(&w->ctl->out);
+	raise(SIGSTOP);
+	screen_enter(&w->ctl->out);
+	screen_resized(&w->ctl->out);
+}
+
+static enum leave take_signal(struct watch *w, int fd)
+{
+	struct signalfd_siginfo info;
+
+	if (read(fd, &info, sizeof(info)) != sizeof(info))
+		return STAY;
+	if (info.ssi_signo == SIGWINCH)
+		screen_resized(&w->ctl->out);
+	else if (info.ssi_signo == SIGTSTP)
+		suspend(w);
+	else
+		return LEAVE_SIGNAL;
+	return STAY;
+}
+
+static enum leave take_keys(struct screen *s)
+{
+	char keys[64];
+	ssize_t n = read(STDIN_FILENO, keys, sizeof(keys));
+
+	if (n <= 0)
+		s->keys = false;
+	return n > 0 && memchr(keys, 'q', (size_t)n) ? LEAVE_KEY : STAY;
+}
+
+static int open_signals(void)
+{
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGWINCH, SIGTSTP};
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
+		sigaddset(&set, signals[i]);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+struct times { /* monotonic seconds */
+	double drawn, tried;
+};
+
+/* How long the loop may wait. */
+static int wait_ms(const struct watch *w, const struct times *t, bool news)
+{
+	double now = monotonic_s(), until = w->lines && !news ? now + 3600 : t->drawn + (news ? DRAW_S : TICK_S);
+
+	if (w->client.fd < 0)
+		until = MIN(until, t->tried + RECONNECT_S);
+	return until > now ? (int)((until - now) * 1000) + 1 : 0;
+}
+
+/* Store and picture, when they are due.  The store is read no more often than it is shown. */
+static int update(struct watch *w, struct times *t, bool *news, bool *redraw, struct err *err)
+{
+	double now = monotonic_s();
+
+	if (w->client.fd < 0 && now - t->tried >= RECONNECT_S) {
+		t->tried = now;
+		*news |= reconnect(w);
+	}
+	if (now - t->drawn < DRAW_S || (!*news && !*redraw && now - t->drawn < TICK_S))
+		return 0;
+	if (*news) {
+		int e = catch_up(w, err);
+		if (e < 0 && e != -EBUSY)
+			return e;
+		*news = e == -EBUSY;
+	}
+	t->drawn = now;
+	*redraw = false;
+	if (!w->lines)
+		watch_draw(w);
+	return 0;
+}
+
+static int follow(struct watch *w, enum leave *ret_leave, struct err *err)
+{
+	autoclose int signals = w->lines ? -1 : open_signals();
+	struct times t = {0};
+	bool news = true, redraw = true;
+
+	t.tried = monotonic_s();
+	for (;;) {
+		/* Not only after poll() says so: lines may have come together with the answer to `watch`. */
+		news |= read_stream(w, &redraw);
+		int e = update(w, &t, &news, &redraw, err);
+		if (e < 0 || (!news && !something_left(w)))
+			return e;
+		struct pollfd p[3] = {
+			{.fd = signals, .events = POLLIN},
+			{.fd = !w->lines && w->ctl->out.keys ? STDIN_FILENO : -1, .events = POLLIN},
+			{.fd = w->client.fd, .events = POLLIN},
+		};
+		if (poll(p, 3, wait_ms(w, &t, news || redraw)) < 0 && errno != EINTR)
+			return err_sys(err, -errno, "poll");
+		if (p[0].revents && (*ret_leave = take_signal(w, signals)) != STAY)
+			return 0;
+		if (p[1].revents && (*ret_leave = take_keys(&w->ctl->out)) != STAY)
+			return 0;
+		redraw |= p[0].revents != 0;
+	}
+}
+
+/* Follows to the end, on a terminal with its settings put back afterwards. */
+static int follow_on_screen(struct watch *w, struct err *err)
+{
+	struct screen *s = &w->ctl->out;
+	enum leave leave = STAY;
+
+	if (!w->lines)
+		screen_enter(s);
+	int e = follow(w, &leave, err);
+	if (!w->lines) {
+		if (e == 0)
+			watch_draw(w);
+		screen_leave(s);
+	}
+	if (e < 0)
+		return ctl_fail(w->ctl, e, err);
+	if (leave != STAY)
+		fputs("left; training goes on. back: sweepctl watch\n", stderr);
+	return leave == LEAVE_SIGNAL ? EXIT_INTERRUPTED : EXIT_OK;
+}
+
+static int outcome(const struct watch *w)
+{
+	for (size_t i = 0; i < w->sel.n_jobs; i++)
+		if (w->sel.jobs[i].state == JOB_FAILED || w->sel.jobs[i].state == JOB_CANCELLED)
+			return EXIT_BAD_OUTCOME;
+	return EXIT_OK;
+}
+
+static int watch(struct watch *w, const struct watch_input *input)
+{
+	struct err err;
+	int e = load(w, &input->targets, &err);
+
+	if (e < 0)
+		return ctl_fail(w->ctl, e, &err);
+	if (!w->sel.n_jobs) {
+		if (!w->sel.missing)
+			fputs("no sweeps yet. do this: sweepctl submit FILE\n", stderr);
+		return w->sel.missing ? EXIT_NO_SUCH : EXIT_OK;
+	}
+	if (w->lines)
+		watch_say_sweeps(w);
+	if (something_left(w)) {
+		e = join(w, &err);
+		if (e < 0)
+			return ctl_fail(w->ctl, e, &err);
+	}
+	int code = follow_on_screen(w, &err);
+	if (w->lines && code == EXIT_OK)
+		watch_say_sweeps(w);
+	if (code == EXIT_OK && input->exit_status && !something_left(w))
+		code = outcome(w);
+	return code == EXIT_OK && w->sel.missing ? EXIT_NO_SUCH : code;
+}
+
+static int run(struct ctl *ctl, void *data)
+{
+	struct watch_input *input = data;
+	struct watch w = {.ctl = ctl, .client = {.fd = -1}, .interval_s = input->interval_s};
+	struct err err;
+	int code;
+
+	w.lines = !ctl->out.terminal || ctl->json;
+	int e = reader_open(&w.reader, &ctl->paths, &err);
+	code = e < 0 ? ctl_fail(ctl, e, &err) : watch(&w, input);
+	client_close(&w.client);
+	device_rows_free(w.devices, w.n_devices);
+	selection_fini(&w.sel);
+	free(w.live);
+	free(w.said_ms);
+	free(w.news);
+	reader_close(w.reader);
+	return code;
+}
+
+int watch_target(struct ctl *ctl, const char *target)
+{
+	char *words[] = {(char *)target};
+	struct watch_input input = {.targets = {words, 1}, .interval_s = 10};
+
+	return run(ctl, &input);
+}
+
+const struct verb verb_watch = {
+	.name = "watch",
+	.args = "[TARGET...]",
+	.line = "follow sweeps while they run",
+	.group = "Follow",
+	.example = "sweepctl watch s1 --exit-status",
+	.input_size = sizeof(struct watch_input),
+	.argp = &argp,
+	.run = run,
+};

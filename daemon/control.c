@@ -1,0 +1,145 @@
+/* See control.h.  To add a verb: a function, a row in verbs[], a row in docs/protocol.md. */
+#include "control.h"
+
+#include "slot.h"
+#include "watch.h"
+
+#include "common/json.h"
+#include "common/log.h"
+#include "common/protocol.h"
+
+#include <unistd.h>
+
+struct client *client_ref(struct client *client)
+{
+	client->references++;
+	return client;
+}
+
+void client_unref(struct client *client)
+{
+	if (--client->references == 0)
+		free(client);
+}
+
+void client_answer(struct client *client, json_t *answer)
+{
+	json_t *line = json_pack("{s:b}", "ok", 1);
+	if (answer)
+		json_object_update(line, answer);
+	json_decref(answer);
+	if (client->peer)
+		peer_send(client->peer, line);
+	else
+		json_decref(line);
+}
+
+void client_refuse(struct client *client, int code, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	autofree char *text = xvasprintf(fmt, ap);
+	va_end(ap);
+	json_t *line = json_pack("{s:b, s:i, s:s}", "ok", 0, "code", code, "error", text);
+	if (client->peer)
+		peer_send(client->peer, line);
+	else
+		json_decref(line);
+}
+
+static const char *slot_state_name(const struct slot *slot)
+{
+	switch (slot->state) {
+	case SLOT_EMPTY:
+	case SLOT_ADDING:
+	case SLOT_GONE:
+		return "restarting";
+	case SLOT_STARTING:
+		return "starting";
+	case SLOT_READY:
+		return slot->attempt ? "busy" : "idle";
+	}
+	return "?";
+}
+
+static int status_request(struct client *client, const json_t *request, struct err *err)
+{
+	struct daemon *d = client->daemon;
+	json_t *devices = json_array();
+	for (int i = 0; i < d->n_slots; i++) {
+		const struct slot *slot = &d->slots[i];
+		json_t *o = json_pack("{s:s, s:s, s:s, s:i, s:I}", "id", slot->device, "kind", "cpu", "state",
+				      slot_state_name(slot), "threads", slot->threads, "pid", (json_int_t)slot->pid);
+		json_object_set_new(o, "job", slot->job ? json_integer(slot->job) : json_null());
+		json_array_append_new(devices, o);
+	}
+	client_answer(client, json_pack("{s:I, s:s, s:s, s:I, s:o, s:b}", "pid", (json_int_t)getpid(), "version",
+					SWEEPD_VERSION, "state_dir", d->paths.state, "started_ms",
+					(json_int_t)d->started_ms, "devices", devices, "stopping", d->stopping));
+	return 0;
+}
+
+static int stop_request(struct client *client, const json_t *request, struct err *err)
+{
+	uid_t uid = client->peer->uid;
+	if (uid != 0 && uid != geteuid()) {
+		client_refuse(client, EXIT_PERMISSION, "only root and the owner of this sweepd may stop it");
+		return 0;
+	}
+	client_answer(client, NULL);
+	daemon_stop(client->daemon);
+	return 0;
+}
+
+static int watch_request(struct client *client, const json_t *request, struct err *err)
+{
+	client_answer(client, NULL);
+	watch_add(client->peer);
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	/* Answers or refuses, now or after a commit.  < 0: the request itself is malformed. */
+	int (*run)(struct client *client, const json_t *request, struct err *err);
+} verbs[] = {
+	{"status", status_request}, {"submit", submit_request}, {"cancel", cancel_request},
+	{"stop", stop_request},	    {"watch", watch_request},
+};
+
+static int on_message(struct peer *peer, const json_t *m, struct err *err)
+{
+	const char *verb = json_str_or(m, "verb", "");
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		if (str_eq(verbs[i].name, verb))
+			return verbs[i].run(client_of(peer), m, err);
+	client_refuse(client_of(peer), EXIT_USAGE, "this sweepd does not know the verb \"%.40s\"", verb);
+	return 0;
+}
+
+static void on_closed(struct peer *peer)
+{
+	struct client *client = client_of(peer);
+	client->peer = NULL;
+	client->follows = false;
+	client_unref(client);
+}
+
+static const struct peer_events events = {on_message, on_closed};
+
+void control_on_connection(uv_stream_t *listener, int status)
+{
+	struct err err;
+	struct daemon *d = listener->data;
+	struct client *client = xcalloc(1, sizeof(*client));
+	client->daemon = d;
+	client->references = 1;
+	int r = status < 0 ? err_set(&err, status, "%s", uv_strerror(status)) :
+			     peer_accept(&d->clients, listener, CONTROL_LINE_MAX, &events, client, &err);
+	if (r < 0) {
+		log_warn("control socket: %s", err.text);
+		free(client);
+		return;
+	}
+	client->peer = d->clients.first;
+}

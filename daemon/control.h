@@ -1,0 +1,14 @@
+/* The control socket: one request a line, one answer a line, after the commit that makes it true. */
+#pragma once
+
+#include "client.h"
+
+/* For uv_listen() on the control socket. */
+void control_on_connection(uv_stream_t *listener, int status);
+
+/* Verbs of their own files. */
+int submit_request(struct client *client, const json_t *request, struct err *err);
+int cancel_request(struct client *client, const json_t *request, struct err *err);
+/* After a commit: cancel requests whose jobs have all ended are answered. */
+void cancel_check_pending(struct daemon *d);
+void cancel_drop_pending(struct daemon *d);

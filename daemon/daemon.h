@@ -1,0 +1,62 @@
+/* The running daemon: what its parts share.  One libuv loop, one thread; nothing here waits (invariant 8).
+ *
+ *   clients --control.c--> inputs --turn.c--> store --committed--> answers, acknowledgements, dispatch.c
+ *   workers --slot.c, link.c--> inputs    (a slot is a device's place for one worker process and its job)
+ *   gone workers --replay.c--> inputs     (the rest of an event file, before the attempt ends) */
+#pragma once
+
+#include "peer.h"
+#include "store.h"
+#include "turn.h"
+
+#include "common/paths.h"
+
+#include <uv.h>
+
+struct slot;
+struct pending; /* control.c: cancel requests that wait for their outcome */
+
+struct daemon_options {
+	const char *dir;	    /* NULL: from the environment */
+	const char *worker_program; /* NULL: beside this program, or installed */
+	const char *backend;	    /* of the workers; NULL: theirs to choose */
+	int n_devices, threads;	    /* cpu places; threads of each (0: the cores, shared out) */
+	int ready_fd;		    /* a byte is written there when requests are served; -1: none */
+	int retry_ms;		    /* back-off of the first retry */
+	int ask_ms;		    /* between asking a worker, TERM and KILL */
+	int drain_ms;		    /* a stop waits so long for checkpoints */
+	int heartbeat_lost_ms;	    /* a worker silent for so long is killed */
+	int adopt_ms;		    /* a worker of the last daemon must be back within */
+};
+
+struct daemon {
+	uv_loop_t loop;
+	struct daemon_options options;
+	struct paths paths;
+	struct store *store;
+	struct turn *turn;
+	char token[65];
+	struct slot *slots;
+	int n_slots;
+	uv_pipe_t worker_listener, control_listener;
+	struct peer_list workers, clients;
+	struct pending *pending;
+	uv_signal_t on_term, on_int, on_hup;
+	uv_timer_t timer;    /* the next deadline of anything */
+	uv_work_t wal_work;  /* a WAL checkpoint in the thread pool */
+	bool wal_busy;
+	int64_t commits_since_wal, event_published;
+	int64_t started_ms;
+	bool stopping, dispatch_wanted, dispatching;
+	double drain_by_s; /* while stopping */
+};
+
+/* Opens the store, listens, adopts what the last daemon left, serves until stopped.  Exit code. */
+int daemon_run(const struct daemon_options *options);
+/* Begins a clean stop: workers checkpoint and end, their jobs go back to the queue.  Twice: workers are killed. */
+void daemon_stop(struct daemon *d);
+/* Something may be startable now, or a deadline has moved: looked at before the loop sleeps again. */
+void daemon_poke(struct daemon *d);
+
+/* A new input of so many bytes that begins with struct input. */
+void *input_new(struct daemon *d, const struct input_kind *kind, size_t size);

@@ -1,0 +1,278 @@
+/* See link.h. */
+#include "link.h"
+
+#include "outcome.h"
+#include "slot.h"
+#include "watch.h"
+
+#include "common/clock.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "common/protocol.h"
+
+#include <unistd.h>
+
+static struct slot *slot_of_peer(struct daemon *d, const struct peer *peer)
+{
+	for (int i = 0; i < d->n_slots; i++)
+		if (d->slots[i].peer == peer)
+			return &d->slots[i];
+	return NULL;
+}
+
+/* --- hello --- */
+
+struct hello {
+	struct input input;
+	struct slot *slot;
+	char name[128];
+};
+
+static void send_welcome(struct slot *slot, json_t *acks)
+{
+	peer_send(slot->peer, json_pack("{s:s, s:o}", "type", "welcome", "acks", acks));
+}
+
+static void fence(struct peer *peer, int64_t attempt)
+{
+	peer_send(peer, json_pack("{s:s, s:I}", "type", "fence", "attempt", (json_int_t)attempt));
+}
+
+/* The attempts it speaks of that are not its own any more end there; its own is acknowledged as far as it is stored.
+ * True: it knows of its attempt. */
+static bool settle_attempts(struct slot *slot, const json_t *hello, json_t *acks)
+{
+	size_t i;
+	json_t *job;
+	bool known = false;
+	json_array_foreach(json_object_get(hello, "jobs"), i, job) {
+		int64_t attempt = json_int_or(job, "attempt", 0);
+		if (attempt != slot->attempt || !attempt)
+			continue;
+		known = true;
+		json_array_append_new(acks, json_pack("{s:I, s:I}", "attempt", (json_int_t)attempt, "seq",
+						      (json_int_t)slot->stored));
+	}
+	return known;
+}
+
+static void fence_others(struct slot *slot, const json_t *hello)
+{
+	size_t i;
+	json_t *job;
+	json_array_foreach(json_object_get(hello, "jobs"), i, job) {
+		int64_t attempt = json_int_or(job, "attempt", 0);
+		if (attempt != slot->attempt)
+			fence(slot->peer, attempt);
+	}
+}
+
+static int apply_hello(struct input *input, struct store *store, struct err *err)
+{
+	struct hello *in = (struct hello *)input;
+	int r = store_worker_ready(store, in->slot->worker, err);
+	return r ? r : store_upsert_device(store, in->slot->device, "cpu", in->name, err);
+}
+
+static void done_hello(struct input *input)
+{
+	struct hello *in = (struct hello *)input;
+	if (input->failed && input->failed != -ECANCELED)
+		log_error("hello: %s", input->err.text);
+	daemon_poke(in->slot->daemon);
+}
+
+static const struct input_kind hello_kind = {"hello", apply_hello, done_hello};
+
+static bool same_token(const char *a, const char *b)
+{
+	unsigned char difference = strlen(a) != strlen(b);
+	for (size_t i = 0; a[i] && b[i]; i++)
+		difference |= (unsigned char)(a[i] ^ b[i]);
+	return !difference;
+}
+
+static int check_hello(struct daemon *d, const struct peer *peer, const json_t *m, struct slot **ret, struct err *err)
+{
+	int64_t protocol, worker;
+	const char *token;
+	int r = json_get_int(m, "protocol", &protocol, err);
+	r = r ? r : json_get_int(m, "worker", &worker, err);
+	r = r ? r : json_get_str(m, "token", &token, err);
+	if (r < 0)
+		return r;
+	if (protocol != PROTOCOL_VERSION)
+		return err_set(err, -EPROTO, "it speaks protocol %lld, this sweepd %d", (long long)protocol, PROTOCOL_VERSION);
+	if (peer->uid != geteuid() || !same_token(token, d->token))
+		return err_set(err, -EACCES, "wrong uid or token");
+	struct slot *slot = slot_of_worker(d, worker);
+	if (!slot || slot->exited || slot->state == SLOT_ADDING || slot->state == SLOT_GONE)
+		return err_set(err, -ESRCH, "worker %lld is not known here", (long long)worker);
+	*ret = slot;
+	return 0;
+}
+
+/* Its attempt was committed but the run never reached it: sweepd died in between. */
+static void send_run_again(struct slot *slot)
+{
+	struct err err;
+	autofree char *config = NULL;
+	autofree char *data_dir = NULL;
+	if (store_job_config(slot->daemon->store, slot->job, &config, &data_dir, &err) < 0) {
+		log_error("%s", err.text);
+		return;
+	}
+	slot_send_run(slot, config, data_dir, true);
+}
+
+static int take_hello(struct peer *peer, const json_t *m, struct err *err)
+{
+	struct slot *slot;
+	struct daemon *d = peer->owner;
+	int r = check_hello(d, peer, m, &slot, err);
+	if (r == -ESRCH) { /* of a place that was given up: it may go */
+		peer_send(peer, json_pack("{s:s}", "type", "stop"));
+		peer_close(peer);
+		log_warn("%s; told to end", err->text);
+		return 0;
+	}
+	if (r < 0)
+		return r;
+	json_t *acks = json_array();
+	slot_attach(slot, peer);
+	bool known = settle_attempts(slot, m, acks);
+	send_welcome(slot, acks);
+	fence_others(slot, m);
+	if (slot->attempt && !known)
+		send_run_again(slot);
+	if (slot->attempt && slot->cancelled)
+		slot_cancel_job(slot, slot->cancelled_by);
+	struct hello *in = input_new(d, &hello_kind, sizeof(*in));
+	in->slot = slot;
+	snprintf(in->name, sizeof(in->name), "%s", json_str_or(json_object_get(m, "device"), "name", ""));
+	turn_add(d->turn, &in->input);
+	return 0;
+}
+
+/* --- events --- */
+
+struct arrival {
+	struct input input;
+	struct slot *slot;
+	struct peer *peer;
+	json_t *event;
+	int64_t attempt;
+	struct outcome outcome;
+	bool ends;
+};
+
+static int apply_arrival(struct input *input, struct store *store, struct err *err)
+{
+	struct arrival *in = (struct arrival *)input;
+	int r = store_add_event(store, in->attempt, in->event, err);
+	in->ends = r == 1 && outcome_of_event(in->event, &in->outcome);
+	if (!in->ends)
+		return r;
+	return outcome_apply(store, in->slot, in->attempt, &in->outcome, err);
+}
+
+static void log_outcome(const struct arrival *in)
+{
+	log_info("job %lld: attempt %lld %s%s%s", (long long)in->slot->job, (long long)in->attempt,
+		 attempt_state_names[in->outcome.attempt], *in->outcome.reason ? ": " : "", in->outcome.reason);
+}
+
+static void done_arrival(struct input *input)
+{
+	struct arrival *in = (struct arrival *)input;
+	struct slot *slot = in->slot;
+	bool current = slot->attempt == in->attempt;
+	if (input->failed && input->failed != -ECANCELED && slot->peer == in->peer) {
+		log_warn("%s: worker pid %d: %s; connection ended", slot->device, (int)slot->pid, input->err.text);
+		peer_close(slot->peer);
+	} else if (!input->failed) {
+		int64_t seq = json_int_or(in->event, "seq", 0);
+		if (current)
+			slot->stored = MAX(slot->stored, seq);
+		if (in->ends) {
+			log_outcome(in);
+			link_send_acks(slot->daemon);
+			slot_forget_attempt(slot);
+		}
+	}
+	json_decref(in->event);
+}
+
+static const struct input_kind arrival_kind = {"event", apply_arrival, done_arrival};
+
+static int take_event(struct slot *slot, const json_t *m, struct err *err)
+{
+	int64_t attempt, seq;
+	int r = json_get_int(m, "attempt", &attempt, err);
+	r = r ? r : json_get_int(m, "seq", &seq, err);
+	if (r < 0)
+		return r;
+	if (attempt != slot->attempt) { /* given up, or ended while its last lines were on their way */
+		fence(slot->peer, attempt);
+		return 0;
+	}
+	struct arrival *in = input_new(slot->daemon, &arrival_kind, sizeof(*in));
+	in->slot = slot;
+	in->peer = slot->peer;
+	in->event = json_incref((json_t *)m);
+	in->attempt = attempt;
+	turn_add(slot->daemon->turn, &in->input);
+	return 0;
+}
+
+void link_send_acks(struct daemon *d)
+{
+	for (int i = 0; i < d->n_slots; i++) {
+		struct slot *slot = &d->slots[i];
+		if (!slot->peer || !slot->attempt || slot->stored <= slot->acked)
+			continue;
+		slot->acked = slot->stored;
+		peer_send(slot->peer, json_pack("{s:s, s:[{s:I, s:I}]}", "type", "ack", "acks", "attempt",
+						(json_int_t)slot->attempt, "seq", (json_int_t)slot->stored));
+	}
+}
+
+/* --- lines --- */
+
+static int on_message(struct peer *peer, const json_t *m, struct err *err)
+{
+	struct daemon *d = peer->owner;
+	const char *type = json_str_or(m, "type", "");
+	struct slot *slot = slot_of_peer(d, peer);
+	if (str_eq(type, "hello"))
+		return slot ? err_set(err, -EPROTO, "a second hello") : take_hello(peer, m, err);
+	if (!slot)
+		return err_set(err, -EPROTO, "expected hello, got \"%.40s\"", type);
+	slot->heard_s = monotonic_s();
+	if (str_eq(type, "heartbeat"))
+		return 0;
+	if (!str_eq(type, "progress"))
+		return take_event(slot, m, err);
+	if (json_int_or(m, "attempt", 0) == slot->attempt && slot->attempt)
+		watch_publish_progress(d, slot->job, slot->device, m);
+	return 0;
+}
+
+static void on_closed(struct peer *peer)
+{
+	struct slot *slot = slot_of_peer(peer->owner, peer);
+	if (slot)
+		slot_detach(slot);
+}
+
+static const struct peer_events events = {on_message, on_closed};
+
+void link_on_connection(uv_stream_t *listener, int status)
+{
+	struct err err;
+	struct daemon *d = listener->data;
+	if (status < 0)
+		log_warn("worker socket: %s", uv_strerror(status));
+	else if (peer_accept(&d->workers, listener, WORKER_LINE_MAX, &events, d, &err) < 0)
+		log_warn("worker socket: %s", err.text);
+}

@@ -1,0 +1,13 @@
+/* What the kernel says of processes: a pid alone names none for ever, pid + start time + boot do. */
+#pragma once
+
+#include "common/base.h"
+
+#include <sys/types.h>
+
+/* Clock ticks after boot (field 22 of /proc/PID/stat); -1: no such process. */
+int64_t proc_start_time(pid_t pid);
+/* /proc/sys/kernel/random/boot_id; "" when there is none. */
+void proc_boot_id(char *buf, size_t size);
+/* Cores this process may run on. */
+int usable_cores(void);

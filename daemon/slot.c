@@ -1,0 +1,472 @@
+/* The life of a worker process.  See slot.h. */
+#include "slot.h"
+
+#include "proc.h"
+#include "spawn.h"
+
+#include "common/clock.h"
+#include "common/json.h"
+#include "common/log.h"
+
+#include <math.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define GONE_GRACE_S	 2.0 /* for the rest of a dead process's stream */
+#define RESTART_MIN_S	 0.5
+#define RESTART_MAX_S	 60.0
+
+int slots_new(struct daemon *d, struct err *err)
+{
+	int cores = usable_cores(), n = d->options.n_devices;
+	d->slots = xcalloc((size_t)n, sizeof(*d->slots));
+	d->n_slots = n;
+	for (int i = 0; i < n; i++) {
+		struct slot *slot = &d->slots[i];
+		slot->daemon = d;
+		slot->pidfd = -1;
+		slot->threads = d->options.threads ? d->options.threads : MAX(cores / n, 1);
+		snprintf(slot->device, sizeof(slot->device), n == 1 ? "cpu" : "cpu:%d", i);
+		int r = store_upsert_device(d->store, slot->device, "cpu", NULL, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+struct slot *slot_of_worker(struct daemon *d, int64_t worker)
+{
+	for (int i = 0; i < d->n_slots; i++)
+		if (d->slots[i].worker == worker && d->slots[i].state != SLOT_EMPTY)
+			return &d->slots[i];
+	return NULL;
+}
+
+struct slot *slot_of_job(struct daemon *d, int64_t job)
+{
+	for (int i = 0; i < d->n_slots; i++)
+		if (d->slots[i].job == job)
+			return &d->slots[i];
+	return NULL;
+}
+
+bool slots_empty(const struct daemon *d)
+{
+	for (int i = 0; i < d->n_slots; i++)
+		if (d->slots[i].state != SLOT_EMPTY)
+			return false;
+	return true;
+}
+
+bool slot_is_free(const struct slot *slot)
+{
+	return slot->state == SLOT_READY && slot->peer && !slot->attempt && slot->kill_step == KILL_NONE;
+}
+
+/* --- watching the process --- */
+
+/* It is over when the process and its stream have ended (invariant 4). */
+static void check_gone(struct slot *slot)
+{
+	if (!slot->exited || slot->state == SLOT_GONE || slot->state == SLOT_EMPTY)
+		return;
+	if (slot->process)
+		return;
+	if (slot->peer && monotonic_s() < slot->gone_by_s) {
+		daemon_poke(slot->daemon);
+		return;
+	}
+	if (slot->peer)
+		peer_close(slot->peer); /* detaches */
+	slot->state = SLOT_GONE;
+	slot_end(slot);
+}
+
+static void on_process_ended(struct slot *slot)
+{
+	if (slot->exited)
+		return;
+	slot->exited = true;
+	slot->gone_by_s = monotonic_s() + GONE_GRACE_S;
+	/* whatever it started in its group must not keep the device */
+	kill(-slot->pid, SIGKILL);
+	check_gone(slot);
+}
+
+static void on_pidfd(uv_poll_t *poll, int status, int events)
+{
+	struct slot *slot = poll->data;
+	uv_poll_stop(poll);
+	on_process_ended(slot);
+}
+
+static int watch(struct slot *slot, struct err *err)
+{
+	slot->pidfd = (int)syscall(SYS_pidfd_open, slot->pid, 0);
+	if (slot->pidfd < 0)
+		return err_sys(err, -errno, "pidfd_open of worker pid %d", (int)slot->pid);
+	slot->poll = xcalloc(1, sizeof(*slot->poll));
+	uv_poll_init(&slot->daemon->loop, slot->poll, slot->pidfd);
+	slot->poll->data = slot;
+	uv_poll_start(slot->poll, UV_READABLE, on_pidfd);
+	return 0;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	free(handle);
+}
+
+static void on_child_exit(uv_process_t *process, int64_t status, int signal)
+{
+	struct slot *slot = process->data;
+	if (signal)
+		snprintf(slot->how, sizeof(slot->how), "killed by signal %d (%s)", signal, strsignal(signal));
+	else
+		snprintf(slot->how, sizeof(slot->how), "exit status %d", (int)status);
+	slot->process = NULL;
+	uv_close((uv_handle_t *)process, on_closed);
+	if (!slot->poll)
+		on_process_ended(slot);
+	check_gone(slot);
+}
+
+/* --- starting it --- */
+
+struct add_worker {
+	struct input input;
+	struct slot *slot;
+	int64_t worker;
+};
+
+struct worker_started {
+	struct input input;
+	struct worker_row row;
+};
+
+static int apply_started(struct input *input, struct store *store, struct err *err)
+{
+	return store_worker_started(store, &((struct worker_started *)input)->row, err);
+}
+
+static void done_nothing(struct input *input)
+{
+	if (input->failed && input->failed != -ECANCELED)
+		log_error("%s: %s", input->kind->name, input->err.text);
+}
+
+static const struct input_kind worker_started_kind = {"worker started", apply_started, done_nothing};
+
+static void record_process(struct slot *slot)
+{
+	struct worker_started *in = input_new(slot->daemon, &worker_started_kind, sizeof(*in));
+	in->row = (struct worker_row){.id = slot->worker, .pid = slot->pid, .start_time = proc_start_time(slot->pid)};
+	proc_boot_id(in->row.boot_id, sizeof(in->row.boot_id));
+	turn_add(slot->daemon->turn, &in->input);
+}
+
+static int start_process(struct slot *slot, struct err *err)
+{
+	slot->process = xcalloc(1, sizeof(*slot->process));
+	slot->process->data = slot;
+	int r = spawn_worker(slot, on_child_exit, err);
+	if (r < 0) {
+		uv_close((uv_handle_t *)slot->process, on_closed); /* even after a failed uv_spawn */
+		slot->process = NULL;
+		slot->exited = true;
+		return r;
+	}
+	slot->pid = slot->process->pid;
+	slot->heard_s = monotonic_s();
+	record_process(slot);
+	log_info("%s: worker %lld started, pid %d", slot->device, (long long)slot->worker, (int)slot->pid);
+	return watch(slot, err);
+}
+
+static int apply_add_worker(struct input *input, struct store *store, struct err *err)
+{
+	struct add_worker *in = (struct add_worker *)input;
+	return store_add_worker(store, in->slot->device, &in->worker, err);
+}
+
+static void done_add_worker(struct input *input)
+{
+	struct err err;
+	struct add_worker *in = (struct add_worker *)input;
+	struct slot *slot = in->slot;
+	if (input->failed || slot->daemon->stopping) {
+		if (input->failed != -ECANCELED && input->failed)
+			log_error("%s: no worker: %s", slot->device, input->err.text);
+		slot->state = SLOT_EMPTY;
+		slot->restart_at_s = monotonic_s() + RESTART_MAX_S;
+		return;
+	}
+	slot->worker = in->worker;
+	slot->state = SLOT_STARTING;
+	if (start_process(slot, &err) < 0) {
+		log_error("%s: cannot start a worker: %s", slot->device, err.text);
+		snprintf(slot->how, sizeof(slot->how), "not started: %.80s", err.text);
+		if (slot->pid)
+			slot_kill(slot, err.text);
+		check_gone(slot);
+	}
+}
+
+static const struct input_kind add_worker_kind = {"add worker", apply_add_worker, done_add_worker};
+
+static void begin_worker(struct slot *slot)
+{
+	struct add_worker *in = input_new(slot->daemon, &add_worker_kind, sizeof(*in));
+	in->slot = slot;
+	slot->state = SLOT_ADDING;
+	slot->exited = false;
+	slot->pid = 0;
+	slot->kill_step = KILL_NONE;
+	slot->kill_reason = NULL;
+	slot->how[0] = '\0';
+	turn_add(slot->daemon->turn, &in->input);
+}
+
+/* --- adopting --- */
+
+/* A worker of the last daemon: alive under the same start time and boot, or gone. */
+static int adopt(struct slot *slot, const struct worker_row *row, struct err *err)
+{
+	char boot_id[40];
+	struct attempt_row attempt;
+	int r = store_worker_attempt(slot->daemon->store, row->id, &attempt, err);
+	if (r < 0)
+		return r;
+	proc_boot_id(boot_id, sizeof(boot_id));
+	slot->worker = row->id;
+	slot->pid = row->pid;
+	slot->attempt = r ? attempt.id : 0;
+	slot->job = r ? attempt.job : 0;
+	slot->stored = slot->acked = r ? attempt.last_seq : 0;
+	slot->state = SLOT_STARTING;
+	slot->heard_s = monotonic_s();
+	bool alive = row->pid > 0 && str_eq(row->boot_id, boot_id) && proc_start_time(row->pid) == row->start_time;
+	if (alive && watch(slot, err) == 0 && proc_start_time(row->pid) == row->start_time) {
+		slot->kill_step = KILL_NONE;
+		log_info("%s: worker %lld, pid %d, goes on%s", slot->device, (long long)row->id, (int)row->pid,
+			 slot->attempt ? " training" : "");
+		return 0;
+	}
+	snprintf(slot->how, sizeof(slot->how), row->pid ? "it ended while sweepd was away" : "never started");
+	slot->exited = true;
+	slot->gone_by_s = 0;
+	check_gone(slot);
+	return 0;
+}
+
+static struct slot *place_of(struct daemon *d, const char *device)
+{
+	for (int i = 0; i < d->n_slots; i++)
+		if (d->slots[i].state == SLOT_EMPTY && str_eq(d->slots[i].device, device))
+			return &d->slots[i];
+	for (int i = 0; i < d->n_slots; i++) /* another number of devices than last time */
+		if (d->slots[i].state == SLOT_EMPTY)
+			return &d->slots[i];
+	return NULL;
+}
+
+int slots_adopt(struct daemon *d, struct err *err)
+{
+	size_t n;
+	autofree struct worker_row *rows = NULL;
+	int r = store_workers(d->store, &rows, &n, err);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		struct slot *slot = place_of(d, rows[i].device);
+		if (!slot)
+			return err_set(err, -EBUSY, "%zu workers of the last sweepd for %d devices; start with --devices %zu",
+				       n, d->n_slots, n);
+		r = adopt(slot, &rows[i], err);
+	}
+	return r;
+}
+
+/* --- asking it to end --- */
+
+static void escalate(struct slot *slot, double now_s)
+{
+	double step_s = slot->daemon->options.ask_ms / 1000.0;
+	switch (slot->kill_step) {
+	case KILL_NONE:
+		return;
+	case KILL_ASKED:
+		log_warn("%s: worker pid %d does not heed; SIGTERM", slot->device, (int)slot->pid);
+		kill(-slot->pid, SIGTERM);
+		slot->kill_step = KILL_TERM;
+		break;
+	case KILL_TERM:
+		log_warn("%s: worker pid %d does not heed SIGTERM; SIGKILL", slot->device, (int)slot->pid);
+		kill(-slot->pid, SIGKILL);
+		slot->kill_step = KILL_KILL;
+		break;
+	case KILL_KILL: /* in an uninterruptible wait of the kernel: the device stays taken */
+		break;
+	}
+	slot->kill_at_s = now_s + step_s;
+}
+
+static bool has_process(const struct slot *slot)
+{
+	return slot->pid > 0 && !slot->exited && (slot->state == SLOT_STARTING || slot->state == SLOT_READY);
+}
+
+static void begin_kill(struct slot *slot, enum kill_step step, double in_s, const char *reason)
+{
+	if (!has_process(slot) || slot->kill_step >= step)
+		return;
+	slot->kill_step = step;
+	slot->kill_at_s = monotonic_s() + in_s;
+	slot->kill_reason = reason;
+	daemon_poke(slot->daemon);
+}
+
+void slot_kill(struct slot *slot, const char *reason)
+{
+	if (!has_process(slot) || slot->kill_step == KILL_KILL)
+		return;
+	log_warn("%s: worker pid %d is killed: %s", slot->device, (int)slot->pid, reason);
+	slot->kill_reason = reason;
+	kill(-slot->pid, SIGKILL);
+	kill(slot->pid, SIGKILL);
+	slot->kill_step = KILL_KILL;
+	slot->kill_at_s = INFINITY;
+}
+
+void slot_cancel_job(struct slot *slot, uid_t by)
+{
+	slot->cancelled = true;
+	slot->cancelled_by = by;
+	if (slot->peer)
+		peer_send(slot->peer, json_pack("{s:s, s:I}", "type", "cancel", "attempt", (json_int_t)slot->attempt));
+	begin_kill(slot, KILL_ASKED, slot->daemon->options.ask_ms / 1000.0, "did not end when asked to cancel its job");
+}
+
+void slot_begin_stop(struct slot *slot)
+{
+	if (slot->peer)
+		peer_send(slot->peer, json_pack("{s:s}", "type", "stop"));
+	begin_kill(slot, KILL_ASKED, slot->daemon->options.drain_ms / 1000.0, "did not end when asked to stop");
+}
+
+/* --- the rest --- */
+
+void slot_attach(struct slot *slot, struct peer *peer)
+{
+	if (slot->peer && slot->peer != peer)
+		peer_close(slot->peer);
+	slot->peer = peer;
+	slot->state = SLOT_READY;
+	slot->quick_ends = 0;
+	slot->heard_s = monotonic_s();
+	if (slot->daemon->stopping)
+		slot_begin_stop(slot);
+}
+
+void slot_detach(struct slot *slot)
+{
+	slot->peer = NULL;
+	check_gone(slot);
+}
+
+void slot_forget_attempt(struct slot *slot)
+{
+	slot->attempt = slot->job = 0;
+	slot->stored = slot->acked = 0;
+	slot->cancelled = false;
+	if (slot->kill_step == KILL_ASKED && !slot->daemon->stopping)
+		slot->kill_step = KILL_NONE; /* it heeded: the worker stays */
+	daemon_poke(slot->daemon);
+}
+
+void slot_send_run(struct slot *slot, const char *config, const char *data_dir, bool resume)
+{
+	struct err err;
+	autofree char *dir = paths_job_dir(&slot->daemon->paths, slot->job);
+	json_t *object = json_parse(config, strlen(config), &err);
+	INVARIANT(object, "stored configuration of job %lld: %s", (long long)slot->job, err.text);
+	peer_send(slot->peer, json_pack("{s:s, s:I, s:I, s:s, s:s?, s:o, s:b}", "type", "run", "attempt",
+					(json_int_t)slot->attempt, "job", (json_int_t)slot->job, "job_dir", dir,
+					"data_dir", data_dir, "config", object, "resume", resume));
+}
+
+static double tick_empty(struct slot *slot, double now_s)
+{
+	if (slot->daemon->stopping)
+		return INFINITY;
+	if (now_s < slot->restart_at_s)
+		return slot->restart_at_s;
+	begin_worker(slot);
+	return INFINITY;
+}
+
+static double tick_alive(struct slot *slot, double now_s)
+{
+	const struct daemon_options *o = &slot->daemon->options;
+	if (slot->exited) {
+		check_gone(slot);
+		return slot->gone_by_s;
+	}
+	double silent_ms = slot->state == SLOT_READY ? o->heartbeat_lost_ms : MAX(o->heartbeat_lost_ms, o->adopt_ms);
+	double lost_at = slot->heard_s + silent_ms / 1000.0;
+	if (now_s >= lost_at && slot->kill_step != KILL_KILL)
+		slot_kill(slot, "no heartbeat");
+	if (slot->kill_step != KILL_NONE && now_s >= slot->kill_at_s)
+		escalate(slot, now_s);
+	double next = slot->kill_step == KILL_KILL ? INFINITY : lost_at;
+	return slot->kill_step == KILL_NONE ? next : MIN(next, slot->kill_at_s);
+}
+
+double slot_tick(struct slot *slot, double now_s)
+{
+	switch (slot->state) {
+	case SLOT_EMPTY:
+		return tick_empty(slot, now_s);
+	case SLOT_STARTING:
+	case SLOT_READY:
+		return tick_alive(slot, now_s);
+	case SLOT_ADDING:
+	case SLOT_GONE:
+		break;
+	}
+	return INFINITY;
+}
+
+/* Quick ends in a row wait longer and longer for the next start. */
+static double restart_delay_s(int quick_ends)
+{
+	double delay = RESTART_MIN_S;
+	for (int i = 1; i < quick_ends && delay < RESTART_MAX_S; i++)
+		delay *= 2;
+	return quick_ends ? MIN(delay, RESTART_MAX_S) : 0;
+}
+
+void slot_vacate(struct slot *slot)
+{
+	bool said_hello = slot->quick_ends == 0;
+	slot_close(slot);
+	slot->quick_ends = said_hello && slot->attempt ? 0 : slot->quick_ends + 1;
+	slot->restart_at_s = monotonic_s() + restart_delay_s(slot->quick_ends);
+	slot->attempt = slot->job = slot->worker = 0;
+	slot->stored = slot->acked = 0;
+	slot->cancelled = false;
+	slot->state = SLOT_EMPTY;
+	daemon_poke(slot->daemon);
+}
+
+void slot_close(struct slot *slot)
+{
+	if (slot->poll)
+		uv_close((uv_handle_t *)slot->poll, on_closed);
+	if (slot->process)
+		uv_close((uv_handle_t *)slot->process, on_closed);
+	slot->poll = NULL;
+	slot->process = NULL;
+	if (slot->pidfd >= 0)
+		close(slot->pidfd);
+	slot->pidfd = -1;
+}

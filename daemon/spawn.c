@@ -1,0 +1,73 @@
+/* See spawn.h. */
+#include "spawn.h"
+
+#include "common/fs.h"
+
+#include <fcntl.h>
+#include <libgen.h>
+#include <unistd.h>
+
+int spawn_find_worker(const char *option, char **ret, struct err *err)
+{
+	static const char *const places[] = {"", "../worker/", "../libexec/sweepd/"};
+	char self[4096];
+	if (option) {
+		*ret = xstrdup(option);
+		return access(option, X_OK) < 0 ? err_sys(err, -errno, "cannot run %s", option) : 0;
+	}
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	if (n < 0)
+		return err_sys(err, -errno, "cannot read /proc/self/exe");
+	self[n] = '\0';
+	const char *dir = dirname(self);
+	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+		char *path = xasprintf("%s/%ssweep-worker", dir, places[i]);
+		if (access(path, X_OK) == 0) {
+			*ret = path;
+			return 0;
+		}
+		free(path);
+	}
+	return err_set(err, -ENOENT, "no sweep-worker beside %s, in ../worker or in ../libexec/sweepd", dir);
+}
+
+static int open_log(const struct slot *slot, struct err *err)
+{
+	autofree char *path = xasprintf("%s/workers/%lld.log", slot->daemon->paths.state, (long long)slot->worker);
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+	return fd < 0 ? err_sys(err, -errno, "cannot create %s", path) : fd;
+}
+
+int spawn_worker(struct slot *slot, uv_exit_cb on_exit, struct err *err)
+{
+	struct daemon *d = slot->daemon;
+	autofree char *program = NULL;
+	autofree char *token_file = xasprintf("%s/worker.token", d->paths.state);
+	autofree char *worker = xasprintf("%lld", (long long)slot->worker);
+	autofree char *threads = xasprintf("%d", slot->threads);
+	int r = spawn_find_worker(d->options.worker_program, &program, err);
+	if (r < 0)
+		return r;
+	autoclose int log_fd = open_log(slot, err);
+	if (log_fd < 0)
+		return log_fd;
+	char *backend = (char *)d->options.backend;
+	char *args[] = {program,    "--socket",	   d->paths.worker, "--token-file", token_file, "--worker", worker,
+			"--device", slot->device,  "--threads",	    threads,	    backend ? "--backend" : NULL,
+			backend,    NULL};
+	uv_stdio_container_t stdio[] = {
+		{.flags = UV_IGNORE},
+		{.flags = UV_INHERIT_FD, .data.fd = log_fd},
+		{.flags = UV_INHERIT_FD, .data.fd = log_fd},
+	};
+	uv_process_options_t options = {
+		.exit_cb = on_exit,
+		.file = program,
+		.args = args,
+		.flags = UV_PROCESS_DETACHED,
+		.stdio = stdio,
+		.stdio_count = ARRAY_LEN(stdio),
+	};
+	r = uv_spawn(&d->loop, slot->process, &options);
+	return r < 0 ? err_set(err, r, "cannot start %s: %s", program, uv_strerror(r)) : 0;
+}

@@ -1,0 +1,10 @@
+/* Starting a sweep-worker: in a session of its own (so that its whole group can be killed), stdout and stderr appended
+ * to STATE/workers/ID.log (a file, never a pipe that dies with sweepd). */
+#pragma once
+
+#include "slot.h"
+
+/* Into slot->process, which the caller closes even when this fails. */
+int spawn_worker(struct slot *slot, uv_exit_cb on_exit, struct err *err);
+/* The program: --worker-program, else beside this one, in the build tree, or installed; allocated.  -ENOENT. */
+int spawn_find_worker(const char *option, char **ret, struct err *err);

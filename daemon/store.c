@@ -1,0 +1,168 @@
+/* Opening the store: one daemon, a local file system, the right schema.  See store.h. */
+#include "store_internal.h"
+
+#include "common/fs.h"
+#include "schema/schema.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/file.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#ifndef CIFS_SUPER_MAGIC
+#define CIFS_SUPER_MAGIC 0xFF534D42
+#endif
+#ifndef SMB2_SUPER_MAGIC
+#define SMB2_SUPER_MAGIC 0xFE534D42
+#endif
+
+/* SQLite's write-ahead log needs shared memory between its users, which these do not give. */
+static int check_file_system(const char *dir, struct err *err)
+{
+	struct statfs fs;
+	if (statfs(dir, &fs) < 0)
+		return err_sys(err, -errno, "cannot look at %s", dir);
+	unsigned long type = (unsigned long)fs.f_type;
+	if (type != NFS_SUPER_MAGIC && type != CIFS_SUPER_MAGIC && type != SMB2_SUPER_MAGIC && type != SMB_SUPER_MAGIC)
+		return 0;
+	return err_set(err, -ENOTSUP, "%s is on a network file system; the database needs a local disk: "
+		       "set SWEEPD_DIR to a directory on one", dir);
+}
+
+/* flock, because it goes with the process however that ends. */
+static int take_lock(const char *state, int *ret_fd, struct err *err)
+{
+	char pid[32] = "";
+	autofree char *path = xasprintf("%s/lock", state);
+	autoclose int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+	if (fd < 0)
+		return err_sys(err, -errno, "cannot open %s", path);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK)
+			return err_sys(err, -errno, "cannot lock %s", path);
+		ssize_t n = read(fd, pid, sizeof(pid) - 1);
+		pid[n > 0 ? strcspn(pid, "\n") : 0] = '\0';
+		return err_set(err, -EEXIST, "another sweepd%s%s works in %s", *pid ? ", pid " : "", pid, state);
+	}
+	int n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+	if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, (size_t)n, 0) < 0)
+		return err_sys(err, -errno, "cannot write %s", path);
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+/* A submit that the last daemon did not finish was never answered: it did not happen. */
+static int drop_unfinished_sweeps(struct store *s, struct err *err)
+{
+	int r;
+	struct stmt *q = store_query(s, "expanding_sweeps");
+	while ((r = stmt_step(q, err)) == 1) {
+		int64_t id = stmt_int(q, 0);
+		stmt_reset(q);
+		r = store_begin(s, err);
+		r = r ? r : store_delete_sweep(s, id, err);
+		r = r ? r : store_commit(s, err);
+		if (r < 0)
+			return r;
+	}
+	return r;
+}
+
+int store_open(struct store **ret, const struct paths *paths, struct err *err)
+{
+	struct store *s = xcalloc(1, sizeof(*s));
+	s->lock_fd = -1;
+	int r = check_file_system(paths->state, err);
+	r = r ? r : take_lock(paths->state, &s->lock_fd, err);
+	r = r ? r : db_open(&s->db, paths->db, DB_WRITE, err);
+	r = r ? r : store_migrate(s->db, paths->db, err);
+	r = r ? r : drop_unfinished_sweeps(s, err);
+	if (r < 0) {
+		store_close(s);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+void store_close(struct store *s)
+{
+	if (!s)
+		return;
+	db_close(s->db);
+	if (s->lock_fd >= 0)
+		close(s->lock_fd);
+	free(s);
+}
+
+int store_begin(struct store *s, struct err *err)
+{
+	return db_begin(s->db, err);
+}
+
+int store_commit(struct store *s, struct err *err)
+{
+	return db_commit(s->db, err);
+}
+
+void store_rollback(struct store *s)
+{
+	db_rollback(s->db);
+}
+
+struct stmt *store_query(struct store *s, const char *name)
+{
+	struct err err;
+	struct stmt *q;
+	for (size_t i = 0; i < n_schema_queries; i++) {
+		if (!str_eq(schema_queries[i].name, name))
+			continue;
+		if (db_prepare(s->db, schema_queries[i].sql, &q, &err) < 0)
+			BUG("query %s: %s", name, err.text);
+		return q;
+	}
+	BUG("no query %s", name);
+}
+
+int store_run(struct stmt *q, struct err *err)
+{
+	int r = stmt_step(q, err);
+	INVARIANT(r <= 0, "a statement without rows gave one");
+	return r;
+}
+
+int64_t store_last_event(struct store *s)
+{
+	struct stmt *q = store_query(s, "last_event");
+	if (stmt_step(q, NULL) != 1)
+		return 0;
+	int64_t id = stmt_int(q, 0);
+	stmt_reset(q);
+	return id;
+}
+
+static void bind_id(struct stmt *q, int i, int64_t id)
+{
+	if (id)
+		stmt_bind_int(q, i, id);
+	else
+		stmt_bind_null(q, i);
+}
+
+int store_log_event(struct store *s, const struct event_row *e, int64_t *ret_id, struct err *err)
+{
+	struct stmt *q = store_query(s, "add_event");
+	autofree char *detail = e->detail ? json_line(e->detail) : NULL;
+	stmt_bind_int(q, 1, e->at_ms);
+	bind_id(q, 2, e->sweep);
+	bind_id(q, 3, e->job);
+	bind_id(q, 4, e->attempt);
+	bind_id(q, 5, e->seq);
+	stmt_bind_text(q, 6, e->kind);
+	stmt_bind_text(q, 7, detail);
+	int r = store_run(q, err);
+	if (r == 0 && ret_id)
+		*ret_id = db_last_rowid(s->db);
+	return r;
+}

@@ -1,0 +1,28 @@
+/* What the parts of the store share; nobody else includes it. */
+#pragma once
+
+#include "store.h"
+
+#include "common/clock.h"
+#include "common/db.h"
+#include "common/json.h"
+
+struct store {
+	struct db *db;
+	int lock_fd;
+};
+
+/* The statement of that name in schema/queries.sql; a name that is not there, or that does not prepare, is a bug. */
+struct stmt *store_query(struct store *s, const char *name);
+/* Steps a statement without rows. */
+int store_run(struct stmt *q, struct err *err);
+
+struct event_row {
+	int64_t at_ms, sweep, job, attempt, seq; /* 0: none */
+	const char *kind;
+	const json_t *detail; /* borrowed, or NULL */
+};
+int store_log_event(struct store *s, const struct event_row *e, int64_t *ret_id, struct err *err);
+
+/* db_* of daemon/migrate.c: brings the schema to this build's version and recreates the views. */
+int store_migrate(struct db *db, const char *path, struct err *err);

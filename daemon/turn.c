@@ -1,0 +1,146 @@
+/* See turn.h. */
+#include "turn.h"
+
+#include "store.h"
+
+#include "common/log.h"
+
+#define RETRY_MS 200
+
+struct turn {
+	struct store *store;
+	struct turn_events events;
+	uv_idle_t idle;
+	uv_timer_t retry;
+	struct input *first, **last;
+	bool paused;
+};
+
+static bool is_store_trouble(int code)
+{
+	return code == -EBUSY || code == -ENOSPC || code == -EIO;
+}
+
+/* 0: applied or failed by itself.  -EAGAIN: one input was refused, the transaction must start anew. */
+static int apply_all(struct turn *turn, struct err *err)
+{
+	for (struct input *in = turn->first; in; in = in->next) {
+		if (in->failed || !in->kind->apply)
+			continue;
+		int r = in->kind->apply(in, turn->store, &in->err);
+		if (r >= 0)
+			continue;
+		if (is_store_trouble(r))
+			return err_set(err, r, "%s", in->err.text);
+		in->failed = r;
+		return -EAGAIN;
+	}
+	return 0;
+}
+
+static int transact(struct turn *turn, struct err *err)
+{
+	int r;
+	do {
+		r = store_begin(turn->store, err);
+		if (r < 0)
+			return r;
+		r = apply_all(turn, err);
+		if (r == 0)
+			r = store_commit(turn->store, err);
+		if (r < 0)
+			store_rollback(turn->store);
+	} while (r == -EAGAIN);
+	return r;
+}
+
+static void finish_all(struct turn *turn)
+{
+	struct input *in = turn->first;
+	turn->first = NULL;
+	turn->last = &turn->first;
+	while (in) {
+		struct input *next = in->next;
+		in->kind->done(in);
+		free(in);
+		in = next;
+	}
+}
+
+static void set_paused(struct turn *turn, bool paused)
+{
+	if (turn->paused == paused)
+		return;
+	turn->paused = paused;
+	turn->events.pause(turn->events.arg, paused);
+}
+
+static void on_idle(uv_idle_t *handle);
+
+static void on_retry(uv_timer_t *timer)
+{
+	struct turn *turn = timer->data;
+	uv_idle_start(&turn->idle, on_idle);
+}
+
+static void on_idle(uv_idle_t *handle)
+{
+	struct turn *turn = handle->data;
+	struct err err;
+	uv_idle_stop(&turn->idle);
+	if (!turn->first)
+		return;
+	int r = transact(turn, &err);
+	if (r < 0) {
+		if (!turn->paused)
+			log_error("the store takes nothing: %s; nothing is lost, trying again", err.text);
+		set_paused(turn, true);
+		uv_timer_start(&turn->retry, on_retry, RETRY_MS, 0);
+		return;
+	}
+	if (turn->paused)
+		log_info("the store works again");
+	set_paused(turn, false);
+	finish_all(turn);
+	turn->events.committed(turn->events.arg);
+}
+
+struct turn *turn_new(uv_loop_t *loop, struct store *store, const struct turn_events *events)
+{
+	struct turn *turn = xcalloc(1, sizeof(*turn));
+	turn->store = store;
+	turn->events = *events;
+	turn->last = &turn->first;
+	uv_idle_init(loop, &turn->idle);
+	uv_timer_init(loop, &turn->retry);
+	turn->idle.data = turn->retry.data = turn;
+	return turn;
+}
+
+void turn_add(struct turn *turn, struct input *input)
+{
+	input->next = NULL;
+	*turn->last = input;
+	turn->last = &input->next;
+	if (!turn->paused)
+		uv_idle_start(&turn->idle, on_idle);
+}
+
+bool turn_idle(const struct turn *turn)
+{
+	return !turn->first;
+}
+
+void turn_close(struct turn *turn)
+{
+	for (struct input *in = turn->first; in; in = in->next)
+		in->failed = -ECANCELED;
+	finish_all(turn);
+	uv_close((uv_handle_t *)&turn->idle, NULL);
+	uv_close((uv_handle_t *)&turn->retry, NULL);
+}
+
+void turn_free(struct turn *turn)
+{
+	free(turn);
+}

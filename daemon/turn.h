@@ -1,0 +1,48 @@
+/* A turn of the loop (invariant 2): what came in is applied to the store in one transaction; when that is committed,
+ * memory changes and answers go out.  When the store is busy or full nothing has changed: the inputs stay, nobody is
+ * read, and a timer tries again.
+ *
+ *   input_add() --idle handle--> BEGIN; apply each; COMMIT --> done() each
+ *                                  | busy, full, I/O error: ROLLBACK, keep all, pause, retry
+ *                                  | another error: ROLLBACK, that input has failed, the others again
+ */
+#pragma once
+
+#include "common/base.h"
+
+#include <uv.h>
+
+struct store;
+struct turn;
+struct input;
+
+struct input_kind {
+	const char *name;
+	/* SQL only, may be called again after a rollback; results go into the input itself. */
+	int (*apply)(struct input *input, struct store *store, struct err *err);
+	/* After the commit (input->failed: 0), or when apply refused (failed < 0, input->err says why).  Frees what the
+	 * input holds; the input itself is freed by the caller. */
+	void (*done)(struct input *input);
+};
+
+struct input {
+	const struct input_kind *kind;
+	void *daemon;
+	int failed;
+	struct err err;
+	struct input *next;
+};
+
+struct turn_events {
+	void (*pause)(void *arg, bool pause); /* stop reading; go on reading */
+	void (*committed)(void *arg);	      /* after the inputs' done() */
+	void *arg;
+};
+
+struct turn *turn_new(uv_loop_t *loop, struct store *store, const struct turn_events *events);
+/* Takes a malloc'ed struct that begins with struct input. */
+void turn_add(struct turn *turn, struct input *input);
+bool turn_idle(const struct turn *turn); /* no input waits */
+/* Closes its handles; inputs that wait are dropped with failed = -ECANCELED. */
+void turn_close(struct turn *turn);
+void turn_free(struct turn *turn); /* after the loop has run the handles' close callbacks */

@@ -1,0 +1,113 @@
+-- Every statement with which sweepd writes (and reads while it writes), by name.  A test prepares each of them.
+
+-- name: find_submission
+SELECT id FROM sweep WHERE submission = ?1 AND state = 'active';
+
+-- name: find_same
+SELECT id FROM sweep WHERE hash = ?1 AND owner_uid = ?2 AND state = 'active' ORDER BY id DESC LIMIT 1;
+
+-- name: add_sweep
+INSERT INTO sweep (name, project, state, metric, goal, swept, n_jobs, text, overrides, hash, submission, data_dir,
+                   retries, owner_uid, note, submitted_ms)
+VALUES (?1, ?2, 'expanding', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15);
+
+-- name: add_job
+INSERT INTO job (sweep, position, kind, config, swept, state, priority, created_ms)
+VALUES (?1, ?2, 'train', ?3, ?4, 'queued', ?5, ?6);
+
+-- name: activate_sweep
+UPDATE sweep SET state = 'active' WHERE id = ?1;
+
+-- name: delete_sweep_jobs
+DELETE FROM job WHERE sweep = ?1;
+
+-- name: delete_sweep
+DELETE FROM sweep WHERE id = ?1;
+
+-- name: expanding_sweeps
+SELECT id FROM sweep WHERE state = 'expanding';
+
+-- name: sweep
+SELECT s.name, s.n_jobs, s.owner_uid, min(j.id), max(j.id),
+  sum(j.state = 'queued'), sum(j.state = 'running'), sum(j.state = 'paused'), sum(j.state = 'done'),
+  sum(j.state = 'failed'), sum(j.state = 'cancelled'), sum(j.state = 'pruned')
+FROM sweep AS s JOIN job AS j ON j.sweep = s.id WHERE s.id = ?1 AND s.state = 'active' GROUP BY s.id;
+
+-- name: open_jobs
+SELECT id FROM job WHERE sweep = ?1 AND state IN ('queued', 'running', 'paused') ORDER BY id;
+
+-- name: job
+SELECT j.sweep, j.state, j.priority, j.retries_used, s.retries, s.owner_uid, a.id
+FROM job AS j JOIN sweep AS s ON s.id = j.sweep
+LEFT JOIN attempt AS a ON a.job = j.id AND a.state = 'running'
+WHERE j.id = ?1 AND s.state = 'active';
+
+-- name: startable
+SELECT j.id, j.priority, j.not_before_ms FROM job AS j JOIN sweep AS s ON s.id = j.sweep
+WHERE j.state = 'queued' AND j.not_before_ms <= ?1 AND s.state = 'active'
+ORDER BY j.priority DESC, j.id LIMIT ?2;
+
+-- name: next_start
+SELECT min(not_before_ms) FROM job WHERE state = 'queued' AND not_before_ms > ?1;
+
+-- name: move_job
+UPDATE job SET state = ?2, reason = ?3, not_before_ms = ?4, retries_used = retries_used + ?5, ended_ms = ?6
+WHERE id = ?1;
+
+-- name: job_config
+SELECT j.config, s.data_dir FROM job AS j JOIN sweep AS s ON s.id = j.sweep WHERE j.id = ?1;
+
+-- name: begin_attempt
+INSERT INTO attempt (job, number, worker, device, state, started_ms)
+VALUES (?1, (SELECT coalesce(max(number), 0) + 1 FROM attempt WHERE job = ?1), ?2, ?3, 'running', ?4);
+
+-- name: end_attempt
+UPDATE attempt SET state = ?2, class = ?3, reason = ?4, ended_ms = ?5 WHERE id = ?1 AND state = 'running';
+
+-- name: attempt
+SELECT job, worker, number, state, last_seq FROM attempt WHERE id = ?1;
+
+-- name: worker_attempt
+SELECT id FROM attempt WHERE worker = ?1 AND state = 'running';
+
+-- name: add_event
+INSERT INTO event (at_ms, sweep, job, attempt, seq, kind, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7);
+
+-- name: last_event
+SELECT max(id) FROM event;
+
+-- name: advance_attempt
+UPDATE attempt SET last_seq = ?2 WHERE id = ?1;
+
+-- name: attempt_started
+UPDATE attempt SET start_epoch = ?2, start_step = ?3, details = ?4 WHERE id = ?1;
+
+-- name: add_epoch
+INSERT INTO epoch (attempt, epoch, job, event, lr, batch_size, train_loss, train_accuracy, test_loss, test_accuracy,
+                   train_seconds, test_seconds, images_per_second, ram_mib, vram_mib, watts, nonfinite)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17);
+
+-- name: add_metric
+INSERT INTO metric (attempt, epoch, name, value, nonfinite, event) VALUES (?1, ?2, ?3, ?4, ?5, ?6);
+
+-- name: add_telemetry
+INSERT INTO telemetry (event, attempt, at_ms, name, value) VALUES (?1, ?2, ?3, ?4, ?5);
+
+-- name: upsert_device
+INSERT INTO device (id, kind, name, state) VALUES (?1, ?2, ?3, 'ready')
+ON CONFLICT (id) DO UPDATE SET name = coalesce(excluded.name, name), state = 'ready', reason = NULL;
+
+-- name: add_worker
+INSERT INTO worker (device, pid, start_time, boot_id, state, started_ms) VALUES (?1, 0, 0, '', 'starting', ?2);
+
+-- name: worker_started
+UPDATE worker SET pid = ?2, start_time = ?3, boot_id = ?4 WHERE id = ?1;
+
+-- name: worker_ready
+UPDATE worker SET state = 'ready' WHERE id = ?1;
+
+-- name: worker_gone
+UPDATE worker SET state = 'gone', reason = ?2, ended_ms = ?3 WHERE id = ?1;
+
+-- name: workers
+SELECT id, device, pid, start_time, boot_id FROM worker WHERE state <> 'gone' ORDER BY id;

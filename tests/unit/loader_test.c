@@ -1,0 +1,164 @@
+/* The loader's batches: what they hold, and that neither threads nor stops nor a start in the middle change it. */
+#include "golden.h"
+#include "images.h"
+
+#include "worker/augment.h"
+#include "worker/loader.h"
+
+enum { IMAGES = 53, TESTS = 17, BATCH = 8, STEPS = 7 }; /* last batches: 5 and 1 */
+
+static const struct recipe recipe = {.random_crop = true, .random_flip = true, .seed = 11};
+
+struct fixture {
+	struct dataset *data;
+	uint32_t order[IMAGES];
+	struct epoch_tables tables;
+	struct normalizer normalizer;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = xcalloc(1, sizeof(*f));
+	f->data = images_new(IMAGES, TESTS, 10, true);
+	epoch_order(f->order, IMAGES, 11, 2);
+	f->tables = (struct epoch_tables){.epoch = 2, .order = f->order, .n_order = IMAGES, .lr = 0.1};
+	normalizer_init(&f->normalizer, f->data->mean, f->data->std);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	images_free(f->data);
+	free(f);
+	return 0;
+}
+
+static struct loader *new_loader(const struct fixture *f, int workers, int ring)
+{
+	struct loader *loader;
+	struct err err;
+	assert_int_equal(loader_new(&loader, f->data, BATCH, workers, ring, &err), 0);
+	return loader;
+}
+
+/* The batch that must come, sample by sample. */
+static void check_train_batch(const struct fixture *f, const struct batch *b, uint32_t step)
+{
+	const struct image_set *set = &f->data->sets[SPLIT_TRAIN];
+	float expected[IMAGE_VALUES];
+	assert_non_null(b);
+	assert_int_equal(b->step, step);
+	assert_int_equal(b->n, MIN(BATCH, IMAGES - (int)step * BATCH));
+	for (int i = 0; i < b->n; i++) {
+		uint32_t index = f->order[step * BATCH + (uint32_t)i];
+		augment_sample(expected, set, index, augment_draw(11, index, 2, true, true), &f->normalizer);
+		assert_memory_equal(b->images + (size_t)i * IMAGE_VALUES, expected, sizeof(expected));
+		assert_int_equal(b->labels[i], set->labels[index * set->label_pitch]);
+	}
+}
+
+static void take(const struct fixture *f, struct loader *loader, uint32_t from, uint32_t to)
+{
+	for (uint32_t step = from; step < to; step++) {
+		assert_true(loader_at(loader, step));
+		const struct batch *b = loader_next(loader);
+		check_train_batch(f, b, step);
+		loader_release_batch(loader, b);
+	}
+}
+
+static const struct {
+	int workers, ring;
+} kinds[] = {{0, 1}, {1, 1}, {1, 3}, {3, 2}, {3, 5}};
+
+static void test_epoch_with_any_threads(void **state)
+{
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		struct loader *loader = new_loader(*state, kinds[i].workers, kinds[i].ring);
+		const struct fixture *f = *state;
+		assert_null(loader_next(loader)); /* no pass yet */
+		for (int epoch = 0; epoch < 3; epoch++) {
+			loader_start_train(loader, &f->tables, &recipe, 0);
+			take(f, loader, 0, STEPS);
+			assert_null(loader_next(loader));
+		}
+		loader_free(loader);
+	}
+}
+
+static void test_start_in_the_middle(void **state)
+{
+	const struct fixture *f = *state;
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		struct loader *loader = new_loader(f, kinds[i].workers, kinds[i].ring);
+		loader_start_train(loader, &f->tables, &recipe, 3);
+		assert_false(loader_at(loader, 0));
+		take(f, loader, 3, 5);
+		loader_start_train(loader, &f->tables, &recipe, 1); /* back, with batches in flight */
+		take(f, loader, 1, STEPS);
+		loader_start_train(loader, &f->tables, &recipe, STEPS);
+		assert_null(loader_next(loader));
+		loader_free(loader);
+	}
+}
+
+static void test_evaluation_between_steps(void **state)
+{
+	const struct fixture *f = *state;
+	const struct image_set *set = &f->data->sets[SPLIT_TEST];
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		struct loader *loader = new_loader(f, kinds[i].workers, kinds[i].ring);
+		loader_start_train(loader, &f->tables, &recipe, 0);
+		take(f, loader, 0, 2);
+		loader_start_eval(loader, SPLIT_TEST);
+		assert_false(loader_at(loader, 0));
+		size_t seen = 0;
+		const struct batch *b;
+		while ((b = loader_next(loader))) {
+			for (int k = 0; k < b->n; k++, seen++) {
+				float expected[IMAGE_VALUES];
+				augment_sample(expected, set, seen, AUGMENT_NONE, &f->normalizer);
+				assert_memory_equal(b->images + (size_t)k * IMAGE_VALUES, expected, sizeof(expected));
+				assert_int_equal(b->labels[k], set->labels[seen * set->label_pitch]);
+			}
+			loader_release_batch(loader, b);
+		}
+		assert_int_equal(seen, TESTS);
+		loader_start_train(loader, &f->tables, &recipe, 2);
+		take(f, loader, 2, STEPS);
+		loader_free(loader);
+	}
+}
+
+static void test_stop_and_free_at_any_time(void **state)
+{
+	const struct fixture *f = *state;
+	for (int i = 0; i < 60; i++) {
+		struct loader *loader = new_loader(f, 3, 4);
+		if (i % 4)
+			loader_start_train(loader, &f->tables, &recipe, 0);
+		if (i % 4 == 2)
+			take(f, loader, 0, 1);
+		if (i % 4 == 3)
+			loader_stop(loader);
+		loader_stop(loader);
+		assert_null(loader_next(loader));
+		if (i % 2)
+			loader_start_train(loader, &f->tables, &recipe, 0);
+		loader_free(loader);
+	}
+	loader_free(NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_epoch_with_any_threads, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_start_in_the_middle, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_evaluation_between_steps, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stop_and_free_at_any_time, setup, teardown),
+	};
+	return cmocka_run_group_tests_name("loader", tests, NULL, NULL);
+}

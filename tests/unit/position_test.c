@@ -1,0 +1,112 @@
+/* Where a training stands: what an epoch's end does to it, and that it survives a checkpoint to the bit. */
+#include "cmocka_all.h"
+
+#include "common/json.h"
+#include "worker/position.h"
+
+#include <math.h>
+
+static void test_saved_and_loaded_is_the_same(void **state)
+{
+	struct err err;
+	struct train_config cfg;
+	struct position a, b;
+	config_defaults(&cfg);
+	position_init(&a, &cfg);
+	position_end_epoch(&a, 1.0 / 3, 12.5);
+	a.step = 17;
+	a.sums = (struct sums){.loss = 0.1 + 0.2, .correct = 5, .images = 544};
+	a.train_seconds = 1e-3 / 7;
+	autojson json_t *saved = position_save(&a);
+	autofree char *text = json_line(saved);
+	autojson json_t *read = json_parse(text, strlen(text), &err);
+	position_init(&b, &cfg);
+	assert_int_equal(position_load(&b, read, &err), 0);
+	assert_int_equal(b.epoch, 1);
+	assert_int_equal(b.step, 17);
+	assert_true(b.sums.loss == a.sums.loss && b.train_seconds == a.train_seconds);
+	assert_true(b.sums.correct == 5 && b.sums.images == 544);
+	assert_true(b.best_loss == a.best_loss && b.best_accuracy == 12.5);
+	assert_true(b.schedule.lr == a.schedule.lr && b.schedule.best == a.schedule.best);
+}
+
+static void test_infinite_bests_survive(void **state)
+{
+	struct err err;
+	struct train_config cfg;
+	struct position a, b;
+	config_defaults(&cfg);
+	position_init(&a, &cfg);
+	autojson json_t *saved = position_save(&a);
+	position_init(&b, &cfg);
+	b.best_loss = 0;
+	assert_int_equal(position_load(&b, saved, &err), 0);
+	assert_true(isinf(b.best_loss));
+}
+
+static void test_every_missing_member_is_an_error(void **state)
+{
+	struct train_config cfg;
+	struct position a;
+	const char *key;
+	json_t *value;
+	config_defaults(&cfg);
+	position_init(&a, &cfg);
+	autojson json_t *saved = position_save(&a);
+	json_object_foreach(saved, key, value) {
+		struct err err;
+		struct position b;
+		autojson json_t *broken = json_copy(saved);
+		json_object_del(broken, key);
+		position_init(&b, &cfg);
+		if (position_load(&b, broken, &err) == 0)
+			fail_msg("%s is not missed", key);
+	}
+}
+
+static void test_early_stopping(void **state)
+{
+	static const struct {
+		double loss;
+		bool stops;
+	} epochs[] = {{2, false}, {1, false}, {1, false}, {NAN, true}, {0.5, false}, {0.6, false}, {0.6, true}};
+	struct train_config cfg;
+	struct position p;
+	config_defaults(&cfg);
+	cfg.patience = 2;
+	position_init(&p, &cfg);
+	for (size_t i = 0; i < ARRAY_LEN(epochs); i++) {
+		position_end_epoch(&p, epochs[i].loss, 50);
+		if (position_stops_early(&p, &cfg) != epochs[i].stops)
+			fail_msg("after epoch %zu", i + 1);
+	}
+	cfg.patience = 0;
+	assert_false(position_stops_early(&p, &cfg));
+}
+
+static void test_best_epoch(void **state)
+{
+	struct train_config cfg;
+	struct position p;
+	config_defaults(&cfg);
+	position_init(&p, &cfg);
+	assert_true(position_end_epoch(&p, 1, 0)); /* even 0 % is the best so far */
+	assert_true(position_end_epoch(&p, 1, 30));
+	assert_false(position_end_epoch(&p, 1, 30)); /* a tie keeps the earlier one */
+	assert_false(position_end_epoch(&p, 0.5, NAN));
+	assert_true(position_end_epoch(&p, 1, 31));
+	assert_int_equal(p.epoch, 5);
+	assert_int_equal(p.step, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_saved_and_loaded_is_the_same),
+		cmocka_unit_test(test_infinite_bests_survive),
+		cmocka_unit_test(test_every_missing_member_is_an_error),
+		cmocka_unit_test(test_early_stopping),
+		cmocka_unit_test(test_best_epoch),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
