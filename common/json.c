@@ -48,12 +48,13 @@ char *number_text(double v, char *buf)
 		return strcpy(buf, "nan");
 	if (isinf(v))
 		return strcpy(buf, v > 0 ? "inf" : "-inf");
+	char text[32];
 	for (int digits = 1; digits <= 17; digits++) {
-		snprintf(buf, 32, "%.*g", digits, v);
-		if (strtod(buf, NULL) == v)
+		snprintf(text, sizeof(text), "%.*g", digits, v);
+		if (strtod(text, NULL) == v)
 			break;
 	}
-	return buf;
+	return strcpy(buf, text);
 }
 
 /* jansson prints every real with 17 digits, or all with fewer; shortest round-trip needs a printer of our own. */

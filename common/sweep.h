@@ -1,7 +1,7 @@
 /* A sweep file: what it may hold, and what it expands to.  Pure: text in, jobs or findings out; no file, no clock.
  *
- * Keys are those of a W&B sweep configuration (name, project, method, metric{name,goal}, parameters) plus `when`,
- * `defaults` and `resources`.  Expansion is ordered (parameters in the order of the file, the last one varies
+ * Keys are those of a W&B sweep configuration (name, project, description, entity, method, metric{name,goal},
+ * parameters, run_cap) plus `when`, `defaults`, `seeds` or `repeat`, and `resources`.  Expansion is ordered (parameters in the order of the file, the last one varies
  * fastest) and deterministic, so the same text always gives the same jobs. */
 #pragma once
 
@@ -31,14 +31,14 @@ struct sweep {
 			    JSON and YAML twins have one hash */
 };
 
-#define SWEEP_MAX_JOBS 100000
+#define SWEEP_MAX_JOBS 20000
 
 /* Names of the metrics a training job reports each epoch, e.g. "test_accuracy". */
 extern const char *const sweep_metrics[];
 extern const size_t n_sweep_metrics;
 
 /* Parses, validates and expands.  0, or -EINVAL with at least one error in f (warnings may be there either way).
- * name: overrides the file's, may be NULL; default_name is used when the file has none (the file's base name). */
+ * default_name is used when the file has none: the file's base name; where that cannot be a name, "sweep". */
 int sweep_parse(struct sweep **ret, const char *text, size_t size, const struct sweep_override *overrides,
 		size_t n_overrides, const char *default_name, struct findings *f);
 void sweep_free(struct sweep *sweep);
