@@ -252,8 +252,7 @@ static void take_repeat(struct reading *r, struct member m)
 
 /* --- the small keys --- */
 
-/* The rule of a sweep's name: it must never read as a job (5, 5-8) or a sweep's number (s1). */
-static bool name_is_good(const char *name)
+bool sweep_name_is_good(const char *name)
 {
 	size_t size = strlen(name);
 	const char *digits = name + (name[0] == 's');
@@ -269,7 +268,7 @@ static void take_name(struct reading *r, struct member m)
 {
 	if (!want_kind(r, m.value, NODE_STR, "name", "text"))
 		return;
-	if (!name_is_good(m.value->text))
+	if (!sweep_name_is_good(m.value->text))
 		findings_add(r->f, m.value->mark,
 			     "\"%.80s\" cannot be the name of a sweep\n  expected: at most %d letters, digits, . _ - + and spaces; not a number, not s1",
 			     m.value->text, MAX_NAME);
@@ -502,7 +501,7 @@ int sweep_parse(struct sweep **ret, const char *text, size_t size, const struct 
 	for (size_t i = 0; i < n_overrides; i++)
 		take_override(&r, &overrides[i]);
 	if (!r.sweep->name)
-		r.sweep->name = xstrdup(name_is_good(default_name) ? default_name : "sweep");
+		r.sweep->name = xstrdup(sweep_name_is_good(default_name) ? default_name : "sweep");
 	if (!r.has_goal)
 		r.sweep->maximize = strstr(r.sweep->metric, "accuracy");
 	if (f->n_errors == errors)

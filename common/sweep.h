@@ -42,3 +42,5 @@ extern const size_t n_sweep_metrics;
 int sweep_parse(struct sweep **ret, const char *text, size_t size, const struct sweep_override *overrides,
 		size_t n_overrides, const char *default_name, struct findings *f);
 void sweep_free(struct sweep *sweep);
+/* The rule of a sweep's name: it must never read as a job (5, 5-8) or a sweep's number (s1). */
+bool sweep_name_is_good(const char *name);

@@ -1,5 +1,9 @@
 /* The verb cancel.  Waiting jobs are cancelled at once; a running one is asked, then gets TERM, then KILL of its group.
- * The answer comes when every named job's outcome is stored. */
+ * The answer comes when every named job's outcome is stored:
+ *
+ *   first pass (a turn) --> wait until no slot holds any of the running ones --> another pass over those --> ... answer
+ *
+ * The further pass is for a job that left its slot for another reason and was queued again before it was asked. */
 #include "control.h"
 
 #include "slot.h"
@@ -9,91 +13,109 @@
 
 #include <unistd.h>
 
-#define MAX_JOBS 10000
+#define MAX_JOBS 100000
 
 struct wanted { /* one job of a request */
 	int64_t id;
 	enum job_state was;
-	bool running;  /* its outcome is waited for */
-	int code;      /* EXIT_*: why it cannot be */
-	char error[160];
+	bool running; /* as the last pass found it */
+	bool wait;    /* the same, as committed: its outcome is waited for */
+	int code;     /* EXIT_*: why it cannot be */
+	char error[120];
 };
 
 struct cancelling {
-	struct input input;
+	struct daemon *daemon;
 	struct client *client;
 	uid_t uid;
 	int64_t sweep; /* 0: by jobs */
 	struct wanted *jobs;
 	size_t n;
+	bool again; /* a further pass */
+	struct cancelling *next;
 };
 
-struct pending { /* answered when none of its jobs is in a slot any more */
-	struct client *client;
-	struct wanted *jobs;
-	size_t n;
-	struct pending *next;
+struct cancel_pass {
+	struct input input;
+	struct cancelling *c;
 };
+
+static void cancelling_free(struct cancelling *c)
+{
+	if (c->client)
+		client_unref(c->client);
+	free(c->jobs);
+	free(c);
+}
 
 static bool may_change(uid_t uid, const struct job_row *job)
 {
 	return uid == 0 || uid == geteuid() || uid == job->owner;
 }
 
-static int cancel_one(struct store *store, struct wanted *w, uid_t uid, struct err *err)
+static void refuse(struct wanted *w, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static void refuse(struct wanted *w, int code, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(w->error, sizeof(w->error), fmt, ap);
+	va_end(ap);
+	w->code = code;
+}
+
+static int cancel_one(struct store *store, const struct cancelling *c, struct wanted *w, struct err *err)
 {
 	char reason[64];
 	struct job_row job;
+	long long id = w->id;
 	int r = store_job(store, w->id, &job, err);
 	w->running = false;
 	w->code = EXIT_OK;
-	if (r == -ENOENT) {
-		w->code = EXIT_NO_SUCH;
-		snprintf(w->error, sizeof(w->error), "no job %lld", (long long)w->id);
-		return 0;
-	}
+	if (r == -ENOENT)
+		refuse(w, EXIT_NO_SUCH, "no job %lld", id);
 	if (r < 0)
-		return r;
-	w->was = job.state;
-	if (!may_change(uid, &job)) {
-		w->code = EXIT_PERMISSION;
-		snprintf(w->error, sizeof(w->error), "job %lld belongs to uid %u", (long long)w->id, (unsigned)job.owner);
+		return r == -ENOENT ? 0 : r;
+	if (!c->again)
+		w->was = job.state;
+	if (!may_change(c->uid, &job)) {
+		refuse(w, EXIT_PERMISSION, "job %lld belongs to uid %u", id, (unsigned)job.owner);
+	} else if (job.state == JOB_CANCELLED && c->again) {
+		return 0;
 	} else if (job_is_final(job.state)) {
-		w->code = EXIT_STATE;
-		snprintf(w->error, sizeof(w->error), "job %lld is %s already; nothing was changed", (long long)w->id,
-			 job_state_names[job.state]);
+		refuse(w, EXIT_STATE, "job %lld is %s already; nothing was changed", id, job_state_names[job.state]);
 	} else if (job.state == JOB_RUNNING) {
 		w->running = true;
 	} else {
-		snprintf(reason, sizeof(reason), "cancelled by uid %u", (unsigned)uid);
+		snprintf(reason, sizeof(reason), "cancelled by uid %u", (unsigned)c->uid);
 		return store_move_job(store, w->id, &(struct job_move){.to = JOB_CANCELLED, .reason = reason}, err);
 	}
 	return 0;
 }
 
-static int list_sweep(struct cancelling *in, struct store *store, struct err *err)
+static int list_sweep(struct cancelling *c, struct store *store, struct err *err)
 {
 	struct sweep_summary summary;
 	autofree int64_t *ids = NULL;
 	size_t n;
-	int r = store_sweep(store, in->sweep, &summary, err);
-	r = r ? r : store_open_jobs(store, in->sweep, &ids, &n, err);
+	int r = store_sweep(store, c->sweep, &summary, err);
+	r = r ? r : store_open_jobs(store, c->sweep, &ids, &n, err);
 	if (r < 0)
 		return r;
-	free(in->jobs);
-	in->jobs = xcalloc(n, sizeof(*in->jobs));
-	in->n = n;
+	free(c->jobs);
+	c->jobs = xcalloc(n, sizeof(*c->jobs));
+	c->n = n;
 	for (size_t i = 0; i < n; i++)
-		in->jobs[i].id = ids[i];
+		c->jobs[i].id = ids[i];
 	return 0;
 }
 
-static int apply_cancel(struct input *input, struct store *store, struct err *err)
+static int apply_pass(struct input *input, struct store *store, struct err *err)
 {
-	struct cancelling *in = (struct cancelling *)input;
-	int r = in->sweep ? list_sweep(in, store, err) : 0;
-	for (size_t i = 0; r == 0 && i < in->n; i++)
-		r = cancel_one(store, &in->jobs[i], in->uid, err);
+	struct cancelling *c = ((struct cancel_pass *)input)->c;
+	int r = c->sweep && !c->again ? list_sweep(c, store, err) : 0;
+	for (size_t i = 0; r == 0 && i < c->n; i++)
+		if (!c->again || c->jobs[i].wait)
+			r = cancel_one(store, c, &c->jobs[i], err);
 	return r;
 }
 
@@ -110,107 +132,114 @@ static json_t *describe(struct store *store, const struct wanted *w)
 	return o;
 }
 
-static void answer(struct daemon *d, struct pending *p)
+static void answer(struct cancelling *c)
 {
 	int code = EXIT_OK;
+	const char *error = NULL;
 	json_t *jobs = json_array();
-	for (size_t i = 0; i < p->n; i++) {
-		code = MAX(code, p->jobs[i].code);
-		json_array_append_new(jobs, describe(d->store, &p->jobs[i]));
+	for (size_t i = 0; i < c->n; i++) {
+		code = MAX(code, c->jobs[i].code);
+		error = error || !c->jobs[i].code ? error : c->jobs[i].error;
+		json_array_append_new(jobs, describe(c->daemon->store, &c->jobs[i]));
 	}
-	client_answer(p->client, json_pack("{s:o, s:i}", "jobs", jobs, "code", code));
-	client_unref(p->client);
-	free(p->jobs);
-	free(p);
+	client_answer(c->client, json_pack("{s:b, s:i, s:o, s:s*}", "ok", code == EXIT_OK, "code", code, "jobs", jobs,
+					   "error", error));
+	cancelling_free(c);
 }
 
-static void ask_slots(struct daemon *d, const struct cancelling *in)
+/* It waits, if only for the end of this turn. */
+static void wait_for_slots(struct cancelling *c)
 {
-	for (size_t i = 0; i < in->n; i++) {
-		struct slot *slot = in->jobs[i].running ? slot_of_job(d, in->jobs[i].id) : NULL;
+	for (size_t i = 0; i < c->n; i++) {
+		struct wanted *w = &c->jobs[i];
+		w->wait = w->running;
+		struct slot *slot = w->wait ? slot_of_job(c->daemon, w->id) : NULL;
 		if (slot)
-			slot_cancel_job(slot, in->uid);
+			slot_cancel_job(slot, c->uid);
 	}
+	c->next = c->daemon->cancelling;
+	c->daemon->cancelling = c;
 }
 
-static void done_cancel(struct input *input)
+static void done_pass(struct input *input)
 {
-	struct cancelling *in = (struct cancelling *)input;
-	struct daemon *d = input->daemon;
-	if (input->failed) {
-		client_refuse(in->client, input->failed == -ENOENT ? EXIT_NO_SUCH : EXIT_STATE, "%s", input->err.text);
-		client_unref(in->client);
-		free(in->jobs);
+	struct cancelling *c = ((struct cancel_pass *)input)->c;
+	if (!input->failed) {
+		wait_for_slots(c);
 		return;
 	}
-	struct pending *p = xcalloc(1, sizeof(*p));
-	*p = (struct pending){.client = in->client, .jobs = in->jobs, .n = in->n, .next = d->pending};
-	d->pending = p;
-	ask_slots(d, in);
+	client_refuse(c->client, input->failed == -ENOENT ? EXIT_NO_SUCH : EXIT_STATE, "%s", input->err.text);
+	cancelling_free(c);
 }
 
-static const struct input_kind cancel_kind = {"cancel", apply_cancel, done_cancel};
+static const struct input_kind pass_kind = {"cancel", apply_pass, done_pass};
 
-static bool is_over(struct daemon *d, const struct pending *p)
+static void add_pass(struct cancelling *c)
 {
-	for (size_t i = 0; i < p->n; i++)
-		if (p->jobs[i].running && slot_of_job(d, p->jobs[i].id))
-			return false;
-	return true;
+	struct cancel_pass *in = input_new(c->daemon, &pass_kind, sizeof(*in));
+	in->c = c;
+	turn_add(c->daemon->turn, &in->input);
 }
 
 void cancel_check_pending(struct daemon *d)
 {
-	for (struct pending **at = &d->pending; *at;) {
-		struct pending *p = *at;
-		if (!is_over(d, p)) {
-			at = &p->next;
+	for (struct cancelling **at = &d->cancelling; *at;) {
+		struct cancelling *c = *at;
+		size_t waiting = 0, in_slot = 0;
+		for (size_t i = 0; i < c->n; i++) {
+			waiting += c->jobs[i].wait;
+			in_slot += c->jobs[i].wait && slot_of_job(d, c->jobs[i].id);
+		}
+		if (in_slot) {
+			at = &c->next;
 			continue;
 		}
-		*at = p->next;
-		answer(d, p);
+		*at = c->next;
+		c->again = true;
+		if (waiting)
+			add_pass(c);
+		else
+			answer(c);
 	}
 }
 
 void cancel_drop_pending(struct daemon *d)
 {
-	while (d->pending) {
-		struct pending *p = d->pending;
-		d->pending = p->next;
-		client_unref(p->client);
-		free(p->jobs);
-		free(p);
+	while (d->cancelling) {
+		struct cancelling *c = d->cancelling;
+		d->cancelling = c->next;
+		cancelling_free(c);
 	}
 }
 
-static int read_jobs(struct cancelling *in, const json_t *list, struct err *err)
+static int read_jobs(struct cancelling *c, const json_t *list, struct err *err)
 {
 	size_t i;
 	json_t *id;
-	in->n = json_array_size(list);
-	if (!in->n || in->n > MAX_JOBS)
+	c->n = json_array_size(list);
+	if (!c->n || c->n > MAX_JOBS)
 		return err_set(err, -EINVAL, "cancel: expected \"sweep\" or 1 to %d \"jobs\"", MAX_JOBS);
-	in->jobs = xcalloc(in->n, sizeof(*in->jobs));
+	c->jobs = xcalloc(c->n, sizeof(*c->jobs));
 	json_array_foreach(list, i, id) {
 		if (!json_is_integer(id))
 			return err_set(err, -EINVAL, "cancel: \"jobs\" holds whole numbers");
-		in->jobs[i].id = json_integer_value(id);
+		c->jobs[i].id = json_integer_value(id);
 	}
 	return 0;
 }
 
 int cancel_request(struct client *client, const json_t *request, struct err *err)
 {
-	struct cancelling *in = input_new(client->daemon, &cancel_kind, sizeof(*in));
-	in->uid = client->peer->uid;
-	in->sweep = json_int_or(request, "sweep", 0);
-	int r = in->sweep ? 0 : read_jobs(in, json_object_get(request, "jobs"), err);
+	struct cancelling *c = xcalloc(1, sizeof(*c));
+	c->daemon = client->daemon;
+	c->uid = client->peer->uid;
+	c->sweep = json_int_or(request, "sweep", 0);
+	int r = c->sweep ? 0 : read_jobs(c, json_object_get(request, "jobs"), err);
 	if (r < 0) {
-		free(in->jobs);
-		free(in);
+		cancelling_free(c);
 		return r;
 	}
-	in->client = client_ref(client);
-	turn_add(client->daemon->turn, &in->input);
+	c->client = client_ref(client);
+	add_pass(c);
 	return 0;
 }

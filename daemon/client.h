@@ -7,7 +7,7 @@ struct client {
 	struct daemon *daemon;
 	struct peer *peer;   /* NULL once the connection is over: answers then go nowhere */
 	unsigned references; /* the connection, and every request of it under way */
-	bool follows;	     /* watch.h */
+	bool follows;	     /* it asked to watch: watch.h */
 };
 
 static inline struct client *client_of(struct peer *peer)

@@ -7,6 +7,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/protocol.h"
+#include "common/utf8.h"
 
 #include <unistd.h>
 
@@ -40,6 +41,7 @@ void client_refuse(struct client *client, int code, const char *fmt, ...)
 	va_start(ap, fmt);
 	autofree char *text = xvasprintf(fmt, ap);
 	va_end(ap);
+	utf8_clean(text); /* it may quote what was cut */
 	json_t *line = json_pack("{s:b, s:i, s:s}", "ok", 0, "code", code, "error", text);
 	if (client->peer)
 		peer_send(client->peer, line);
@@ -57,22 +59,28 @@ static const char *slot_state_name(const struct slot *slot)
 	case SLOT_STARTING:
 		return "starting";
 	case SLOT_READY:
-		return slot->attempt ? "busy" : "idle";
+		return "ready";
 	}
 	return "?";
+}
+
+static json_t *describe_slot(const struct slot *slot)
+{
+	bool ended = slot->state == SLOT_EMPTY && *slot->how;
+	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s?, s:i, s:I}", "id", slot->device, "kind", "cpu", "name", slot->name,
+			      "state", slot_state_name(slot), "reason", ended ? slot->how : NULL, "threads", slot->threads,
+			      "pid", (json_int_t)slot->pid);
+	json_object_set_new(o, "job", slot->job ? json_integer(slot->job) : json_null());
+	return o;
 }
 
 static int status_request(struct client *client, const json_t *request, struct err *err)
 {
 	struct daemon *d = client->daemon;
 	json_t *devices = json_array();
-	for (int i = 0; i < d->n_slots; i++) {
-		const struct slot *slot = &d->slots[i];
-		json_t *o = json_pack("{s:s, s:s, s:s, s:i, s:I}", "id", slot->device, "kind", "cpu", "state",
-				      slot_state_name(slot), "threads", slot->threads, "pid", (json_int_t)slot->pid);
-		json_object_set_new(o, "job", slot->job ? json_integer(slot->job) : json_null());
-		json_array_append_new(devices, o);
-	}
+	for (int i = 0; i < d->n_slots; i++)
+		if (!d->slots[i].surplus || d->slots[i].state != SLOT_EMPTY)
+			json_array_append_new(devices, describe_slot(&d->slots[i]));
 	client_answer(client, json_pack("{s:I, s:s, s:s, s:I, s:o, s:b}", "pid", (json_int_t)getpid(), "version",
 					SWEEPD_VERSION, "state_dir", d->paths.state, "started_ms",
 					(json_int_t)d->started_ms, "devices", devices, "stopping", d->stopping));
@@ -93,8 +101,8 @@ static int stop_request(struct client *client, const json_t *request, struct err
 
 static int watch_request(struct client *client, const json_t *request, struct err *err)
 {
+	client->follows = true;
 	client_answer(client, NULL);
-	watch_add(client->peer);
 	return 0;
 }
 
@@ -107,14 +115,29 @@ static const struct {
 	{"stop", stop_request},	    {"watch", watch_request},
 };
 
-static int on_message(struct peer *peer, const json_t *m, struct err *err)
+static int run_verb(struct client *client, const json_t *m, struct err *err)
 {
 	const char *verb = json_str_or(m, "verb", "");
+	if (client->references > 2) { /* the connection's, on_message()'s, and a request's */
+		client_refuse(client, EXIT_STATE, "one request at a time; the last one is not answered yet");
+		return 0;
+	}
 	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
 		if (str_eq(verbs[i].name, verb))
-			return verbs[i].run(client_of(peer), m, err);
-	client_refuse(client_of(peer), EXIT_USAGE, "this sweepd does not know the verb \"%.40s\"", verb);
+			return verbs[i].run(client, m, err);
+	client_refuse(client, EXIT_USAGE, "this sweepd does not know the verb \"%.40s\"", verb);
 	return 0;
+}
+
+/* Any answer may end the connection, and with it the client. */
+static int on_message(struct peer *peer, const json_t *m, struct err *err)
+{
+	struct client *client = client_ref(client_of(peer));
+	int r = run_verb(client, m, err);
+	if (r < 0)
+		client_refuse(client, EXIT_USAGE, "%s", err->text);
+	client_unref(client);
+	return r;
 }
 
 static void on_closed(struct peer *peer)

@@ -1,8 +1,9 @@
 /* The running daemon: what its parts share.  One libuv loop, one thread; nothing here waits (invariant 8).
  *
- *   clients --control.c--> inputs --turn.c--> store --committed--> answers, acknowledgements, dispatch.c
- *   workers --slot.c, link.c--> inputs    (a slot is a device's place for one worker process and its job)
- *   gone workers --replay.c--> inputs     (the rest of an event file, before the attempt ends) */
+ *   clients --control.c, submit.c, cancel.c--> inputs --turn.c--> store --committed--> answers, acknowledgements
+ *   workers --link.c--> inputs        (a slot, slot.c, is a device's place for one worker process and its job)
+ *   gone workers --slot_end.c--> inputs        (the rest of an event file, before the attempt ends)
+ *   queued rows + free slots --dispatch.c--> input --committed--> {"type":"run"} */
 #pragma once
 
 #include "peer.h"
@@ -14,7 +15,8 @@
 #include <uv.h>
 
 struct slot;
-struct pending; /* control.c: cancel requests that wait for their outcome */
+struct wal;
+struct cancelling; /* cancel.c: requests that wait for their outcome */
 
 struct daemon_options {
 	const char *dir;	    /* NULL: from the environment */
@@ -26,7 +28,7 @@ struct daemon_options {
 	int ask_ms;		    /* between asking a worker, TERM and KILL */
 	int drain_ms;		    /* a stop waits so long for checkpoints */
 	int heartbeat_lost_ms;	    /* a worker silent for so long is killed */
-	int adopt_ms;		    /* a worker of the last daemon must be back within */
+	int adopt_ms;		    /* a worker that starts, or one of the last daemon, must have said hello within */
 };
 
 struct daemon {
@@ -35,25 +37,27 @@ struct daemon {
 	struct paths paths;
 	struct store *store;
 	struct turn *turn;
+	struct wal *wal;
 	char token[65];
 	struct slot *slots;
 	int n_slots;
 	uv_pipe_t worker_listener, control_listener;
 	struct peer_list workers, clients;
-	struct pending *pending;
-	uv_signal_t on_term, on_int, on_hup;
-	uv_timer_t timer;    /* the next deadline of anything */
-	uv_work_t wal_work;  /* a WAL checkpoint in the thread pool */
-	bool wal_busy;
-	int64_t commits_since_wal, event_published;
-	int64_t started_ms;
-	bool stopping, dispatch_wanted, dispatching;
-	double drain_by_s; /* while stopping */
+	struct cancelling *cancelling;
+	uv_signal_t signals[3];
+	int n_signals;	  /* that asked for a stop */
+	uv_timer_t timer; /* the next deadline of anything */
+	int64_t event_published, started_ms;
+	bool dispatch_wanted, dispatching;
+	double dispatch_at_s; /* a job that waits for its time may start; INFINITY: none */
+	bool stopping;	      /* draining */
+	bool closed;	      /* the loop only runs out */
+	double give_up_at_s;  /* while stopping */
 };
 
 /* Opens the store, listens, adopts what the last daemon left, serves until stopped.  Exit code. */
 int daemon_run(const struct daemon_options *options);
-/* Begins a clean stop: workers checkpoint and end, their jobs go back to the queue.  Twice: workers are killed. */
+/* Begins a clean stop: workers checkpoint and end, their jobs go back to the queue.  Safe to call twice. */
 void daemon_stop(struct daemon *d);
 /* Something may be startable now, or a deadline has moved: looked at before the loop sleeps again. */
 void daemon_poke(struct daemon *d);

@@ -9,29 +9,16 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/protocol.h"
+#include "common/utf8.h"
 
 #include <unistd.h>
-
-static struct slot *slot_of_peer(struct daemon *d, const struct peer *peer)
-{
-	for (int i = 0; i < d->n_slots; i++)
-		if (d->slots[i].peer == peer)
-			return &d->slots[i];
-	return NULL;
-}
 
 /* --- hello --- */
 
 struct hello {
 	struct input input;
 	struct slot *slot;
-	char name[128];
 };
-
-static void send_welcome(struct slot *slot, json_t *acks)
-{
-	peer_send(slot->peer, json_pack("{s:s, s:o}", "type", "welcome", "acks", acks));
-}
 
 static void fence(struct peer *peer, int64_t attempt)
 {
@@ -56,22 +43,22 @@ static bool settle_attempts(struct slot *slot, const json_t *hello, json_t *acks
 	return known;
 }
 
-static void fence_others(struct slot *slot, const json_t *hello)
+static void fence_others(struct peer *peer, const struct slot *slot, const json_t *hello)
 {
 	size_t i;
 	json_t *job;
 	json_array_foreach(json_object_get(hello, "jobs"), i, job) {
 		int64_t attempt = json_int_or(job, "attempt", 0);
 		if (attempt != slot->attempt)
-			fence(slot->peer, attempt);
+			fence(peer, attempt);
 	}
 }
 
 static int apply_hello(struct input *input, struct store *store, struct err *err)
 {
-	struct hello *in = (struct hello *)input;
-	int r = store_worker_ready(store, in->slot->worker, err);
-	return r ? r : store_upsert_device(store, in->slot->device, "cpu", in->name, err);
+	const struct slot *slot = ((struct hello *)input)->slot;
+	int r = store_worker_ready(store, slot->worker, err);
+	return r || slot->surplus ? r : store_upsert_device(store, slot->device, "cpu", slot->name, err);
 }
 
 static void done_hello(struct input *input)
@@ -122,12 +109,12 @@ static void send_run_again(struct slot *slot)
 		log_error("%s", err.text);
 		return;
 	}
-	slot_send_run(slot, config, data_dir, true);
+	slot_send_run(slot, config, data_dir);
 }
 
 static int take_hello(struct peer *peer, const json_t *m, struct err *err)
 {
-	struct slot *slot;
+	struct slot *slot = NULL;
 	struct daemon *d = peer->owner;
 	int r = check_hello(d, peer, m, &slot, err);
 	if (r == -ESRCH) { /* of a place that was given up: it may go */
@@ -139,17 +126,20 @@ static int take_hello(struct peer *peer, const json_t *m, struct err *err)
 	if (r < 0)
 		return r;
 	json_t *acks = json_array();
+	snprintf(slot->name, sizeof(slot->name), "%s", json_str_or(json_object_get(m, "device"), "name", ""));
+	utf8_clean(slot->name); /* it may have been cut */
 	slot_attach(slot, peer);
 	bool known = settle_attempts(slot, m, acks);
-	send_welcome(slot, acks);
-	fence_others(slot, m);
+	peer_send(peer, json_pack("{s:s, s:o}", "type", "welcome", "acks", acks));
+	fence_others(peer, slot, m);
 	if (slot->attempt && !known)
 		send_run_again(slot);
 	if (slot->attempt && slot->cancelled)
 		slot_cancel_job(slot, slot->cancelled_by);
+	if (d->stopping)
+		slot_begin_stop(slot);
 	struct hello *in = input_new(d, &hello_kind, sizeof(*in));
 	in->slot = slot;
-	snprintf(in->name, sizeof(in->name), "%s", json_str_or(json_object_get(m, "device"), "name", ""));
 	turn_add(d->turn, &in->input);
 	return 0;
 }
@@ -187,13 +177,18 @@ static void done_arrival(struct input *input)
 	struct arrival *in = (struct arrival *)input;
 	struct slot *slot = in->slot;
 	bool current = slot->attempt == in->attempt;
-	if (input->failed && input->failed != -ECANCELED && slot->peer == in->peer) {
-		log_warn("%s: worker pid %d: %s; connection ended", slot->device, (int)slot->pid, input->err.text);
-		peer_close(slot->peer);
+	if (input->failed == -ECANCELED) {
+		json_decref(in->event);
+		return;
+	}
+	if (input->failed && slot->peer == in->peer) {
+		peer_refuse(slot->peer, input->err.text);
 	} else if (!input->failed) {
 		int64_t seq = json_int_or(in->event, "seq", 0);
-		if (current)
-			slot->stored = MAX(slot->stored, seq);
+		if (current && seq > slot->stored) {
+			slot->stored = seq;
+			slot->bad_lines = 0;
+		}
 		if (in->ends) {
 			log_outcome(in);
 			link_send_acks(slot->daemon);
@@ -261,8 +256,11 @@ static int on_message(struct peer *peer, const json_t *m, struct err *err)
 static void on_closed(struct peer *peer)
 {
 	struct slot *slot = slot_of_peer(peer->owner, peer);
-	if (slot)
-		slot_detach(slot);
+	if (!slot)
+		return;
+	if (peer->refused)
+		slot_distrust(slot);
+	slot_detach(slot);
 }
 
 static const struct peer_events events = {on_message, on_closed};

@@ -5,6 +5,7 @@
 
 #include "common/clock.h"
 #include "common/json.h"
+#include "common/utf8.h"
 
 static int parse_class(const char *name)
 {
@@ -33,6 +34,7 @@ bool outcome_of_event(const json_t *event, struct outcome *ret)
 	} else {
 		return false;
 	}
+	utf8_clean(o.reason); /* it may have been cut */
 	*ret = o;
 	return true;
 }
@@ -73,8 +75,14 @@ static void plan_move(const struct slot *slot, const struct job_row *job, const 
 	case ATTEMPT_RELEASED:
 		*move = (struct job_move){.to = o->pause ? JOB_PAUSED : JOB_QUEUED};
 		return;
-	case ATTEMPT_FAILED:
 	case ATTEMPT_LOST:
+		if (slot->daemon->stopping) { /* killed because it did not heed the stop: not the job's fault */
+			*move = (struct job_move){.to = JOB_QUEUED, .reason = reason};
+			return;
+		}
+		plan_retry(slot, job, o, move, text, size);
+		return;
+	case ATTEMPT_FAILED:
 		plan_retry(slot, job, o, move, text, size);
 		return;
 	case ATTEMPT_RUNNING:

@@ -19,7 +19,7 @@ static void on_freed(uv_handle_t *handle)
 	free(peer);
 }
 
-static void end(struct peer *peer)
+void peer_end(struct peer *peer)
 {
 	if (uv_is_closing((uv_handle_t *)&peer->pipe))
 		return;
@@ -27,14 +27,16 @@ static void end(struct peer *peer)
 	*peer->prev = peer->next;
 	if (peer->next)
 		peer->next->prev = peer->prev;
+	peer->list->n--;
 	peer->events->closed(peer);
 	uv_close((uv_handle_t *)&peer->pipe, on_freed);
 }
 
-static void refuse(struct peer *peer, const struct err *err)
+void peer_refuse(struct peer *peer, const char *why)
 {
-	log_warn("connection of pid %d ended: %s", (int)peer->pid, err->text);
-	end(peer);
+	log_warn("connection of pid %d, uid %u ended: %s", (int)peer->pid, (unsigned)peer->uid, why);
+	peer->refused = true;
+	peer_end(peer);
 }
 
 static void on_written(uv_write_t *request, int status)
@@ -44,18 +46,19 @@ static void on_written(uv_write_t *request, int status)
 	free(out->text);
 	free(out);
 	if (status < 0)
-		end(peer);
+		peer_end(peer);
 	else if (peer->closing && peer->pipe.write_queue_size == 0)
-		end(peer);
+		peer_end(peer);
 }
 
 void peer_send(struct peer *peer, json_t *message)
 {
 	autojson json_t *owned = message;
+	INVARIANT(owned, "a message that is not UTF-8");
 	if (peer->closing)
 		return;
 	if (peer->pipe.write_queue_size > PEER_BACKLOG_MAX) {
-		refuse(peer, &(struct err){.text = "it does not read what it asked for"});
+		peer_refuse(peer, "it does not read what it asked for");
 		return;
 	}
 	autofree char *text = json_line(owned);
@@ -67,7 +70,7 @@ void peer_send(struct peer *peer, json_t *message)
 	if (r < 0) {
 		free(out->text);
 		free(out);
-		end(peer);
+		peer_end(peer);
 	}
 }
 
@@ -78,7 +81,7 @@ void peer_close(struct peer *peer)
 	peer->closing = true;
 	uv_read_stop((uv_stream_t *)&peer->pipe);
 	if (peer->pipe.write_queue_size == 0)
-		end(peer);
+		peer_end(peer);
 }
 
 static void take_lines(struct peer *peer)
@@ -92,7 +95,7 @@ static void take_lines(struct peer *peer)
 			err_set(&err, -EINVAL, "a line that is not a JSON object");
 		if (!json_is_object(message) || peer->events->message(peer, message, &err) < 0) {
 			if (!peer->closing)
-				refuse(peer, &err);
+				peer_refuse(peer, err.text);
 			return;
 		}
 	}
@@ -109,11 +112,11 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 	struct peer *peer = stream->data;
 	struct err err;
 	if (n < 0) {
-		end(peer);
+		peer_end(peer);
 		return;
 	}
 	if (lines_feed(&peer->lines, buf->base, (size_t)n, &err) < 0) {
-		refuse(peer, &err);
+		peer_refuse(peer, err.text);
 		return;
 	}
 	take_lines(peer);
@@ -144,7 +147,13 @@ int peer_accept(struct peer_list *list, uv_stream_t *listener, size_t line_max, 
 		uv_close((uv_handle_t *)&peer->pipe, on_freed);
 		return err_set(err, r, "cannot accept a connection: %s", uv_strerror(r));
 	}
+	if (list->n >= PEER_LIST_MAX) {
+		uv_close((uv_handle_t *)&peer->pipe, on_freed);
+		return err_set(err, -EMFILE, "more than %d connections; one was turned away", PEER_LIST_MAX);
+	}
 	read_credentials(peer);
+	peer->list = list;
+	list->n++;
 	peer->next = list->first;
 	peer->prev = &list->first;
 	if (list->first)

@@ -5,6 +5,7 @@
 #include "spawn.h"
 
 #include "common/clock.h"
+#include "common/fs.h"
 #include "common/json.h"
 #include "common/log.h"
 
@@ -16,70 +17,30 @@
 #define GONE_GRACE_S	 2.0 /* for the rest of a dead process's stream */
 #define RESTART_MIN_S	 0.5
 #define RESTART_MAX_S	 60.0
-
-int slots_new(struct daemon *d, struct err *err)
-{
-	int cores = usable_cores(), n = d->options.n_devices;
-	d->slots = xcalloc((size_t)n, sizeof(*d->slots));
-	d->n_slots = n;
-	for (int i = 0; i < n; i++) {
-		struct slot *slot = &d->slots[i];
-		slot->daemon = d;
-		slot->pidfd = -1;
-		slot->threads = d->options.threads ? d->options.threads : MAX(cores / n, 1);
-		snprintf(slot->device, sizeof(slot->device), n == 1 ? "cpu" : "cpu:%d", i);
-		int r = store_upsert_device(d->store, slot->device, "cpu", NULL, err);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-struct slot *slot_of_worker(struct daemon *d, int64_t worker)
-{
-	for (int i = 0; i < d->n_slots; i++)
-		if (d->slots[i].worker == worker && d->slots[i].state != SLOT_EMPTY)
-			return &d->slots[i];
-	return NULL;
-}
-
-struct slot *slot_of_job(struct daemon *d, int64_t job)
-{
-	for (int i = 0; i < d->n_slots; i++)
-		if (d->slots[i].job == job)
-			return &d->slots[i];
-	return NULL;
-}
-
-bool slots_empty(const struct daemon *d)
-{
-	for (int i = 0; i < d->n_slots; i++)
-		if (d->slots[i].state != SLOT_EMPTY)
-			return false;
-	return true;
-}
+#define BAD_LINES_MAX	 3
 
 bool slot_is_free(const struct slot *slot)
 {
-	return slot->state == SLOT_READY && slot->peer && !slot->attempt && slot->kill_step == KILL_NONE;
+	return slot->state == SLOT_READY && slot->peer && !slot->exited && !slot->attempt &&
+	       slot->kill_step == KILL_NONE && !slot->surplus;
 }
 
 /* --- watching the process --- */
 
-/* It is over when the process and its stream have ended (invariant 4). */
-static void check_gone(struct slot *slot)
+void slot_check_gone(struct slot *slot)
 {
-	if (!slot->exited || slot->state == SLOT_GONE || slot->state == SLOT_EMPTY)
-		return;
-	if (slot->process)
+	bool alive = slot->state == SLOT_STARTING || slot->state == SLOT_READY;
+	if (!alive || !slot->exited || slot->process || slot->daemon->closed)
 		return;
 	if (slot->peer && monotonic_s() < slot->gone_by_s) {
 		daemon_poke(slot->daemon);
 		return;
 	}
-	if (slot->peer)
-		peer_close(slot->peer); /* detaches */
+	if (!*slot->how)
+		snprintf(slot->how, sizeof(slot->how), "ended"); /* nobody's child here: no status */
 	slot->state = SLOT_GONE;
+	if (slot->peer)
+		peer_end(slot->peer); /* detaches */
 	slot_end(slot);
 }
 
@@ -91,7 +52,7 @@ static void on_process_ended(struct slot *slot)
 	slot->gone_by_s = monotonic_s() + GONE_GRACE_S;
 	/* whatever it started in its group must not keep the device */
 	kill(-slot->pid, SIGKILL);
-	check_gone(slot);
+	slot_check_gone(slot);
 }
 
 static void on_pidfd(uv_poll_t *poll, int status, int events)
@@ -101,13 +62,17 @@ static void on_pidfd(uv_poll_t *poll, int status, int events)
 	on_process_ended(slot);
 }
 
-static int watch(struct slot *slot, struct err *err)
+int slot_watch(struct slot *slot, struct err *err)
 {
 	slot->pidfd = (int)syscall(SYS_pidfd_open, slot->pid, 0);
 	if (slot->pidfd < 0)
 		return err_sys(err, -errno, "pidfd_open of worker pid %d", (int)slot->pid);
 	slot->poll = xcalloc(1, sizeof(*slot->poll));
-	uv_poll_init(&slot->daemon->loop, slot->poll, slot->pidfd);
+	int r = uv_poll_init(&slot->daemon->loop, slot->poll, slot->pidfd);
+	if (r < 0) {
+		free(steal_ptr(slot->poll));
+		return err_set(err, r, "cannot watch worker pid %d: %s", (int)slot->pid, uv_strerror(r));
+	}
 	slot->poll->data = slot;
 	uv_poll_start(slot->poll, UV_READABLE, on_pidfd);
 	return 0;
@@ -129,7 +94,7 @@ static void on_child_exit(uv_process_t *process, int64_t status, int signal)
 	uv_close((uv_handle_t *)process, on_closed);
 	if (!slot->poll)
 		on_process_ended(slot);
-	check_gone(slot);
+	slot_check_gone(slot);
 }
 
 /* --- starting it --- */
@@ -181,7 +146,7 @@ static int start_process(struct slot *slot, struct err *err)
 	slot->heard_s = monotonic_s();
 	record_process(slot);
 	log_info("%s: worker %lld started, pid %d", slot->device, (long long)slot->worker, (int)slot->pid);
-	return watch(slot, err);
+	return slot_watch(slot, err);
 }
 
 static int apply_add_worker(struct input *input, struct store *store, struct err *err)
@@ -196,7 +161,7 @@ static void done_add_worker(struct input *input)
 	struct add_worker *in = (struct add_worker *)input;
 	struct slot *slot = in->slot;
 	if (input->failed || slot->daemon->stopping) {
-		if (input->failed != -ECANCELED && input->failed)
+		if (input->failed && input->failed != -ECANCELED)
 			log_error("%s: no worker: %s", slot->device, input->err.text);
 		slot->state = SLOT_EMPTY;
 		slot->restart_at_s = monotonic_s() + RESTART_MAX_S;
@@ -209,7 +174,7 @@ static void done_add_worker(struct input *input)
 		snprintf(slot->how, sizeof(slot->how), "not started: %.80s", err.text);
 		if (slot->pid)
 			slot_kill(slot, err.text);
-		check_gone(slot);
+		slot_check_gone(slot);
 	}
 }
 
@@ -226,64 +191,6 @@ static void begin_worker(struct slot *slot)
 	slot->kill_reason = NULL;
 	slot->how[0] = '\0';
 	turn_add(slot->daemon->turn, &in->input);
-}
-
-/* --- adopting --- */
-
-/* A worker of the last daemon: alive under the same start time and boot, or gone. */
-static int adopt(struct slot *slot, const struct worker_row *row, struct err *err)
-{
-	char boot_id[40];
-	struct attempt_row attempt;
-	int r = store_worker_attempt(slot->daemon->store, row->id, &attempt, err);
-	if (r < 0)
-		return r;
-	proc_boot_id(boot_id, sizeof(boot_id));
-	slot->worker = row->id;
-	slot->pid = row->pid;
-	slot->attempt = r ? attempt.id : 0;
-	slot->job = r ? attempt.job : 0;
-	slot->stored = slot->acked = r ? attempt.last_seq : 0;
-	slot->state = SLOT_STARTING;
-	slot->heard_s = monotonic_s();
-	bool alive = row->pid > 0 && str_eq(row->boot_id, boot_id) && proc_start_time(row->pid) == row->start_time;
-	if (alive && watch(slot, err) == 0 && proc_start_time(row->pid) == row->start_time) {
-		slot->kill_step = KILL_NONE;
-		log_info("%s: worker %lld, pid %d, goes on%s", slot->device, (long long)row->id, (int)row->pid,
-			 slot->attempt ? " training" : "");
-		return 0;
-	}
-	snprintf(slot->how, sizeof(slot->how), row->pid ? "it ended while sweepd was away" : "never started");
-	slot->exited = true;
-	slot->gone_by_s = 0;
-	check_gone(slot);
-	return 0;
-}
-
-static struct slot *place_of(struct daemon *d, const char *device)
-{
-	for (int i = 0; i < d->n_slots; i++)
-		if (d->slots[i].state == SLOT_EMPTY && str_eq(d->slots[i].device, device))
-			return &d->slots[i];
-	for (int i = 0; i < d->n_slots; i++) /* another number of devices than last time */
-		if (d->slots[i].state == SLOT_EMPTY)
-			return &d->slots[i];
-	return NULL;
-}
-
-int slots_adopt(struct daemon *d, struct err *err)
-{
-	size_t n;
-	autofree struct worker_row *rows = NULL;
-	int r = store_workers(d->store, &rows, &n, err);
-	for (size_t i = 0; r == 0 && i < n; i++) {
-		struct slot *slot = place_of(d, rows[i].device);
-		if (!slot)
-			return err_set(err, -EBUSY, "%zu workers of the last sweepd for %d devices; start with --devices %zu",
-				       n, d->n_slots, n);
-		r = adopt(slot, &rows[i], err);
-	}
-	return r;
 }
 
 /* --- asking it to end --- */
@@ -363,40 +270,55 @@ void slot_attach(struct slot *slot, struct peer *peer)
 	slot->state = SLOT_READY;
 	slot->quick_ends = 0;
 	slot->heard_s = monotonic_s();
-	if (slot->daemon->stopping)
-		slot_begin_stop(slot);
 }
 
 void slot_detach(struct slot *slot)
 {
 	slot->peer = NULL;
-	check_gone(slot);
+	slot_check_gone(slot);
+}
+
+void slot_take_attempt(struct slot *slot, int64_t attempt, int64_t job)
+{
+	slot->attempt = attempt;
+	slot->job = job;
+	slot->stored = slot->acked = 0;
+	slot->cancelled = false;
 }
 
 void slot_forget_attempt(struct slot *slot)
 {
-	slot->attempt = slot->job = 0;
-	slot->stored = slot->acked = 0;
-	slot->cancelled = false;
+	slot_take_attempt(slot, 0, 0);
+	slot->bad_lines = 0;
 	if (slot->kill_step == KILL_ASKED && !slot->daemon->stopping)
 		slot->kill_step = KILL_NONE; /* it heeded: the worker stays */
 	daemon_poke(slot->daemon);
 }
 
-void slot_send_run(struct slot *slot, const char *config, const char *data_dir, bool resume)
+void slot_distrust(struct slot *slot)
+{
+	if (++slot->bad_lines >= BAD_LINES_MAX)
+		slot_kill(slot, "it does not keep to the protocol");
+}
+
+void slot_send_run(struct slot *slot, const char *config, const char *data_dir)
 {
 	struct err err;
 	autofree char *dir = paths_job_dir(&slot->daemon->paths, slot->job);
+	if (!slot->peer)
+		return;
+	if (fs_mkdirs(dir, 0750, &err) < 0) /* the worker will fail there and say so */
+		log_error("job %lld: %s", (long long)slot->job, err.text);
 	json_t *object = json_parse(config, strlen(config), &err);
 	INVARIANT(object, "stored configuration of job %lld: %s", (long long)slot->job, err.text);
 	peer_send(slot->peer, json_pack("{s:s, s:I, s:I, s:s, s:s?, s:o, s:b}", "type", "run", "attempt",
 					(json_int_t)slot->attempt, "job", (json_int_t)slot->job, "job_dir", dir,
-					"data_dir", data_dir, "config", object, "resume", resume));
+					"data_dir", data_dir, "config", object, "resume", 1));
 }
 
 static double tick_empty(struct slot *slot, double now_s)
 {
-	if (slot->daemon->stopping)
+	if (slot->daemon->stopping || slot->surplus)
 		return INFINITY;
 	if (now_s < slot->restart_at_s)
 		return slot->restart_at_s;
@@ -408,9 +330,11 @@ static double tick_alive(struct slot *slot, double now_s)
 {
 	const struct daemon_options *o = &slot->daemon->options;
 	if (slot->exited) {
-		check_gone(slot);
+		slot_check_gone(slot);
 		return slot->gone_by_s;
 	}
+	if (slot->surplus && !slot->attempt)
+		slot_begin_stop(slot);
 	double silent_ms = slot->state == SLOT_READY ? o->heartbeat_lost_ms : MAX(o->heartbeat_lost_ms, o->adopt_ms);
 	double lost_at = slot->heard_s + silent_ms / 1000.0;
 	if (now_s >= lost_at && slot->kill_step != KILL_KILL)
@@ -451,9 +375,9 @@ void slot_vacate(struct slot *slot)
 	slot_close(slot);
 	slot->quick_ends = said_hello && slot->attempt ? 0 : slot->quick_ends + 1;
 	slot->restart_at_s = monotonic_s() + restart_delay_s(slot->quick_ends);
-	slot->attempt = slot->job = slot->worker = 0;
-	slot->stored = slot->acked = 0;
-	slot->cancelled = false;
+	slot_take_attempt(slot, 0, 0);
+	slot->worker = slot->pid = 0;
+	slot->bad_lines = 0;
 	slot->state = SLOT_EMPTY;
 	daemon_poke(slot->daemon);
 }

@@ -18,7 +18,9 @@ enum kill_step { KILL_NONE, KILL_ASKED, KILL_TERM, KILL_KILL };
 struct slot {
 	struct daemon *daemon;
 	char device[32];
+	char name[128]; /* of the device, as its worker found it */
 	int threads;
+	bool surplus; /* of a last daemon with more devices: ends with its job, and is not filled again */
 	enum slot_state state;
 	/* the process */
 	int64_t worker; /* its row */
@@ -31,6 +33,7 @@ struct slot {
 	struct peer *peer; /* its connection, after a good hello */
 	double heard_s;	   /* when it last said something */
 	double gone_by_s;  /* exited, but its connection is still open: waited for until then */
+	int bad_lines;	   /* that cost it its connection, since it was last understood */
 	/* its job */
 	int64_t attempt, job; /* 0: none; as committed */
 	bool cancelled;	      /* somebody wants that job cancelled */
@@ -45,25 +48,35 @@ struct slot {
 	int quick_ends;	     /* in a row, without having said hello */
 };
 
+/* Makes the slots and takes over the workers that the store knows as alive; those that are not end with their
+ * attempts. */
 int slots_new(struct daemon *d, struct err *err);
-/* Takes over the workers that the store knows as alive; those that are not end with their attempts. */
-int slots_adopt(struct daemon *d, struct err *err);
+void slots_free(struct daemon *d); /* after their handles are closed */
 /* Starts workers that are missing, heeds deadlines.  Returns the next deadline (monotonic seconds, or INFINITY). */
 double slot_tick(struct slot *slot, double now_s);
-/* Free for a job. */
+/* Free for a job.  Holds from a turn's apply() to its done(): only events of the loop end it. */
 bool slot_is_free(const struct slot *slot);
 struct slot *slot_of_worker(struct daemon *d, int64_t worker);
 struct slot *slot_of_job(struct daemon *d, int64_t job);
+struct slot *slot_of_peer(struct daemon *d, const struct peer *peer);
 bool slots_empty(const struct daemon *d);
 
-/* Sends the job that has just been committed as this slot's attempt. */
-void slot_send_run(struct slot *slot, const char *config, const char *data_dir, bool resume);
+/* Sends the job whose attempt here is committed, and makes its directory.  Nothing without a connection: hello will. */
+void slot_send_run(struct slot *slot, const char *config, const char *data_dir);
 /* Asks, then TERM, then KILL of the process group. */
 void slot_cancel_job(struct slot *slot, uid_t by);
 void slot_begin_stop(struct slot *slot);
 void slot_kill(struct slot *slot, const char *reason);
-/* The attempt has ended (committed): the slot may take another job. */
+/* An attempt of that job is this slot's (committed). */
+void slot_take_attempt(struct slot *slot, int64_t attempt, int64_t job);
+/* It has ended (committed): the slot may take another job. */
 void slot_forget_attempt(struct slot *slot);
+/* A line of it could not be used; too many, and it is killed: nobody else would end what it goes on sending. */
+void slot_distrust(struct slot *slot);
+/* Watches its pid until it ends.  -ESRCH: it has. */
+int slot_watch(struct slot *slot, struct err *err);
+/* When the process and its stream have both ended, or the grace after the first is over: slot_end() (invariant 4). */
+void slot_check_gone(struct slot *slot);
 /* Its connection has come or gone. */
 void slot_attach(struct slot *slot, struct peer *peer);
 void slot_detach(struct slot *slot);

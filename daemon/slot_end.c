@@ -19,6 +19,7 @@
 struct replay {
 	uv_work_t work;
 	struct slot *slot;
+	int64_t attempt;
 	char *path;
 	off_t offset;
 	struct lines lines;
@@ -33,7 +34,8 @@ struct replayed {
 	struct replay *replay; /* NULL: the worker had no attempt */
 	struct slot *slot;
 	struct outcome outcome;
-	bool said; /* outcome is the worker's own word */
+	bool said;    /* outcome is the worker's own word */
+	bool settled; /* the attempt had ended: its last words were still on their way when its worker went */
 };
 
 static void replay_free(struct replay *r)
@@ -79,24 +81,31 @@ static void read_stretch(uv_work_t *work)
 
 /* --- in turns --- */
 
+/* Not merely asked to end. */
+static bool was_killed(const struct slot *slot)
+{
+	return slot->kill_step >= KILL_TERM;
+}
+
+static const char *gone_reason(const struct slot *slot)
+{
+	return was_killed(slot) ? slot->kill_reason : slot->how;
+}
+
 static void say_lost(struct replayed *in)
 {
 	const struct slot *slot = in->slot;
 	in->outcome = (struct outcome){.attempt = ATTEMPT_LOST, .fail_class = FAIL_LOST};
-	const char *how = *slot->how ? slot->how : "gone";
-	if (slot->kill_reason)
-		snprintf(in->outcome.reason, sizeof(in->outcome.reason), "worker killed: %s", slot->kill_reason);
-	else
-		snprintf(in->outcome.reason, sizeof(in->outcome.reason), "worker %s", how);
+	snprintf(in->outcome.reason, sizeof(in->outcome.reason), "worker %s%s", was_killed(slot) ? "killed: " : "",
+		 gone_reason(slot));
 }
 
 static int store_events(struct replayed *in, struct store *store, struct err *err)
 {
 	size_t i;
 	json_t *event;
-	in->said = false;
 	json_array_foreach(in->replay->events, i, event) {
-		int r = store_add_event(store, in->slot->attempt, event, err);
+		int r = store_add_event(store, in->replay->attempt, event, err);
 		in->replay->bad = i;
 		if (r < 0)
 			return err_prefix(err, r, "%s", in->replay->path);
@@ -108,18 +117,34 @@ static int store_events(struct replayed *in, struct store *store, struct err *er
 	return 0;
 }
 
+static int end_attempt(struct replayed *in, struct store *store, struct err *err)
+{
+	struct attempt_row row;
+	int r = store_attempt(store, in->replay->attempt, &row, err);
+	in->settled = r == 0 && row.state != ATTEMPT_RUNNING;
+	if (r < 0 || in->settled)
+		return r;
+	r = store_events(in, store, err);
+	if (r < 0 || (!in->replay->at_end && !in->said))
+		return r;
+	if (!in->said)
+		say_lost(in);
+	return outcome_apply(store, in->slot, row.id, &in->outcome, err);
+}
+
+static bool is_last(const struct replayed *in)
+{
+	return !in->replay || in->replay->at_end || in->said || in->settled;
+}
+
 static int apply_replayed(struct input *input, struct store *store, struct err *err)
 {
 	struct replayed *in = (struct replayed *)input;
-	struct slot *slot = in->slot;
-	int r = in->replay ? store_events(in, store, err) : 0;
-	if (r < 0 || (in->replay && !in->replay->at_end && !in->said))
+	in->said = in->settled = false;
+	int r = in->replay ? end_attempt(in, store, err) : 0;
+	if (r < 0 || !is_last(in))
 		return r;
-	if (in->replay && !in->said)
-		say_lost(in);
-	if (in->replay)
-		r = outcome_apply(store, slot, slot->attempt, &in->outcome, err);
-	return r ? r : store_worker_gone(store, slot->worker, slot->kill_reason ? slot->kill_reason : slot->how, err);
+	return store_worker_gone(store, in->slot->worker, gone_reason(in->slot), err);
 }
 
 static void add_input(struct slot *slot, struct replay *r);
@@ -145,13 +170,13 @@ static void done_replayed(struct input *input)
 		add_input(slot, r);
 		return;
 	}
-	if (r && !r->at_end && !in->said) {
+	if (!is_last(in)) {
 		submit_stretch(r);
 		return;
 	}
-	log_info("%s: worker %lld is gone (%s)%s%s", slot->device, (long long)slot->worker,
-		 slot->kill_reason ? slot->kill_reason : slot->how, r ? "; its attempt: " : "",
-		 r ? attempt_state_names[in->outcome.attempt] : "");
+	bool ended = r && !in->settled;
+	log_info("%s: worker %lld is gone (%s)%s%s", slot->device, (long long)slot->worker, gone_reason(slot),
+		 ended ? "; its attempt: " : "", ended ? attempt_state_names[in->outcome.attempt] : "");
 	if (r)
 		replay_free(r);
 	slot_vacate(slot);
@@ -193,7 +218,8 @@ void slot_end(struct slot *slot)
 	struct replay *r = xcalloc(1, sizeof(*r));
 	r->work.data = r;
 	r->slot = slot;
-	r->path = xasprintf("%s/events.%lld.jsonl", dir, (long long)slot->attempt);
+	r->attempt = slot->attempt;
+	r->path = xasprintf("%s/events.%lld.jsonl", dir, (long long)r->attempt);
 	lines_init(&r->lines, WORKER_LINE_MAX);
 	submit_stretch(r);
 }

@@ -38,6 +38,9 @@ struct sweep_summary {
 /* 1 and the id, or 0. */
 int store_find_submission(struct store *s, const char *submission, int64_t *ret_sweep, struct err *err);
 int store_find_same(struct store *s, const char *hash, uid_t owner, int64_t *ret_sweep, struct err *err);
+/* The same, of a submit that is still under way; hash may be NULL: only that submission. */
+int store_find_expanding(struct store *s, const char *submission, const char *hash, uid_t owner, int64_t *ret_sweep,
+			 struct err *err);
 /* State `expanding`: hidden until store_activate_sweep(). */
 int store_add_sweep(struct store *s, const struct new_sweep *n, int64_t *ret_sweep, struct err *err);
 int store_add_jobs(struct store *s, int64_t sweep_id, const struct sweep *sweep, size_t first, size_t n, struct err *err);
@@ -102,6 +105,8 @@ struct worker_row {
 	int64_t start_time;
 	char boot_id[40];
 };
+/* Every device; those that are there are upserted next. */
+int store_devices_absent(struct store *s, struct err *err);
 int store_upsert_device(struct store *s, const char *id, const char *kind, const char *name, struct err *err);
 int store_add_worker(struct store *s, const char *device, int64_t *ret_worker, struct err *err);
 int store_worker_started(struct store *s, const struct worker_row *worker, struct err *err);

@@ -27,6 +27,16 @@ int store_find_same(struct store *s, const char *hash, uid_t owner, int64_t *ret
 	return one_id(q, ret_sweep, err);
 }
 
+int store_find_expanding(struct store *s, const char *submission, const char *hash, uid_t owner, int64_t *ret_sweep,
+			 struct err *err)
+{
+	struct stmt *q = store_query(s, "find_expanding");
+	stmt_bind_text(q, 1, submission);
+	stmt_bind_text(q, 2, hash);
+	stmt_bind_int(q, 3, owner);
+	return one_id(q, ret_sweep, err);
+}
+
 static char *swept_text(const struct sweep *sweep)
 {
 	autojson json_t *list = json_array();

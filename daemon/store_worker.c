@@ -1,6 +1,11 @@
 /* Workers and devices.  See store.h. */
 #include "store_internal.h"
 
+int store_devices_absent(struct store *s, struct err *err)
+{
+	return store_run(store_query(s, "devices_absent"), err);
+}
+
 int store_upsert_device(struct store *s, const char *id, const char *kind, const char *name, struct err *err)
 {
 	struct stmt *q = store_query(s, "upsert_device");

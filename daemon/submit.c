@@ -8,10 +8,13 @@
 
 #define JOBS_PER_TURN 1000
 #define MAX_OVERRIDES 200
+#define MAX_NOTE      4096
 
 struct submitting {
 	struct client *client;
-	json_t *request; /* owns every string below */
+	uid_t owner;
+	json_t *request;   /* owns the strings that are stored */
+	json_t *overrides; /* of request, or an empty list */
 	struct sweep *sweep;
 	int64_t id;	    /* of the sweep, once its row is there */
 	size_t inserted;
@@ -25,6 +28,7 @@ struct submit_step {
 	int64_t id; /* results of apply, moved to s after the commit */
 	size_t n;
 	bool found, last;
+	bool wait; /* the same is being submitted at this moment: asked again when that is through */
 	struct sweep_summary summary;
 };
 
@@ -32,60 +36,72 @@ static void submitting_free(struct submitting *s)
 {
 	client_unref(s->client);
 	json_decref(s->request);
+	json_decref(s->overrides);
 	sweep_free(s->sweep);
 	free(s);
 }
 
-/* 1: that very submission, or the same configurations, are there. */
+/* 1: that very submission, or the same configurations, are there (found) or on their way (wait). */
 static int find_existing(struct submit_step *step, struct store *store, struct err *err)
 {
 	const struct submitting *s = step->s;
 	const char *submission = json_str_or(s->request, "submission", NULL);
+	const char *hash = json_bool_or(s->request, "again", false) ? NULL : s->sweep->hash;
 	int r = submission ? store_find_submission(store, submission, &step->id, err) : 0;
-	if (r == 0 && !json_bool_or(s->request, "again", false))
-		r = store_find_same(store, s->sweep->hash, s->client->peer ? s->client->peer->uid : 0, &step->id, err);
+	if (r == 0 && hash)
+		r = store_find_same(store, hash, s->owner, &step->id, err);
+	step->found = step->last = r == 1;
+	if (r == 1) {
+		r = store_sweep(store, step->id, &step->summary, err);
+		return r < 0 ? r : 1;
+	}
+	if (r == 0)
+		r = store_find_expanding(store, submission, hash, s->owner, &step->id, err);
+	step->wait = r == 1;
 	return r;
 }
 
 static int add_sweep(struct submit_step *step, struct store *store, struct err *err)
 {
 	const struct submitting *s = step->s;
-	json_t *overrides = json_object_get(s->request, "overrides");
 	struct new_sweep n = {
 		.name = s->sweep->name,
 		.text = json_str_or(s->request, "text", ""),
 		.note = json_str_or(s->request, "note", NULL),
 		.data_dir = json_str_or(s->request, "data_dir", NULL),
 		.submission = json_str_or(s->request, "submission", NULL),
-		.overrides = overrides,
+		.overrides = s->overrides,
 		.sweep = s->sweep,
-		.owner = s->client->peer ? s->client->peer->uid : 0,
+		.owner = s->owner,
 	};
 	return store_add_sweep(store, &n, &step->id, err);
+}
+
+static int add_jobs(struct submit_step *step, struct store *store, struct err *err)
+{
+	const struct submitting *s = step->s;
+	step->n = MIN(s->sweep->n_jobs - s->inserted, (size_t)JOBS_PER_TURN);
+	step->last = s->inserted + step->n == s->sweep->n_jobs;
+	int r = store_add_jobs(store, step->id, s->sweep, s->inserted, step->n, err);
+	if (r < 0 || !step->last)
+		return r;
+	r = store_activate_sweep(store, step->id, err);
+	return r ? r : store_sweep(store, step->id, &step->summary, err);
 }
 
 static int apply_step(struct input *input, struct store *store, struct err *err)
 {
 	struct submit_step *step = (struct submit_step *)input;
-	const struct submitting *s = step->s;
+	step->found = step->last = step->wait = false;
+	step->id = step->s->id;
 	int r = 0;
-	step->id = s->id;
-	step->found = false;
-	if (!s->id) {
+	if (!step->id) {
 		r = find_existing(step, store, err);
-		if (r == 1) {
-			step->found = step->last = true;
-			return store_sweep(store, step->id, &step->summary, err);
-		}
-		r = r ? r : add_sweep(step, store, err);
+		if (r)
+			return r;
+		r = add_sweep(step, store, err);
 	}
-	step->n = MIN(s->sweep->n_jobs - s->inserted, (size_t)JOBS_PER_TURN);
-	step->last = s->inserted + step->n == s->sweep->n_jobs;
-	r = r ? r : store_add_jobs(store, step->id, s->sweep, s->inserted, step->n, err);
-	if (r < 0 || !step->last)
-		return r;
-	r = store_activate_sweep(store, step->id, err);
-	return r ? r : store_sweep(store, step->id, &step->summary, err);
+	return r ? r : add_jobs(step, store, err);
 }
 
 static json_t *counts_json(const struct sweep_summary *summary)
@@ -107,6 +123,40 @@ static void answer(const struct submitting *s, const struct submit_step *step)
 		log_info("sweep s%lld %s: %lld jobs queued", (long long)sum->id, sum->name, (long long)sum->n_jobs);
 }
 
+/* --- giving up: what is already inserted, and was never shown, goes again --- */
+
+struct drop {
+	struct input input;
+	int64_t sweep;
+};
+
+static int apply_drop(struct input *input, struct store *store, struct err *err)
+{
+	return store_delete_sweep(store, ((struct drop *)input)->sweep, err);
+}
+
+static void done_drop(struct input *input)
+{
+	if (input->failed && input->failed != -ECANCELED) /* the next start drops it */
+		log_error("half a submit stays hidden: %s", input->err.text);
+}
+
+static const struct input_kind drop_kind = {"drop half a submit", apply_drop, done_drop};
+
+static void give_up(struct submitting *s, const char *why)
+{
+	struct daemon *d = s->client->daemon;
+	client_refuse(s->client, EXIT_REFUSED, "%s", why);
+	if (s->id) {
+		struct drop *in = input_new(d, &drop_kind, sizeof(*in));
+		in->sweep = s->id;
+		turn_add(d->turn, &in->input);
+	}
+	submitting_free(s);
+}
+
+/* --- step by step --- */
+
 static void add_step(struct submitting *s);
 
 static void done_step(struct input *input)
@@ -114,12 +164,13 @@ static void done_step(struct input *input)
 	struct submit_step *step = (struct submit_step *)input;
 	struct submitting *s = step->s;
 	if (input->failed) {
-		client_refuse(s->client, EXIT_REFUSED, "%s", input->err.text);
-		submitting_free(s);
+		give_up(s, input->err.text);
 		return;
 	}
-	s->id = step->id;
-	s->inserted += step->n;
+	if (!step->wait) {
+		s->id = step->id;
+		s->inserted += step->n;
+	}
 	if (!step->last) {
 		add_step(s);
 		return;
@@ -138,11 +189,15 @@ static void add_step(struct submitting *s)
 	turn_add(s->client->daemon->turn, &step->input);
 }
 
+/* --- the request --- */
+
 /* [["lr", "0.1"], ...] */
 static int read_overrides(const json_t *list, struct sweep_override *out, size_t *ret_n, struct err *err)
 {
 	size_t i, n = json_array_size(list);
 	json_t *pair;
+	if (list && !json_is_null(list) && !json_is_array(list))
+		return err_set(err, -EINVAL, "submit: \"overrides\" is a list");
 	if (n > MAX_OVERRIDES)
 		return err_set(err, -EINVAL, "submit: more than %d overrides", MAX_OVERRIDES);
 	json_array_foreach(list, i, pair) {
@@ -165,24 +220,48 @@ static char *base_name(const char *file_name)
 	return name;
 }
 
+/* What the request says beside the file. */
+static int check_extras(const json_t *request, struct err *err)
+{
+	json_t *priority = json_object_get(request, "priority");
+	const char *name = json_str_or(request, "name", NULL);
+	const char *data_dir = json_str_or(request, "data_dir", NULL);
+	int64_t p = json_int_or(request, "priority", 0);
+	if (name && !sweep_name_is_good(name))
+		return err_set(err, -EINVAL, "\"%.80s\" cannot be the name of a sweep\n  expected: letters, digits, . _ - + "
+			       "and spaces; not a number, not s1", name);
+	if (data_dir && (*data_dir != '/' || strlen(data_dir) > 4000))
+		return err_set(err, -EINVAL, "\"data_dir\": expected an absolute path");
+	if (strlen(json_str_or(request, "note", "")) > MAX_NOTE)
+		return err_set(err, -EINVAL, "the note is longer than %d bytes", MAX_NOTE);
+	if (strlen(json_str_or(request, "submission", "")) > 64)
+		return err_set(err, -EINVAL, "\"submission\": expected at most 64 bytes");
+	if (priority && !json_is_null(priority) && (!json_is_integer(priority) || p < -1000 || p > 1000))
+		return err_set(err, -EINVAL, "\"priority\": expected a whole number from -1000 to 1000");
+	return 0;
+}
+
+static void take_extras(struct sweep *sweep, const json_t *request)
+{
+	const char *name = json_str_or(request, "name", NULL);
+	sweep->priority = (int)json_int_or(request, "priority", sweep->priority);
+	if (!name)
+		return;
+	free(sweep->name);
+	sweep->name = xstrdup(name);
+}
+
 static struct sweep *parse(struct client *client, const json_t *request, const char *text,
 			   const struct sweep_override *overrides, size_t n)
 {
 	struct sweep *sweep = NULL;
 	struct findings findings = {0};
 	const char *file_name = json_str_or(request, "file_name", "sweep");
-	const char *name = json_str_or(request, "name", NULL);
 	autofree char *default_name = base_name(file_name);
-	int r = sweep_parse(&sweep, text, strlen(text), overrides, n, default_name, &findings);
-	if (r < 0) {
+	if (sweep_parse(&sweep, text, strlen(text), overrides, n, default_name, &findings) < 0) {
 		autofree char *report = findings_print(&findings, file_name, text);
 		client_refuse(client, EXIT_REFUSED, "%s", report);
-	} else if (name) {
-		free(sweep->name);
-		sweep->name = xstrdup(name);
 	}
-	if (sweep && json_is_integer(json_object_get(request, "priority")))
-		sweep->priority = (int)json_int_or(request, "priority", 0);
 	findings_fini(&findings);
 	return sweep;
 }
@@ -192,19 +271,30 @@ int submit_request(struct client *client, const json_t *request, struct err *err
 	size_t n = 0;
 	const char *text;
 	struct sweep_override overrides[MAX_OVERRIDES];
+	json_t *list = json_object_get(request, "overrides");
 	int r = json_get_str(request, "text", &text, err);
-	r = r ? r : read_overrides(json_object_get(request, "overrides"), overrides, &n, err);
+	r = r ? r : read_overrides(list, overrides, &n, err);
 	if (r < 0)
 		return r;
+	if (check_extras(request, err) < 0) {
+		client_refuse(client, EXIT_REFUSED, "%s", err->text);
+		return 0;
+	}
 	if (client->daemon->stopping) {
 		client_refuse(client, EXIT_STATE, "this sweepd is stopping; nothing was stored");
 		return 0;
 	}
+	uid_t owner = client->peer->uid;
 	struct sweep *sweep = parse(client, request, text, overrides, n);
 	if (!sweep)
 		return 0;
+	take_extras(sweep, request);
 	struct submitting *s = xcalloc(1, sizeof(*s));
-	*s = (struct submitting){.client = client_ref(client), .request = json_incref((json_t *)request), .sweep = sweep};
+	s->client = client_ref(client);
+	s->owner = owner;
+	s->request = json_incref((json_t *)request);
+	s->overrides = n ? json_incref(list) : json_array();
+	s->sweep = sweep;
 	add_step(s);
 	return 0;
 }

@@ -13,12 +13,13 @@ struct turn {
 	uv_idle_t idle;
 	uv_timer_t retry;
 	struct input *first, **last;
-	bool paused;
+	bool paused, closed;
 };
 
+/* Of the store and not of the input: a lock, a full or broken disk, a database that somebody damaged. */
 static bool is_store_trouble(int code)
 {
-	return code == -EBUSY || code == -ENOSPC || code == -EIO;
+	return code == -EBUSY || code == -ENOSPC || code == -EIO || code == -EROFS || code == -EBADMSG;
 }
 
 /* 0: applied or failed by itself.  -EAGAIN: one input was refused, the transaction must start anew. */
@@ -117,9 +118,20 @@ struct turn *turn_new(uv_loop_t *loop, struct store *store, const struct turn_ev
 	return turn;
 }
 
+static void fail(struct input *in)
+{
+	in->failed = err_set(&in->err, -ECANCELED, "sweepd is stopping; nothing was stored");
+}
+
 void turn_add(struct turn *turn, struct input *input)
 {
 	input->next = NULL;
+	if (turn->closed) {
+		fail(input);
+		input->kind->done(input);
+		free(input);
+		return;
+	}
 	*turn->last = input;
 	turn->last = &input->next;
 	if (!turn->paused)
@@ -133,8 +145,11 @@ bool turn_idle(const struct turn *turn)
 
 void turn_close(struct turn *turn)
 {
+	if (turn->closed)
+		return;
+	turn->closed = true;
 	for (struct input *in = turn->first; in; in = in->next)
-		in->failed = -ECANCELED;
+		fail(in);
 	finish_all(turn);
 	uv_close((uv_handle_t *)&turn->idle, NULL);
 	uv_close((uv_handle_t *)&turn->retry, NULL);

@@ -40,7 +40,7 @@ struct turn_events {
 };
 
 struct turn *turn_new(uv_loop_t *loop, struct store *store, const struct turn_events *events);
-/* Takes a malloc'ed struct that begins with struct input. */
+/* Takes a malloc'ed struct that begins with struct input.  After turn_close(): it has failed at once. */
 void turn_add(struct turn *turn, struct input *input);
 bool turn_idle(const struct turn *turn); /* no input waits */
 /* Closes its handles; inputs that wait are dropped with failed = -ECANCELED. */

@@ -13,11 +13,6 @@ static void publish(struct daemon *d, const json_t *line)
 	}
 }
 
-void watch_add(struct peer *peer)
-{
-	client_of(peer)->follows = true;
-}
-
 void watch_publish_progress(struct daemon *d, int64_t job, const char *device, const json_t *progress)
 {
 	json_t *line = json_copy((json_t *)progress);

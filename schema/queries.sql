@@ -6,6 +6,9 @@ SELECT id FROM sweep WHERE submission = ?1 AND state = 'active';
 -- name: find_same
 SELECT id FROM sweep WHERE hash = ?1 AND owner_uid = ?2 AND state = 'active' ORDER BY id DESC LIMIT 1;
 
+-- name: find_expanding
+SELECT id FROM sweep WHERE state = 'expanding' AND (submission = ?1 OR hash = ?2 AND owner_uid = ?3) LIMIT 1;
+
 -- name: add_sweep
 INSERT INTO sweep (name, project, state, metric, goal, swept, n_jobs, text, overrides, hash, submission, data_dir,
                    retries, owner_uid, note, submitted_ms)
@@ -92,6 +95,9 @@ INSERT INTO metric (attempt, epoch, name, value, nonfinite, event) VALUES (?1, ?
 
 -- name: add_telemetry
 INSERT INTO telemetry (event, attempt, at_ms, name, value) VALUES (?1, ?2, ?3, ?4, ?5);
+
+-- name: devices_absent
+UPDATE device SET state = 'absent', reason = NULL;
 
 -- name: upsert_device
 INSERT INTO device (id, kind, name, state) VALUES (?1, ?2, ?3, 'ready')

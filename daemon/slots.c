@@ -1,0 +1,127 @@
+/* All slots of the daemon: made at its start, where they take over the last daemon's workers.  See slot.h. */
+#include "slot.h"
+
+#include "proc.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <unistd.h>
+
+/* --- finding one --- */
+
+struct slot *slot_of_worker(struct daemon *d, int64_t worker)
+{
+	for (int i = 0; i < d->n_slots; i++)
+		if (d->slots[i].worker == worker && d->slots[i].state != SLOT_EMPTY)
+			return &d->slots[i];
+	return NULL;
+}
+
+struct slot *slot_of_job(struct daemon *d, int64_t job)
+{
+	for (int i = 0; i < d->n_slots; i++)
+		if (d->slots[i].job == job)
+			return &d->slots[i];
+	return NULL;
+}
+
+struct slot *slot_of_peer(struct daemon *d, const struct peer *peer)
+{
+	for (int i = 0; i < d->n_slots; i++)
+		if (d->slots[i].peer == peer)
+			return &d->slots[i];
+	return NULL;
+}
+
+bool slots_empty(const struct daemon *d)
+{
+	for (int i = 0; i < d->n_slots; i++)
+		if (d->slots[i].state != SLOT_EMPTY)
+			return false;
+	return true;
+}
+
+/* --- adopting --- */
+
+/* Under the same start time and boot: the number alone may be another process by now. */
+static bool is_alive(const struct worker_row *row)
+{
+	char boot_id[40];
+	proc_boot_id(boot_id, sizeof(boot_id));
+	return row->pid > 0 && str_eq(row->boot_id, boot_id) && proc_start_time(row->pid) == row->start_time;
+}
+
+static int adopt(struct slot *slot, const struct worker_row *row, struct err *err)
+{
+	struct err gone;
+	struct attempt_row attempt;
+	int r = store_worker_attempt(slot->daemon->store, row->id, &attempt, err);
+	if (r < 0)
+		return r;
+	slot->worker = row->id;
+	slot->pid = row->pid;
+	slot->attempt = r ? attempt.id : 0;
+	slot->job = r ? attempt.job : 0;
+	slot->stored = slot->acked = r ? attempt.last_seq : 0;
+	slot->state = SLOT_STARTING;
+	slot->heard_s = monotonic_s();
+	if (is_alive(row) && slot_watch(slot, &gone) == 0 && is_alive(row)) { /* again: what is watched is that process */
+		log_info("%s: worker %lld, pid %d, goes on%s", slot->device, (long long)row->id, (int)row->pid,
+			 slot->attempt ? " training" : "");
+		return 0;
+	}
+	snprintf(slot->how, sizeof(slot->how), "%s", row->pid ? "ended while sweepd was away" : "never started");
+	slot->exited = true;
+	slot_check_gone(slot);
+	return 0;
+}
+
+static struct slot *place_of(struct daemon *d, const char *device)
+{
+	for (int i = 0; i < d->n_slots; i++)
+		if (d->slots[i].state == SLOT_EMPTY && str_eq(d->slots[i].device, device))
+			return &d->slots[i];
+	for (int i = 0; i < d->n_slots; i++) /* another number of devices than last time */
+		if (d->slots[i].state == SLOT_EMPTY)
+			return &d->slots[i];
+	BUG("fewer slots than workers");
+}
+
+/* --- making them --- */
+
+static int add_slot(struct daemon *d, struct err *err)
+{
+	int n = d->options.n_devices, i = d->n_slots++;
+	struct slot *slot = &d->slots[i];
+	slot->daemon = d;
+	slot->pidfd = -1;
+	slot->surplus = i >= n;
+	slot->threads = d->options.threads ? d->options.threads : MAX(usable_cores() / n, 1);
+	snprintf(slot->device, sizeof(slot->device), n == 1 && !slot->surplus ? "cpu" : "cpu:%d", i);
+	return slot->surplus ? 0 : store_upsert_device(d->store, slot->device, "cpu", NULL, err);
+}
+
+int slots_new(struct daemon *d, struct err *err)
+{
+	size_t n;
+	autofree struct worker_row *rows = NULL;
+	int r = store_devices_absent(d->store, err);
+	r = r ? r : store_workers(d->store, &rows, &n, err);
+	if (r < 0)
+		return r;
+	size_t n_slots = MAX(n, (size_t)d->options.n_devices);
+	d->slots = xcalloc(n_slots, sizeof(*d->slots));
+	while (r == 0 && (size_t)d->n_slots < n_slots)
+		r = add_slot(d, err);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = adopt(place_of(d, rows[i].device), &rows[i], err);
+	return r;
+}
+
+void slots_free(struct daemon *d)
+{
+	free(d->slots);
+	d->slots = NULL;
+	d->n_slots = 0;
+}
