@@ -11,8 +11,8 @@ static const struct {
 	const char *how_to_get; /* for people */
 } known[] = {
 	{"cifar100", "cifar-100-binary", {"train.bin", "test.bin"},
-	 "download cifar-100-binary.tar.gz from www.cs.toronto.edu/~kriz/cifar.html, unpack it,\n"
-	 "            and name its directory with --data DIR or SWEEPD_DATA=DIR"},
+	 "unpack cifar-100-binary.tar.gz (www.cs.toronto.edu/~kriz/cifar.html)\n"
+	 "            and name its directory: --data DIR, or SWEEPD_DATA=DIR"},
 	{"fashion-mnist", "fashion-mnist",
 	 {"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"},
 	 "apt-get install dataset-fashion-mnist"},
@@ -44,7 +44,7 @@ static char *look_in(const char *place, size_t k)
 
 struct search {
 	char *found;  /* NULL as yet */
-	char *places; /* "a, b, c": those looked in */
+	char *places; /* those looked in, each on a line of its own */
 	size_t k;
 };
 
@@ -53,7 +53,7 @@ static void try_place(struct search *s, const char *place)
 	if (s->found || !*place)
 		return;
 	s->found = look_in(place, s->k);
-	char *longer = xasprintf("%s%s%s", s->places, *s->places ? ", " : "", place);
+	char *longer = xasprintf("%s\n            %s", s->places, place);
 	free(s->places);
 	s->places = longer;
 }
@@ -98,6 +98,6 @@ int datasets_find(const char *name, const char *data_dir, char **ret_dir, struct
 		return 0;
 	}
 	return err_set(err, -ENOENT,
-		       "data set \"%s\" is not on this machine\n  expected: %s ... in %s\n  do this:  %s", name,
+		       "data set \"%s\" is not on this machine\n  expected: %s ... in one of%s\n  do this:  %s", name,
 		       known[s.k].files[0], places, known[s.k].how_to_get);
 }

@@ -49,6 +49,10 @@ char *number_text(double v, char *buf)
 	if (isinf(v))
 		return strcpy(buf, v > 0 ? "inf" : "-inf");
 	char text[32];
+	if (v == floor(v) && fabs(v) < 1e15) { /* 200, not 2e+02 */
+		snprintf(text, sizeof(text), "%.0f", v);
+		return strcpy(buf, text);
+	}
 	for (int digits = 1; digits <= 17; digits++) {
 		snprintf(text, sizeof(text), "%.*g", digits, v);
 		if (strtod(text, NULL) == v)

@@ -81,9 +81,9 @@ class Place:
     def store(self):
         return self.directory / "results.db"
 
-    def run(self, *args, code=0, text=None, **env):
+    def run(self, *args, code=0, text=None, cwd=None, **env):
         done = subprocess.run([SWEEPCTL, *map(str, args)], env={**self.env, **env}, input=text, text=True,
-                              capture_output=True, timeout=60, check=False)
+                              cwd=cwd, capture_output=True, timeout=60, check=False)
         assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
         return done
 

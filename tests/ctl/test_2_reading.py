@@ -1,9 +1,11 @@
 """list, show, results, log: what they print of a prepared store, without a daemon."""
 import csv
 import io
+import shutil
 
 import pytest
 
+import conftest
 from conftest import T0
 
 
@@ -175,14 +177,16 @@ def test_log(grid):
 
 
 def test_doctor(place, tmp_path):
-    data = tmp_path / "data"
-    data.mkdir()
-    done = place.run("doctor", code=1, SWEEPD_DATA=str(data), PATH="/nowhere")
-    assert "[--]   daemon   not running" in done.stdout
-    assert "[ok]   store" in done.stdout and "free" in done.stdout
-    for name in ("train.bin", "test.bin"):
-        (data / name).write_bytes(b"")
-    report = place.json("doctor", code=1, SWEEPD_DATA=str(data), PATH="/nowhere")
+    report = place.json("doctor")
     checks = {(c["name"], c["health"]) for c in report["checks"]}
-    assert ("data", "ok") in checks
+    assert ("store", "ok") in checks and ("cpu", "ok") in checks
     assert report["cores"] >= 1
+    assert "[--]   daemon   not running" in place.run("doctor").stdout
+
+
+def test_doctor_without_a_worker_is_exit_1(place, tmp_path, monkeypatch):
+    alone = tmp_path / "sweepctl"
+    shutil.copy(conftest.SWEEPCTL, alone)
+    monkeypatch.setattr(conftest, "SWEEPCTL", str(alone))
+    done = place.run("doctor", code=1, PATH="/nowhere")
+    assert "[FAIL] worker   sweep-worker is not there" in done.stdout

@@ -1,0 +1,35 @@
+"""tests/sweeps: good files expand, each bad one is refused with exactly its .expected text (findings and all)."""
+import pathlib
+
+import pytest
+
+SWEEPS = pathlib.Path(__file__).resolve().parents[1] / "sweeps"
+GOOD = sorted((SWEEPS / "good").iterdir())
+BAD = sorted(p for p in (SWEEPS / "bad").iterdir() if p.suffix != ".expected")
+
+
+@pytest.mark.parametrize("path", GOOD, ids=lambda p: p.name)
+def test_good_files_expand(place, path):
+    done = place.run("submit", "--dry-run", path)
+    assert "jobs; nothing was stored" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", BAD, ids=lambda p: p.name)
+def test_bad_files_are_told_why(place, path):
+    done = place.run("submit", "--dry-run", path.relative_to(SWEEPS), code=5, cwd=SWEEPS)
+    assert done.stderr == path.with_name(path.name + ".expected").read_text()
+    assert done.stdout == ""
+    assert not place.store.exists()
+
+
+def test_the_same_text_on_standard_input(place):
+    text = (SWEEPS / "bad/misspelt.json").read_text()
+    done = place.run("submit", "--dry-run", "-", code=5, text=text)
+    assert done.stderr.startswith('standard input:3:5: error: unknown parameter "weight_decy"')
+
+
+def test_every_error_names_its_place(place):
+    for path in BAD:
+        for line in path.with_name(path.name + ".expected").read_text().splitlines():
+            if "error:" in line:
+                assert line.startswith(f"bad/{path.name}:"), line
