@@ -11,6 +11,7 @@
 
 struct stmt {
 	sqlite3_stmt *handle;
+	char *sql; /* as asked for: sqlite3_sql() ends at the semicolon */
 	struct db *db;
 	struct stmt *next;
 };
@@ -110,6 +111,7 @@ void db_close(struct db *db)
 		struct stmt *s = db->stmts;
 		db->stmts = s->next;
 		sqlite3_finalize(s->handle);
+		free(s->sql);
 		free(s);
 	}
 	sqlite3_close(db->handle);
@@ -126,7 +128,7 @@ int db_exec(struct db *db, const char *sql, struct err *err)
 int db_prepare(struct db *db, const char *sql, struct stmt **ret, struct err *err)
 {
 	for (struct stmt *s = db->stmts; s; s = s->next) {
-		if (str_eq(sqlite3_sql(s->handle), sql)) {
+		if (str_eq(s->sql, sql)) {
 			*ret = s;
 			return 0;
 		}
@@ -136,7 +138,7 @@ int db_prepare(struct db *db, const char *sql, struct stmt **ret, struct err *er
 	if (rc != SQLITE_OK)
 		return fail(db, rc, err);
 	struct stmt *s = xcalloc(1, sizeof(*s));
-	*s = (struct stmt){.handle = handle, .db = db, .next = db->stmts};
+	*s = (struct stmt){.handle = handle, .sql = xstrdup(sql), .db = db, .next = db->stmts};
 	db->stmts = s;
 	*ret = s;
 	return 0;
