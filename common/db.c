@@ -73,12 +73,22 @@ static int open_handle(struct db *db, enum db_mode mode)
 	return sqlite3_open_v2(uri, &db->handle, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
 }
 
+void db_wait_for_locks(struct db *db, int ms)
+{
+	sqlite3_busy_timeout(db->handle, ms);
+}
+
+/* A reader that comes after a crash repairs the log first, and holds everybody else for that moment. */
+#define OPEN_WAIT_MS 5000
+
 static int setup_writer(struct db *db, struct err *err)
 {
 	int persist = 1;
 	chmod(db->path, 0640);
+	db_wait_for_locks(db, OPEN_WAIT_MS);
 	int r = db_exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
-			    "PRAGMA busy_timeout=0; PRAGMA wal_autocheckpoint=0", err);
+			    "PRAGMA wal_autocheckpoint=0", err);
+	db_wait_for_locks(db, 0);
 	if (r < 0)
 		return r;
 	sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_PERSIST_WAL, &persist);

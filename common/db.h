@@ -11,10 +11,12 @@ struct stmt;
 
 enum db_mode { DB_WRITE, DB_READ };
 
-/* DB_WRITE: creates if absent (0640), WAL, synchronous=FULL, foreign_keys, PERSIST_WAL, busy_timeout 0.
+/* DB_WRITE: creates if absent (0640), WAL, synchronous=FULL, foreign_keys, PERSIST_WAL, busy_timeout 0 (afterwards).
  * DB_READ: read-only; where -wal and -shm are gone and the directory is not writable, opens with immutable=1. */
 int db_open(struct db **ret, const char *path, enum db_mode mode, struct err *err);
 void db_close(struct db *db); /* accepts NULL; finalizes what db_prepare() gave out */
+/* How long another's lock is waited for before -EBUSY. */
+void db_wait_for_locks(struct db *db, int ms);
 
 /* One or more statements without results. */
 int db_exec(struct db *db, const char *sql, struct err *err);

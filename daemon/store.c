@@ -69,6 +69,18 @@ static int drop_unfinished_sweeps(struct store *s, struct err *err)
 	return r;
 }
 
+/* Before the loop there is time to wait for somebody's lock. */
+#define OPEN_WAIT_MS 5000
+
+static int prepare_database(struct store *s, const char *path, struct err *err)
+{
+	db_wait_for_locks(s->db, OPEN_WAIT_MS);
+	int r = store_migrate(s->db, path, err);
+	r = r ? r : drop_unfinished_sweeps(s, err);
+	db_wait_for_locks(s->db, 0);
+	return r;
+}
+
 int store_open(struct store **ret, const struct paths *paths, struct err *err)
 {
 	struct store *s = xcalloc(1, sizeof(*s));
@@ -76,8 +88,7 @@ int store_open(struct store **ret, const struct paths *paths, struct err *err)
 	int r = check_file_system(paths->state, err);
 	r = r ? r : take_lock(paths->state, &s->lock_fd, err);
 	r = r ? r : db_open(&s->db, paths->db, DB_WRITE, err);
-	r = r ? r : store_migrate(s->db, paths->db, err);
-	r = r ? r : drop_unfinished_sweeps(s, err);
+	r = r ? r : prepare_database(s, paths->db, err);
 	if (r < 0) {
 		store_close(s);
 		return r;

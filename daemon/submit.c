@@ -1,5 +1,6 @@
-/* The verb submit.  The text is validated again here; its jobs are inserted about a thousand a turn while the sweep is
- * hidden (`expanding`), and the turn that shows it is the one after which the answer goes out (invariant 2). */
+/* The verb submit.  The text is validated again here, in the thread pool, because a large grid takes seconds; its jobs
+ * are inserted about a thousand a turn while the sweep is hidden (`expanding`), and the turn that shows it is the one
+ * after which the answer goes out (invariant 2). */
 #include "control.h"
 
 #include "common/json.h"
@@ -15,6 +16,8 @@ struct submitting {
 	uid_t owner;
 	json_t *request;   /* owns the strings that are stored */
 	json_t *overrides; /* of request, or an empty list */
+	uv_work_t work;
+	char *report; /* of what is wrong with the text */
 	struct sweep *sweep;
 	int64_t id;	    /* of the sweep, once its row is there */
 	size_t inserted;
@@ -38,6 +41,7 @@ static void submitting_free(struct submitting *s)
 	json_decref(s->request);
 	json_decref(s->overrides);
 	sweep_free(s->sweep);
+	free(s->report);
 	free(s);
 }
 
@@ -251,19 +255,32 @@ static void take_extras(struct sweep *sweep, const json_t *request)
 	sweep->name = xstrdup(name);
 }
 
-static struct sweep *parse(struct client *client, const json_t *request, const char *text,
-			   const struct sweep_override *overrides, size_t n)
+/* In the thread pool; s is nobody else's meanwhile. */
+static void parse(uv_work_t *work)
 {
-	struct sweep *sweep = NULL;
+	struct submitting *s = work->data;
+	size_t n = 0;
+	struct sweep_override overrides[MAX_OVERRIDES];
 	struct findings findings = {0};
-	const char *file_name = json_str_or(request, "file_name", "sweep");
+	const char *text = json_str_or(s->request, "text", "");
+	const char *file_name = json_str_or(s->request, "file_name", "sweep");
 	autofree char *default_name = base_name(file_name);
-	if (sweep_parse(&sweep, text, strlen(text), overrides, n, default_name, &findings) < 0) {
-		autofree char *report = findings_print(&findings, file_name, text);
-		client_refuse(client, EXIT_REFUSED, "%s", report);
-	}
+	read_overrides(s->overrides, overrides, &n, NULL);
+	if (sweep_parse(&s->sweep, text, strlen(text), overrides, n, default_name, &findings) < 0)
+		s->report = findings_print(&findings, file_name, text);
 	findings_fini(&findings);
-	return sweep;
+}
+
+static void parsed(uv_work_t *work, int status)
+{
+	struct submitting *s = work->data;
+	if (s->sweep) {
+		take_extras(s->sweep, s->request);
+		add_step(s);
+		return;
+	}
+	client_refuse(s->client, EXIT_REFUSED, "%s", s->report ? s->report : "sweepd is stopping; nothing was stored");
+	submitting_free(s);
 }
 
 int submit_request(struct client *client, const json_t *request, struct err *err)
@@ -284,17 +301,12 @@ int submit_request(struct client *client, const json_t *request, struct err *err
 		client_refuse(client, EXIT_STATE, "this sweepd is stopping; nothing was stored");
 		return 0;
 	}
-	uid_t owner = client->peer->uid;
-	struct sweep *sweep = parse(client, request, text, overrides, n);
-	if (!sweep)
-		return 0;
-	take_extras(sweep, request);
 	struct submitting *s = xcalloc(1, sizeof(*s));
 	s->client = client_ref(client);
-	s->owner = owner;
+	s->owner = client->peer->uid;
 	s->request = json_incref((json_t *)request);
 	s->overrides = n ? json_incref(list) : json_array();
-	s->sweep = sweep;
-	add_step(s);
+	s->work.data = s;
+	uv_queue_work(&client->daemon->loop, &s->work, parse, parsed);
 	return 0;
 }
