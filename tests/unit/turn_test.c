@@ -1,0 +1,148 @@
+/* Turns of the loop (invariant 2): applied, committed, then done; a bad input costs itself; a busy store costs nothing. */
+#include "store_place.h"
+
+#include "common/db.h"
+#include "daemon/turn.h"
+
+struct probe { /* an input that cancels a job and tells its story */
+	struct input input;
+	struct test *test;
+	int64_t job;
+	char name;
+};
+
+struct test {
+	struct store_place place;
+	uv_loop_t loop;
+	struct turn *turn;
+	char story[64]; /* a: applied, A: done, !: failed, p: paused, g: goes on, c: committed */
+	struct db *holder;
+};
+
+static void tell(struct test *t, char c)
+{
+	size_t n = strlen(t->story);
+	assert_true(n + 1 < sizeof(t->story));
+	t->story[n] = c;
+}
+
+static int apply(struct input *input, struct store *store, struct err *err)
+{
+	struct probe *probe = (struct probe *)input;
+	tell(probe->test, probe->name);
+	return store_move_job(store, probe->job, &(struct job_move){.to = JOB_CANCELLED}, err);
+}
+
+static void done(struct input *input)
+{
+	struct probe *probe = (struct probe *)input;
+	tell(probe->test, input->failed ? '!' : (char)(probe->name - 'a' + 'A'));
+	assert_true(!input->failed || *input->err.text);
+}
+
+static const struct input_kind kind = {"probe", apply, done};
+
+static void add(struct test *t, char name, int64_t job)
+{
+	struct probe *probe = xcalloc(1, sizeof(*probe));
+	*probe = (struct probe){.input = {.kind = &kind}, .test = t, .job = job, .name = name};
+	turn_add(t->turn, &probe->input);
+}
+
+static void on_pause(void *arg, bool pause)
+{
+	struct test *t = arg;
+	struct err err;
+	tell(t, pause ? 'p' : 'g');
+	if (pause) /* the other one goes when sweepd has noticed */
+		assert_int_equal(db_exec(t->holder, "ROLLBACK", &err), 0);
+}
+
+static void on_committed(void *arg)
+{
+	tell(arg, 'c');
+}
+
+static int setup(void **state)
+{
+	struct test *t = xcalloc(1, sizeof(*t));
+	const struct turn_events events = {on_pause, on_committed, t};
+	store_place_init(&t->place);
+	store_place_submit(&t->place, 3);
+	uv_loop_init(&t->loop);
+	t->turn = turn_new(&t->loop, t->place.store, &events);
+	*state = t;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct test *t = *state;
+	turn_close(t->turn);
+	uv_run(&t->loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&t->loop), 0);
+	turn_free(t->turn);
+	db_close(t->holder);
+	store_place_fini(&t->place);
+	free(t);
+	return 0;
+}
+
+static void test_one_transaction_then_the_answers(void **state)
+{
+	struct test *t = *state;
+	add(t, 'a', 1);
+	add(t, 'b', 2);
+	assert_false(turn_idle(t->turn));
+	uv_run(&t->loop, UV_RUN_DEFAULT);
+	assert_string_equal(t->story, "abABc");
+	assert_true(turn_idle(t->turn));
+	assert_string_equal(store_place_query(&t->place, "SELECT count(*) FROM job WHERE state = 'cancelled'"), "2");
+}
+
+static void test_a_bad_input_costs_itself(void **state)
+{
+	struct test *t = *state;
+	add(t, 'a', 1);
+	add(t, 'x', 99);
+	add(t, 'b', 2);
+	uv_run(&t->loop, UV_RUN_DEFAULT);
+	assert_string_equal(t->story, "axabA!Bc");
+	assert_string_equal(store_place_query(&t->place, "SELECT count(*) FROM job WHERE state = 'cancelled'"), "2");
+}
+
+static void test_a_busy_store_is_tried_again(void **state)
+{
+	struct test *t = *state;
+	struct err err;
+	assert_int_equal(db_open(&t->holder, t->place.paths.db, DB_WRITE, &err), 0);
+	assert_int_equal(db_begin(t->holder, &err), 0);
+	add(t, 'a', 1);
+	uv_run(&t->loop, UV_RUN_DEFAULT);
+	assert_string_equal(t->story, "pagAc");
+	assert_string_equal(store_place_query(&t->place, "SELECT count(*) FROM job WHERE state = 'cancelled'"), "1");
+}
+
+static void test_what_waits_at_the_end_has_failed(void **state)
+{
+	struct test *t = *state;
+	add(t, 'a', 1);
+	turn_close(t->turn);
+	assert_string_equal(t->story, "!");
+	add(t, 'b', 2);
+	assert_string_equal(t->story, "!!");
+	assert_string_equal(store_place_query(&t->place, "SELECT count(*) FROM job WHERE state = 'cancelled'"), "0");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_one_transaction_then_the_answers),
+		TEST(test_a_bad_input_costs_itself),
+		TEST(test_a_busy_store_is_tried_again),
+		TEST(test_what_waits_at_the_end_has_failed),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
