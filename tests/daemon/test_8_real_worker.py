@@ -1,0 +1,92 @@
+"""The real sweep-worker: what the scripted one promises is true of it, and a run that was interrupted equals one that was
+not, number for number."""
+import json
+import os
+import pathlib
+import signal
+
+import pytest
+
+from conftest import WORKER, is_running, wait_until
+
+DATA = pathlib.Path("/usr/share/datasets/fashion-mnist")
+pytestmark = pytest.mark.skipif(not DATA.exists() or not WORKER.exists(), reason="needs fashion-mnist and sweep-worker")
+
+EPOCHS = 3
+CONFIG = {"dataset": "fashion-mnist", "epochs": EPOCHS, "train_images": 64, "test_images": 32, "batch_size": 16,
+          "num_workers": 0, "use_amp": False}
+
+
+@pytest.fixture(name="real")
+def real_fixture(place):
+    return place.start("--threads", 1, worker=WORKER)
+
+
+def submit(sweepd, **config):
+    text = json.dumps({"parameters": {"seed": {"value": 3}}, "defaults": {**CONFIG, **config}})
+    return sweepd.submit(text=text)
+
+
+def numbers(sweepd, job):
+    rows = sweepd.sql("SELECT epoch, lr, train_loss, train_accuracy, test_loss, test_accuracy FROM curves WHERE job = ?"
+                      " ORDER BY epoch", job)
+    assert [row[0] for row in rows] == list(range(1, EPOCHS + 1))
+    return rows
+
+
+def events_file(sweepd, job):
+    return "".join(path.read_text() for path in (sweepd.state / f"jobs/{job}").glob("events.*.jsonl"))
+
+
+def in_the_second_epoch(sweepd, job):
+    sweepd.wait(lambda: sweepd.epochs(job) == [1], "the first epoch")
+
+
+def test_an_interrupted_run_equals_one_that_was_not(real):
+    """Stopped cleanly; its worker killed; sweepd killed and the worker adopted: always the same numbers."""
+    whole = submit(real)
+    real.wait_state(whole, "done")
+
+    stopped = submit(real)
+    in_the_second_epoch(real, stopped)
+    real.stop()
+    assert real.state_of(stopped) == "queued" and real.attempts(stopped) == ["released"]
+    real.start("--threads", 1, worker=WORKER)
+    real.wait_state(stopped, "done")
+    assert real.attempts(stopped) == ["released", "done"]
+
+    killed = submit(real, checkpoint_interval_s=0)  # after each step
+    in_the_second_epoch(real, killed)
+    os.kill(real.worker_pid(), signal.SIGKILL)
+    real.wait_state(killed, "done")
+    assert real.attempts(killed) == ["lost", "done"]
+
+    adopted = submit(real)
+    in_the_second_epoch(real, adopted)
+    pid = real.worker_pid()
+    real.kill()
+    wait_until(lambda: '"epoch":2' in events_file(real, adopted), "an epoch without sweepd")
+    real.start("--threads", 1, worker=WORKER)
+    real.wait_state(adopted, "done")
+    assert real.attempts(adopted) == ["done"] and real.worker_pid() == pid
+
+    assert numbers(real, whole) == numbers(real, stopped) == numbers(real, killed) == numbers(real, adopted)
+    real.stop()
+    assert not is_running(pid)
+
+
+def test_cancel_and_the_next_job(real):
+    job = submit(real, epochs=1000)
+    in_the_second_epoch(real, job)
+    pid = real.worker_pid()
+    assert real.ask("cancel", jobs=[job])["ok"] and real.attempts(job) == ["cancelled"]
+    other = submit(real, epochs=1)
+    real.wait_state(other, "done")
+    assert real.worker_pid() == pid
+
+
+def test_a_failure_says_why(real):
+    job = real.submit(text=json.dumps({"parameters": {"seed": {"value": 3}}, "defaults": {**CONFIG, "dataset": "cifar100"}}),
+                      data_dir="/nowhere")
+    real.wait_state(job, "failed")
+    assert real.one("SELECT class FROM attempt") == ("data",) and "cifar100" in real.reason_of(job)
