@@ -12,8 +12,7 @@
 const char *const sweep_metrics[] = {"train_loss", "train_accuracy", "test_loss", "test_accuracy"};
 const size_t n_sweep_metrics = ARRAY_LEN(sweep_metrics);
 
-#define MAX_NAME    64
-#define MAX_REPEATS 1000
+#define MAX_NAME 64
 
 struct reading {
 	struct plan plan;
@@ -237,9 +236,9 @@ static void take_repeat(struct reading *r, struct member m)
 {
 	int64_t n;
 	char text[32];
-	struct node *items[MAX_REPEATS];
+	struct node *items[SWEEP_MAX_REPEATS];
 	struct node list = {.kind = NODE_LIST, .items = items, .mark = m.value->mark};
-	if (!want_int(r, m.value, "repeat", 1, MAX_REPEATS, &n))
+	if (!want_int(r, m.value, "repeat", 1, SWEEP_MAX_REPEATS, &n))
 		return;
 	for (int64_t i = 0; i < n; i++) {
 		snprintf(text, sizeof(text), "%lld", (long long)i);

@@ -31,7 +31,8 @@ struct sweep {
 			    JSON and YAML twins have one hash */
 };
 
-#define SWEEP_MAX_JOBS 20000
+#define SWEEP_MAX_JOBS	  20000
+#define SWEEP_MAX_REPEATS 1000
 
 /* Names of the metrics a training job reports each epoch, e.g. "test_accuracy". */
 extern const char *const sweep_metrics[];

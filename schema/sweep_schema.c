@@ -1,0 +1,153 @@
+/* Prints the JSON schema of sweep files, so that editors complete and check them.  Made from params.def like everything
+ * else that lists parameters; schema/sweep.schema.json is its output, and a test keeps the two equal. */
+#include "common/json.h"
+#include "common/sweep.h"
+
+#include <math.h>
+
+static json_t *ref(const char *name)
+{
+	return json_pack("{s:o}", "$ref", json_sprintf("#/$defs/%s", name));
+}
+
+static json_t *choices(const struct param *p)
+{
+	char choice[64];
+	json_t *list = json_array();
+	for (int i = 0; param_choice(p, i, choice, sizeof(choice)); i++)
+		json_array_append_new(list, json_string(choice));
+	return list;
+}
+
+/* A bound as a whole number where it is one: 0 and not 0.0. */
+static json_t *bound(double v)
+{
+	return v == floor(v) && fabs(v) < 1e15 ? json_integer((json_int_t)v) : json_real(v);
+}
+
+/* One value of a parameter. */
+static json_t *value_schema(const struct param *p)
+{
+	switch (p->type) {
+	case PARAM_INT:
+		return json_pack("{s:s, s:o, s:o}", "type", "integer", "minimum", bound(p->min), "maximum", bound(p->max));
+	case PARAM_NUM:
+		return json_pack("{s:s, s:o, s:o}", "type", "number", p->open ? "exclusiveMinimum" : "minimum", bound(p->min),
+				 "maximum", bound(p->max));
+	case PARAM_BOOL:
+		return json_pack("{s:s}", "type", "boolean");
+	case PARAM_OFF:
+		return json_pack("{s:b}", "const", 0);
+	case PARAM_CHOICE:
+		return json_pack("{s:o}", "enum", choices(p));
+	}
+	BUG("parameter type");
+}
+
+static json_t *described(json_t *schema, const struct param *p)
+{
+	json_object_set_new(schema, "description", json_sprintf("%s (default %s)", p->help, p->default_text));
+	return schema;
+}
+
+/* {"value": v} or {"values": [v, ...]} of a parameter. */
+static json_t *spec_schema(const struct param *p)
+{
+	json_t *properties = json_pack("{s:o, s:{s:s, s:i, s:b, s:o}, s:{s:[s,s]}}", "value", ref(p->name), "values", "type",
+				       "array", "minItems", 1, "uniqueItems", 1, "items", ref(p->name), "distribution", "enum",
+				       "constant", "categorical");
+	return json_pack("{s:s, s:o, s:b, s:[{s:[s]}, {s:[s]}]}", "type", "object", "properties", properties,
+			 "additionalProperties", 0, "oneOf", "required", "value", "required", "values");
+}
+
+/* {"p": of(p), ...} for every parameter, nothing else. */
+static json_t *map_of(json_t *(*of)(const struct param *p))
+{
+	json_t *properties = json_object();
+	for (size_t i = 0; i < n_params; i++)
+		json_object_set_new(properties, params[i].name, of(&params[i]));
+	return json_pack("{s:s, s:o, s:b}", "type", "object", "properties", properties, "additionalProperties", 0);
+}
+
+static json_t *value_ref(const struct param *p)
+{
+	return ref(p->name);
+}
+
+static json_t *condition_schema(const struct param *p)
+{
+	return json_pack("{s:[o, {s:s, s:i, s:o}]}", "anyOf", ref(p->name), "type", "array", "minItems", 1, "items",
+			 ref(p->name));
+}
+
+static json_t *integer_schema(int64_t min, int64_t max, const char *description)
+{
+	return json_pack("{s:s, s:I, s:I, s:s}", "type", "integer", "minimum", (json_int_t)min, "maximum", (json_int_t)max,
+			 "description", description);
+}
+
+static json_t *text_schema(const char *description)
+{
+	return json_pack("{s:s, s:s}", "type", "string", "description", description);
+}
+
+static json_t *metric_schema(void)
+{
+	json_t *names = json_array();
+	for (size_t i = 0; i < n_sweep_metrics; i++)
+		json_array_append_new(names, json_string(sweep_metrics[i]));
+	return json_pack("{s:s, s:{s:{s:o}, s:{s:[s,s]}}, s:b, s:s}", "type", "object", "properties", "name", "enum", names,
+			 "goal", "enum", "maximize", "minimize", "additionalProperties", 0, "description",
+			 "what the sweep is judged by");
+}
+
+static json_t *rule_schema(void)
+{
+	return json_pack("{s:s, s:{s:o, s:o}, s:[s,s], s:b}", "type", "object", "properties", "if",
+			 map_of(condition_schema), "set", ref("specs"), "required", "if", "set",
+			 "additionalProperties", 0);
+}
+
+static json_t *keys_schema(void)
+{
+	json_t *keys = json_object();
+	json_object_set_new(keys, "$schema", json_pack("{s:s}", "type", "string"));
+	json_object_set_new(keys, "name", text_schema("name of the sweep (default: the file's)"));
+	json_object_set_new(keys, "project", text_schema("groups sweeps, here and in W&B"));
+	json_object_set_new(keys, "entity", text_schema("W&B's user or team"));
+	json_object_set_new(keys, "description", text_schema("for people"));
+	json_object_set_new(keys, "method", json_pack("{s:s}", "const", "grid"));
+	json_object_set_new(keys, "metric", metric_schema());
+	json_object_set_new(keys, "parameters", ref("specs"));
+	json_object_set_new(keys, "when", json_pack("{s:s, s:o, s:s}", "type", "array", "items", rule_schema(), "description",
+						    "where every parameter of `if` has (one of) the given values, `set` holds"));
+	json_object_set_new(keys, "defaults", map_of(value_ref));
+	json_object_set_new(keys, "seeds",
+			    json_pack("{s:s, s:i, s:b, s:o, s:s}", "type", "array", "minItems", 1, "uniqueItems", 1, "items",
+				      ref("seed"), "description", "every configuration once with each seed"));
+	json_object_set_new(keys, "repeat", integer_schema(1, SWEEP_MAX_REPEATS, "n: seeds 0 to n - 1"));
+	json_object_set_new(keys, "run_cap", integer_schema(1, SWEEP_MAX_JOBS, "at most so many jobs"));
+	json_object_set_new(keys, "resources",
+			    json_pack("{s:s, s:{s:o, s:o}, s:b}", "type", "object", "properties", "priority",
+				      integer_schema(-1000, 1000, "higher starts first"), "retries",
+				      integer_schema(0, 100, "of a job whose worker was lost, or out of memory"),
+				      "additionalProperties", 0));
+	return keys;
+}
+
+int main(void)
+{
+	json_t *defs = json_object();
+	for (size_t i = 0; i < n_params; i++)
+		json_object_set_new(defs, params[i].name, described(value_schema(&params[i]), &params[i]));
+	json_object_set_new(defs, "specs", map_of(spec_schema));
+	autojson json_t *schema = json_pack("{s:s, s:s, s:s, s:o, s:{s:o}, s:b, s:[{s:[s]}, {s:[s]}], s:o}", "$schema",
+					    "https://json-schema.org/draft/2020-12/schema", "title", "A sweep of sweepd", "type",
+					    "object", "properties", keys_schema(), "patternProperties", "^x-", json_true(),
+					    "additionalProperties", 0, "anyOf", "required", "parameters", "required", "defaults",
+					    "$defs", defs);
+	INVARIANT(schema, "a json_pack format is wrong");
+	autofree char *text = json_pretty(schema);
+	puts(text);
+	return 0;
+}
