@@ -67,9 +67,9 @@ static const char *slot_state_name(const struct slot *slot)
 static json_t *describe_slot(const struct slot *slot)
 {
 	bool ended = slot->state == SLOT_EMPTY && *slot->how;
-	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s?, s:i, s:I}", "id", slot->device, "kind", "cpu", "name", slot->name,
-			      "state", slot_state_name(slot), "reason", ended ? slot->how : NULL, "threads", slot->threads,
-			      "pid", (json_int_t)slot->pid);
+	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s?, s:i, s:I}", "id", slot->device, "kind", "cpu", "name",
+			      slot->name, "state", slot_state_name(slot), "reason", ended ? slot->how : NULL, "threads",
+			      slot->threads, "pid", (json_int_t)slot->pid);
 	json_object_set_new(o, "job", slot->job ? json_integer(slot->job) : json_null());
 	return o;
 }
@@ -112,7 +112,7 @@ static const struct {
 	int (*run)(struct client *client, const json_t *request, struct err *err);
 } verbs[] = {
 	{"status", status_request}, {"submit", submit_request}, {"cancel", cancel_request},
-	{"stop", stop_request},	    {"watch", watch_request},
+	{"stop", stop_request},     {"watch", watch_request},
 };
 
 static int run_verb(struct client *client, const json_t *m, struct err *err)
@@ -157,8 +157,8 @@ void control_on_connection(uv_stream_t *listener, int status)
 	struct client *client = xcalloc(1, sizeof(*client));
 	client->daemon = d;
 	client->references = 1;
-	int r = status < 0 ? err_set(&err, status, "%s", uv_strerror(status)) :
-			     peer_accept(&d->clients, listener, CONTROL_LINE_MAX, &events, client, &err);
+	int r = status < 0 ? err_set(&err, status, "%s", uv_strerror(status))
+			   : peer_accept(&d->clients, listener, CONTROL_LINE_MAX, &events, client, &err);
 	if (r < 0) {
 		log_warn("control socket: %s", err.text);
 		free(client);

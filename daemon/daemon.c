@@ -130,6 +130,8 @@ static void on_pause(void *arg, bool pause)
 	struct daemon *d = arg;
 	peer_list_pause(&d->workers, pause);
 	peer_list_pause(&d->clients, pause);
+	if (!pause)
+		slots_forgive_silence(d);
 }
 
 static void on_committed(void *arg)

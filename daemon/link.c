@@ -37,8 +37,8 @@ static bool settle_attempts(struct slot *slot, const json_t *hello, json_t *acks
 		if (attempt != slot->attempt || !attempt)
 			continue;
 		known = true;
-		json_array_append_new(acks, json_pack("{s:I, s:I}", "attempt", (json_int_t)attempt, "seq",
-						      (json_int_t)slot->stored));
+		json_array_append_new(
+			acks, json_pack("{s:I, s:I}", "attempt", (json_int_t)attempt, "seq", (json_int_t)slot->stored));
 	}
 	return known;
 }
@@ -89,7 +89,8 @@ static int check_hello(struct daemon *d, const struct peer *peer, const json_t *
 	if (r < 0)
 		return r;
 	if (protocol != PROTOCOL_VERSION)
-		return err_set(err, -EPROTO, "it speaks protocol %lld, this sweepd %d", (long long)protocol, PROTOCOL_VERSION);
+		return err_set(err, -EPROTO, "it speaks protocol %lld, this sweepd %d", (long long)protocol,
+			       PROTOCOL_VERSION);
 	if (peer->uid != geteuid() || !same_token(token, d->token))
 		return err_set(err, -EACCES, "wrong uid or token");
 	struct slot *slot = slot_of_worker(d, worker);

@@ -19,26 +19,33 @@ struct options {
 enum option_kind { OPTION_HEAD, OPTION_TEXT, OPTION_NUMBER };
 
 #define DAEMON(field) offsetof(struct options, daemon.field)
+#define HEAD(text)    {.kind = OPTION_HEAD, .help = text}
+#define TEXT(...)     {OPTION_TEXT, __VA_ARGS__}
+#define NUMBER(...)   {OPTION_NUMBER, __VA_ARGS__}
+#define DAY_MS	      86400000
+
 static const struct {
 	enum option_kind kind;
 	const char *name, *arg, *help;
 	size_t offset;
-	int min, max;
+	int min, max, otherwise; /* of a number; a default below min is not shown */
 } rows[] = {
-	{OPTION_HEAD, NULL, NULL, "Where and on what:"},
-	{OPTION_TEXT, "dir", "DIR", "everything in this directory ($SWEEPD_DIR; else ~/.local/share/sweepd)", DAEMON(dir)},
-	{OPTION_NUMBER, "devices", "N", "workers at a time, each a part of the cores (1)", DAEMON(n_devices), 1, 64},
-	{OPTION_NUMBER, "threads", "N", "threads of each worker (0: the cores, shared out)", DAEMON(threads), 0, 1024},
-	{OPTION_TEXT, "backend", "NAME", "backend of the workers: cpu or ref", DAEMON(backend)},
-	{OPTION_TEXT, "worker-program", "FILE", "sweep-worker to start", DAEMON(worker_program)},
-	{OPTION_TEXT, "log-level", "LEVEL", "error, warn, info or debug", offsetof(struct options, log_level)},
-	{OPTION_NUMBER, "ready-fd", "FD", "writes a byte there when requests are served", DAEMON(ready_fd), 0, INT_MAX},
-	{OPTION_HEAD, NULL, NULL, "Times, in milliseconds:"},
-	{OPTION_NUMBER, "retry-ms", "MS", "before the first retry; then 5 times longer each (10000)", DAEMON(retry_ms), 0, INT_MAX},
-	{OPTION_NUMBER, "ask-ms", "MS", "between asking a worker, SIGTERM and SIGKILL (10000)", DAEMON(ask_ms), 1, 3600000},
-	{OPTION_NUMBER, "drain-ms", "MS", "a stop waits so long for checkpoints (120000)", DAEMON(drain_ms), 1, 86400000},
-	{OPTION_NUMBER, "heartbeat-lost-ms", "MS", "a worker silent for so long is killed (60000)", DAEMON(heartbeat_lost_ms), 100, 86400000},
-	{OPTION_NUMBER, "adopt-ms", "MS", "a worker must have connected within (60000)", DAEMON(adopt_ms), 100, 86400000},
+	HEAD("Where and on what:"),
+	TEXT("dir", "DIR", "everything in this directory ($SWEEPD_DIR; else ~/.local/share/sweepd)", DAEMON(dir)),
+	NUMBER("devices", "N", "workers at a time, each a part of the cores", DAEMON(n_devices), 1, 64, 1),
+	NUMBER("threads", "N", "threads of each worker; 0: the cores, shared out", DAEMON(threads), 0, 1024, 0),
+	TEXT("backend", "NAME", "backend of the workers: cpu or ref", DAEMON(backend)),
+	TEXT("worker-program", "FILE", "sweep-worker to start", DAEMON(worker_program)),
+	TEXT("log-level", "LEVEL", "error, warn, info or debug", offsetof(struct options, log_level)),
+	NUMBER("ready-fd", "FD", "a byte is written there when requests are served", DAEMON(ready_fd), 0, INT_MAX, -1),
+	HEAD("Times, in milliseconds:"),
+	NUMBER("retry-ms", "MS", "before a first retry; each further one waits 5 times longer", DAEMON(retry_ms), 0,
+	       INT_MAX, 10000),
+	NUMBER("ask-ms", "MS", "between asking a worker, SIGTERM and SIGKILL", DAEMON(ask_ms), 1, DAY_MS, 10000),
+	NUMBER("drain-ms", "MS", "a stop waits so long for checkpoints", DAEMON(drain_ms), 1, DAY_MS, 120000),
+	NUMBER("heartbeat-lost-ms", "MS", "a worker silent for so long is killed", DAEMON(heartbeat_lost_ms), 100, DAY_MS,
+	       HEARTBEAT_LOST_MS),
+	NUMBER("adopt-ms", "MS", "a worker must have connected within", DAEMON(adopt_ms), 100, DAY_MS, 60000),
 };
 
 #define FIRST_KEY 256 /* row i has the key FIRST_KEY + i: no short options */
@@ -49,8 +56,8 @@ static int parse_number(size_t row, const char *arg, struct argp_state *state)
 	errno = 0;
 	long n = strtol(arg, &end, 10);
 	if (errno || *end || end == arg || n < rows[row].min || n > rows[row].max)
-		argp_error(state, "--%s: expected a whole number from %d to %d, not \"%s\"", rows[row].name, rows[row].min,
-			   rows[row].max, arg);
+		argp_error(state, "--%s: expected a whole number from %d to %d, not \"%s\"", rows[row].name,
+			   rows[row].min, rows[row].max, arg);
 	return (int)n;
 }
 
@@ -69,17 +76,38 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
+/* Row i for argp; help has room for its text. */
+static struct argp_option make_option(size_t i, int group, char *help, size_t size)
+{
+	bool shown = rows[i].kind == OPTION_NUMBER && rows[i].otherwise >= rows[i].min;
+	snprintf(help, size, "%s", rows[i].help);
+	if (shown)
+		snprintf(help, size, "%s (default: %d)", rows[i].help, rows[i].otherwise);
+	return (struct argp_option){
+		.name = rows[i].name,
+		.key = rows[i].kind == OPTION_HEAD ? 0 : FIRST_KEY + (int)i,
+		.arg = rows[i].arg,
+		.doc = help,
+		.group = group,
+	};
+}
+
 static void parse_options(int argc, char **argv, struct options *o)
 {
+	char help[ARRAY_LEN(rows)][128];
 	struct argp_option table[ARRAY_LEN(rows) + 1] = {0};
-	const struct argp argp = {table, parse_option, 0,
-				  "Runs hyper-parameter sweeps: keeps jobs in results.db and trains them on every device.  "
-				  "sweepctl talks to it.", 0, 0, 0};
+	const struct argp argp = {
+		.options = table,
+		.parser = parse_option,
+		.doc = "Runs hyper-parameter sweeps: keeps jobs in results.db and trains them on every device.  "
+		       "sweepctl talks to it.",
+	};
 	int group = 0;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		group += rows[i].kind == OPTION_HEAD;
-		table[i] = (struct argp_option){.name = rows[i].name, .arg = rows[i].arg, .doc = rows[i].help, .group = group};
-		table[i].key = rows[i].kind == OPTION_HEAD ? 0 : FIRST_KEY + (int)i;
+		table[i] = make_option(i, group, help[i], sizeof(help[i]));
+		if (rows[i].kind == OPTION_NUMBER)
+			*(int *)((char *)o + rows[i].offset) = rows[i].otherwise;
 	}
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, 0, NULL, o);
@@ -87,18 +115,7 @@ static void parse_options(int argc, char **argv, struct options *o)
 
 int main(int argc, char **argv)
 {
-	struct options o = {
-		.daemon = {
-			.n_devices = 1,
-			.ready_fd = -1,
-			.retry_ms = 10000,
-			.ask_ms = 10000,
-			.drain_ms = 120000,
-			.heartbeat_lost_ms = HEARTBEAT_LOST_MS,
-			.adopt_ms = 60000,
-		},
-		.log_level = "info",
-	};
+	struct options o = {.log_level = "info"};
 	parse_options(argc, argv, &o);
 	int level = log_level_parse(o.log_level);
 	if (level < 0) {

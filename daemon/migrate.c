@@ -61,8 +61,10 @@ int store_migrate(struct db *db, const char *path, struct err *err)
 	if (r < 0)
 		return r;
 	if (version > newest)
-		return err_set(err, -EPROTO, "%s is of a newer sweepd (schema %lld; this one knows %lld): use that one, or "
-			       "another SWEEPD_DIR", path, (long long)version, (long long)newest);
+		return err_set(err, -EPROTO,
+			       "%s is of a newer sweepd (schema %lld; this one knows %lld): use that one, or "
+			       "another SWEEPD_DIR",
+			       path, (long long)version, (long long)newest);
 	if (version > 0 && version < newest)
 		r = backup(db, path, version, err);
 	for (; r == 0 && version < newest; version++)

@@ -43,7 +43,8 @@ bool outcome_of_event(const json_t *event, struct outcome *ret)
 static void plan_retry(const struct slot *slot, const struct job_row *job, const struct outcome *o,
 		       struct job_move *move, char *text, size_t size)
 {
-	struct sched_retry retry = sched_retry(o->fail_class, job->retries_used, job->retries, slot->daemon->options.retry_ms);
+	struct sched_retry retry =
+		sched_retry(o->fail_class, job->retries_used, job->retries, slot->daemon->options.retry_ms);
 	if (!retry.again) {
 		*move = (struct job_move){.to = JOB_FAILED, .reason = o->reason};
 		return;
@@ -92,7 +93,8 @@ static void plan_move(const struct slot *slot, const struct job_row *job, const 
 	BUG("an attempt ends as running");
 }
 
-int outcome_apply(struct store *store, const struct slot *slot, int64_t attempt, const struct outcome *o, struct err *err)
+int outcome_apply(struct store *store, const struct slot *slot, int64_t attempt, const struct outcome *o,
+		  struct err *err)
 {
 	char text[640];
 	struct job_row job;

@@ -14,10 +14,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define GONE_GRACE_S	 2.0 /* for the rest of a dead process's stream */
-#define RESTART_MIN_S	 0.5
-#define RESTART_MAX_S	 60.0
-#define BAD_LINES_MAX	 3
+#define GONE_GRACE_S  2.0 /* for the rest of a dead process's stream */
+#define QUICK_S		 10.0
+#define RESTART_MIN_S 0.5
+#define RESTART_MAX_S 60.0
+#define BAD_LINES_MAX 3
 
 bool slot_is_free(const struct slot *slot)
 {
@@ -143,7 +144,7 @@ static int start_process(struct slot *slot, struct err *err)
 		return r;
 	}
 	slot->pid = slot->process->pid;
-	slot->heard_s = monotonic_s();
+	slot->heard_s = slot->started_s = monotonic_s();
 	record_process(slot);
 	log_info("%s: worker %lld started, pid %d", slot->device, (long long)slot->worker, (int)slot->pid);
 	return slot_watch(slot, err);
@@ -189,6 +190,7 @@ static void begin_worker(struct slot *slot)
 	slot->pid = 0;
 	slot->kill_step = KILL_NONE;
 	slot->kill_reason = NULL;
+	slot->useful = false;
 	slot->how[0] = '\0';
 	turn_add(slot->daemon->turn, &in->input);
 }
@@ -268,7 +270,6 @@ void slot_attach(struct slot *slot, struct peer *peer)
 		peer_close(slot->peer);
 	slot->peer = peer;
 	slot->state = SLOT_READY;
-	slot->quick_ends = 0;
 	slot->heard_s = monotonic_s();
 }
 
@@ -289,6 +290,7 @@ void slot_take_attempt(struct slot *slot, int64_t attempt, int64_t job)
 void slot_forget_attempt(struct slot *slot)
 {
 	slot_take_attempt(slot, 0, 0);
+	slot->useful = true;
 	slot->bad_lines = 0;
 	if (slot->kill_step == KILL_ASKED && !slot->daemon->stopping)
 		slot->kill_step = KILL_NONE; /* it heeded: the worker stays */
@@ -337,11 +339,12 @@ static double tick_alive(struct slot *slot, double now_s)
 		slot_begin_stop(slot);
 	double silent_ms = slot->state == SLOT_READY ? o->heartbeat_lost_ms : MAX(o->heartbeat_lost_ms, o->adopt_ms);
 	double lost_at = slot->heard_s + silent_ms / 1000.0;
-	if (now_s >= lost_at && slot->kill_step != KILL_KILL)
+	bool unread = slot->daemon->workers.paused; /* then the silence is ours */
+	if (now_s >= lost_at && slot->kill_step != KILL_KILL && !unread)
 		slot_kill(slot, "no heartbeat");
 	if (slot->kill_step != KILL_NONE && now_s >= slot->kill_at_s)
 		escalate(slot, now_s);
-	double next = slot->kill_step == KILL_KILL ? INFINITY : lost_at;
+	double next = slot->kill_step == KILL_KILL || unread ? INFINITY : lost_at;
 	return slot->kill_step == KILL_NONE ? next : MIN(next, slot->kill_at_s);
 }
 
@@ -360,21 +363,23 @@ double slot_tick(struct slot *slot, double now_s)
 	return INFINITY;
 }
 
-/* Quick ends in a row wait longer and longer for the next start. */
+/* One quick end may be an accident; more in a row wait longer and longer for the next start, or a worker that cannot work
+ * would fail every queued job within seconds. */
 static double restart_delay_s(int quick_ends)
 {
 	double delay = RESTART_MIN_S;
-	for (int i = 1; i < quick_ends && delay < RESTART_MAX_S; i++)
+	for (int i = 2; i < quick_ends && delay < RESTART_MAX_S; i++)
 		delay *= 2;
-	return quick_ends ? MIN(delay, RESTART_MAX_S) : 0;
+	return quick_ends > 1 ? MIN(delay, RESTART_MAX_S) : 0;
 }
 
 void slot_vacate(struct slot *slot)
 {
-	bool said_hello = slot->quick_ends == 0;
+	double now_s = monotonic_s();
+	bool quick = !slot->useful && now_s - slot->started_s < QUICK_S;
 	slot_close(slot);
-	slot->quick_ends = said_hello && slot->attempt ? 0 : slot->quick_ends + 1;
-	slot->restart_at_s = monotonic_s() + restart_delay_s(slot->quick_ends);
+	slot->quick_ends = quick ? slot->quick_ends + 1 : 0;
+	slot->restart_at_s = now_s + restart_delay_s(slot->quick_ends);
 	slot_take_attempt(slot, 0, 0);
 	slot->worker = slot->pid = 0;
 	slot->bad_lines = 0;

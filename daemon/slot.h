@@ -44,8 +44,10 @@ struct slot {
 	enum kill_step kill_step;
 	double kill_at_s; /* the next step */
 	const char *kill_reason;
+	double started_s;
+	bool useful;	     /* it has ended an attempt by its own word */
 	double restart_at_s; /* EMPTY: not before */
-	int quick_ends;	     /* in a row, without having said hello */
+	int quick_ends;	     /* in a row: soon after the start, without having been useful */
 };
 
 /* Makes the slots and takes over the workers that the store knows as alive; those that are not end with their
@@ -71,6 +73,8 @@ void slot_kill(struct slot *slot, const char *reason);
 void slot_take_attempt(struct slot *slot, int64_t attempt, int64_t job);
 /* It has ended (committed): the slot may take another job. */
 void slot_forget_attempt(struct slot *slot);
+/* Nobody was read for a while: that was not their silence. */
+void slots_forgive_silence(struct daemon *d);
 /* A line of it could not be used; too many, and it is killed: nobody else would end what it goes on sending. */
 void slot_distrust(struct slot *slot);
 /* Watches its pid until it ends.  -ESRCH: it has. */

@@ -24,7 +24,7 @@ struct replay {
 	off_t offset;
 	struct lines lines;
 	json_t *events; /* of the stretch just read */
-	size_t bad;	/* index of one that the store refused */
+	size_t bad;     /* index of one that the store refused */
 	bool at_end;
 	struct err err;
 };

@@ -42,6 +42,12 @@ bool slots_empty(const struct daemon *d)
 	return true;
 }
 
+void slots_forgive_silence(struct daemon *d)
+{
+	for (int i = 0; i < d->n_slots; i++)
+		d->slots[i].heard_s = monotonic_s();
+}
+
 /* --- adopting --- */
 
 /* Under the same start time and boot: the number alone may be another process by now. */
@@ -65,8 +71,9 @@ static int adopt(struct slot *slot, const struct worker_row *row, struct err *er
 	slot->job = r ? attempt.job : 0;
 	slot->stored = slot->acked = r ? attempt.last_seq : 0;
 	slot->state = SLOT_STARTING;
-	slot->heard_s = monotonic_s();
-	if (is_alive(row) && slot_watch(slot, &gone) == 0 && is_alive(row)) { /* again: what is watched is that process */
+	slot->heard_s = slot->started_s = monotonic_s();
+	if (is_alive(row) && slot_watch(slot, &gone) == 0 &&
+	    is_alive(row)) { /* again: what is watched is that process */
 		log_info("%s: worker %lld, pid %d, goes on%s", slot->device, (long long)row->id, (int)row->pid,
 			 slot->attempt ? " training" : "");
 		return 0;

@@ -52,9 +52,9 @@ int spawn_worker(struct slot *slot, uv_exit_cb on_exit, struct err *err)
 	if (log_fd < 0)
 		return log_fd;
 	char *backend = (char *)d->options.backend;
-	char *args[] = {program,    "--socket",	   d->paths.worker, "--token-file", token_file, "--worker", worker,
-			"--device", slot->device,  "--threads",	    threads,	    backend ? "--backend" : NULL,
-			backend,    NULL};
+	char *args[] = {program, "--socket", d->paths.worker, "--token-file", token_file, "--worker",
+			worker,  "--device", slot->device,    "--threads",    threads,    backend ? "--backend" : NULL,
+			backend, NULL};
 	uv_stdio_container_t stdio[] = {
 		{.flags = UV_IGNORE},
 		{.flags = UV_INHERIT_FD, .data.fd = log_fd},

@@ -26,8 +26,10 @@ static int check_file_system(const char *dir, struct err *err)
 	unsigned long type = (unsigned long)fs.f_type;
 	if (type != NFS_SUPER_MAGIC && type != CIFS_SUPER_MAGIC && type != SMB2_SUPER_MAGIC && type != SMB_SUPER_MAGIC)
 		return 0;
-	return err_set(err, -ENOTSUP, "%s is on a network file system; the database needs a local disk: "
-		       "set SWEEPD_DIR to a directory on one", dir);
+	return err_set(err, -ENOTSUP,
+		       "%s is on a network file system; the database needs a local disk: "
+		       "set SWEEPD_DIR to a directory on one",
+		       dir);
 }
 
 /* flock, because it goes with the process however that ends. */

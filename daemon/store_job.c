@@ -64,7 +64,8 @@ static int log_move(struct store *s, const struct job_row *job, const struct job
 {
 	autojson json_t *detail = json_pack("{s:s, s:s, s:s?}", "state", job_state_names[move->to], "was",
 					    job_state_names[job->state], "reason", move->reason);
-	struct event_row e = {.at_ms = wall_ms(), .sweep = job->sweep, .job = job->id, .kind = "state", .detail = detail};
+	struct event_row e = {
+		.at_ms = wall_ms(), .sweep = job->sweep, .job = job->id, .kind = "state", .detail = detail};
 	return store_log_event(s, &e, NULL, err);
 }
 

@@ -71,7 +71,8 @@ int store_add_sweep(struct store *s, const struct new_sweep *n, int64_t *ret_swe
 	return r;
 }
 
-int store_add_jobs(struct store *s, int64_t sweep_id, const struct sweep *sweep, size_t first, size_t n, struct err *err)
+int store_add_jobs(struct store *s, int64_t sweep_id, const struct sweep *sweep, size_t first, size_t n,
+		   struct err *err)
 {
 	struct stmt *q = store_query(s, "add_job");
 	for (size_t i = first; i < first + n; i++) {

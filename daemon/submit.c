@@ -19,9 +19,9 @@ struct submitting {
 	uv_work_t work;
 	char *report; /* of what is wrong with the text */
 	struct sweep *sweep;
-	int64_t id;	    /* of the sweep, once its row is there */
+	int64_t id; /* of the sweep, once its row is there */
 	size_t inserted;
-	bool found;	    /* the same sweep, or the same submission, was there */
+	bool found; /* the same sweep, or the same submission, was there */
 	struct sweep_summary summary;
 };
 
@@ -232,8 +232,10 @@ static int check_extras(const json_t *request, struct err *err)
 	const char *data_dir = json_str_or(request, "data_dir", NULL);
 	int64_t p = json_int_or(request, "priority", 0);
 	if (name && !sweep_name_is_good(name))
-		return err_set(err, -EINVAL, "\"%.80s\" cannot be the name of a sweep\n  expected: letters, digits, . _ - + "
-			       "and spaces; not a number, not s1", name);
+		return err_set(err, -EINVAL,
+			       "\"%.80s\" cannot be the name of a sweep\n  expected: letters, digits, . _ - + "
+			       "and spaces; not a number, not s1",
+			       name);
 	if (data_dir && (*data_dir != '/' || strlen(data_dir) > 4000))
 		return err_set(err, -EINVAL, "\"data_dir\": expected an absolute path");
 	if (strlen(json_str_or(request, "note", "")) > MAX_NOTE)

@@ -87,7 +87,7 @@ class Sweepd:
         self.fake.mkdir()
         self.state.mkdir(mode=0o750)
         self.log_path = directory / "sweepd.log"
-        self.process = None
+        self.process, self.held = None, []
         self.env = {"PATH": "/usr/bin:/bin", "HOME": str(directory), "LANG": "C.UTF-8", "FAKE": str(self.fake),
                     "SWEEPD_DIR": str(self.state), "ASAN_OPTIONS": ASAN,
                     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
@@ -97,12 +97,12 @@ class Sweepd:
     def command(self, *options, worker=FAKE_WORKER):
         return [SWEEPD, "--worker-program", worker, *FAST, *map(str, options)]
 
-    def start(self, *options, worker=FAKE_WORKER, env=None):
+    def start(self, *options, worker=FAKE_WORKER, env=None, popen=None):
         ready, theirs = os.pipe()
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.command(*options, "--ready-fd", theirs, worker=worker),
-                                            pass_fds=[theirs], env={**self.env, **(env or {})}, stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log)
+                                            pass_fds=[theirs], env={**self.env, **(env or {})},
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log, **(popen or {}))
         os.close(theirs)
         readable, _, _ = select.select([ready], [], [], DEADLINE_S)
         byte = os.read(ready, 1) if readable else b""
@@ -215,7 +215,7 @@ class Sweepd:
         """Lets a ["wait", name] go on."""
         fd = os.open(self.fake / name, os.O_RDWR | os.O_NONBLOCK)
         os.write(fd, b"1")
-        self.held = getattr(self, "held", []) + [fd]  # a FIFO without readers and writers forgets its bytes
+        self.held.append(fd)  # a FIFO without readers and writers forgets its bytes
 
     def received(self):
         path = self.fake / "received.jsonl"
@@ -240,6 +240,8 @@ class Sweepd:
         return self.one("SELECT pid FROM worker WHERE state <> 'gone'")[0]
 
     def end(self):
+        for fd in self.held:
+            os.close(fd)
         if self.process:
             self.process.kill()
             self.process.wait()

@@ -105,6 +105,17 @@ def test_a_worker_that_vanishes_is_a_lost_attempt_and_tried_again(sweepd, action
     assert sweepd.one("SELECT notes FROM results") == ("resumed once",)
 
 
+def test_a_worker_that_cannot_work_does_not_burn_the_queue(sweepd):
+    """Ends in a row wait longer and longer for the next start."""
+    sweepd.script({n: [[["exit", 1]]] * 9 for n in range(1, 100)})
+    sweepd.submit(n=99, retries=0)
+    sweepd.wait(lambda: sweepd.one("SELECT count(*) FROM worker WHERE state = 'gone'") == (3,))
+    first, last = sweepd.one("SELECT min(started_ms), max(started_ms) FROM worker")
+    assert last - first >= 500
+    assert sweepd.one("SELECT count(*) FROM job WHERE state = 'failed'") == (3,)
+    sweepd.stop()
+
+
 def test_an_epoch_that_is_repeated_counts_once(sweepd):
     sweepd.script({1: [[["epoch", 1], ["epoch", 2, "forget"], ["signal", 9]]]})
     job = sweepd.submit(epochs=3)

@@ -1,6 +1,7 @@
 """results.db as others see it: sqlite3, a group member, somebody who holds a lock."""
 import os
 import pathlib
+import resource
 import sqlite3
 import subprocess
 
@@ -54,8 +55,10 @@ def test_sqlite3_reads_it_after_a_stop(sweepd):
     assert read(sweepd) == f"{job}|10.0|\n"
 
 
-def test_somebody_holds_a_lock(sweepd):
-    """Nothing is lost and nothing answered meanwhile; it goes on when the lock is gone."""
+def test_somebody_holds_a_lock(place):
+    """Nothing is lost and nothing answered meanwhile, and workers that are not read are not silent; it goes on when the
+    lock is gone."""
+    sweepd = place.start("--heartbeat-lost-ms", 400, "--adopt-ms", 400)
     sweepd.script({1: [[["epoch", 1], ["wait", "go"], ["train"]]]})
     job = sweepd.submit(epochs=3)
     sweepd.wait(lambda: sweepd.epochs(job) == [1])
@@ -64,7 +67,7 @@ def test_somebody_holds_a_lock(sweepd):
     sweepd.go("go")
     with sweepd.connect() as c:
         c.send({"verb": "cancel", "jobs": [99]})
-        c.socket.settimeout(0.5)
+        c.socket.settimeout(1)
         with pytest.raises(TimeoutError):
             c.receive()
     assert "the store takes nothing" in sweepd.log() and sweepd.epochs(job) == [1]
@@ -72,7 +75,26 @@ def test_somebody_holds_a_lock(sweepd):
     db.close()
     sweepd.wait_state(job, "done")
     assert sweepd.epochs(job) == [1, 2, 3] and "the store works again" in sweepd.log()
+    assert sweepd.attempts(job) == ["done"]
     sweepd.stop()
+
+
+def test_a_full_disk(place):
+    """Simulated by a limit on the size of files; nothing is lost, it goes on when there is room."""
+    place.script({1: [[["epoch", 1], ["wait", "go"], ["train"]]]})
+    place.start(popen={"restore_signals": False})  # Python ignores SIGXFSZ, and so will sweepd
+    job = place.submit(epochs=20)
+    place.wait(lambda: place.epochs(job) == [1])
+    unlimited = resource.prlimit(place.process.pid, resource.RLIMIT_FSIZE)
+    size = (place.state / "results.db-wal").stat().st_size
+    resource.prlimit(place.process.pid, resource.RLIMIT_FSIZE, (size + 10000, unlimited[1]))
+    place.go("go")
+    wait_until(lambda: "the store takes nothing" in place.log(), "the disk to be full")
+    assert place.state_of(job) == "running" and place.alive()
+    resource.prlimit(place.process.pid, resource.RLIMIT_FSIZE, unlimited)
+    place.wait_state(job, "done")
+    assert place.epochs(job) == list(range(1, 21)) and place.attempts(job) == ["done"]
+    place.stop()
 
 
 def test_a_worker_that_dies_while_somebody_holds_a_lock(sweepd):
