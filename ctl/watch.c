@@ -18,12 +18,6 @@
 #define RECONNECT_S    1.0
 #define EVENTS_AT_ONCE 1000
 
-struct watch_input {
-	struct words targets;
-	bool exit_status;
-	int interval_s;
-};
-
 static const struct argp_option options[] = {
 	{"exit-status", 'e', NULL, 0, "exit with 1 if a job failed or was cancelled"},
 	{"interval", 'i', "SECONDS", 0, "without a terminal: at most one epoch line a job in that time (10)"},
@@ -241,7 +235,7 @@ static bool reconnect(struct watch *w)
 	return true;
 }
 
-enum leave { STAY, LEAVE_KEY, LEAVE_SIGNAL };
+enum leave { STAY, LEAVE_KEY, LEAVE_SIGNAL, LEAVE_TIMEOUT };
 
 /* Ctrl-Z: the terminal is the shell's while we are stopped. */
 static void suspend(struct watch *w)
@@ -300,6 +294,7 @@ static int wait_ms(const struct watch *w, const struct times *t, bool news)
 
 	if (w->client.fd < 0)
 		until = MIN(until, t->tried + RECONNECT_S);
+	until = MIN(until, w->deadline_s);
 	return until > now ? (int)((until - now) * 1000) + 1 : 0;
 }
 
@@ -340,6 +335,10 @@ static int follow(struct watch *w, enum leave *ret_leave, struct err *err)
 		int e = update(w, &t, &news, &redraw, err);
 		if (e < 0 || (!news && !something_left(w)))
 			return e;
+		if (monotonic_s() >= w->deadline_s) {
+			*ret_leave = LEAVE_TIMEOUT;
+			return 0;
+		}
 		struct pollfd p[3] = {
 			{.fd = signals, .events = POLLIN},
 			{.fd = !w->lines && w->ctl->out.keys ? STDIN_FILENO : -1, .events = POLLIN},
@@ -371,9 +370,11 @@ static int follow_on_screen(struct watch *w, struct err *err)
 	}
 	if (e < 0)
 		return ctl_fail(w->ctl, e, err);
-	if (leave != STAY)
+	if (leave == LEAVE_KEY || leave == LEAVE_SIGNAL)
 		fputs("left; training goes on. back: sweepctl watch\n", stderr);
-	return leave == LEAVE_SIGNAL ? EXIT_INTERRUPTED : EXIT_OK;
+	if (leave == LEAVE_TIMEOUT)
+		fputs("error: the time is up, training goes on\n", stderr);
+	return leave == LEAVE_SIGNAL ? EXIT_INTERRUPTED : leave == LEAVE_TIMEOUT ? EXIT_TIMEOUT : EXIT_OK;
 }
 
 static int outcome(const struct watch *w)
@@ -396,7 +397,7 @@ static int watch(struct watch *w, const struct watch_input *input)
 			fputs("no sweeps yet. do this: sweepctl submit FILE\n", stderr);
 		return w->sel.missing ? EXIT_NO_SUCH : EXIT_OK;
 	}
-	if (w->lines)
+	if (w->lines && !w->quiet)
 		watch_say_sweeps(w);
 	if (something_left(w)) {
 		e = join(w, &err);
@@ -404,21 +405,21 @@ static int watch(struct watch *w, const struct watch_input *input)
 			return ctl_fail(w->ctl, e, &err);
 	}
 	int code = follow_on_screen(w, &err);
-	if (w->lines && code == EXIT_OK)
+	if (w->lines && !w->quiet && code == EXIT_OK)
 		watch_say_sweeps(w);
 	if (code == EXIT_OK && input->exit_status && !something_left(w))
 		code = outcome(w);
 	return code == EXIT_OK && w->sel.missing ? EXIT_NO_SUCH : code;
 }
 
-static int run(struct ctl *ctl, void *data)
+int watch_run(struct ctl *ctl, const struct watch_input *input)
 {
-	struct watch_input *input = data;
-	struct watch w = {.ctl = ctl, .client = {.fd = -1}, .interval_s = input->interval_s};
+	struct watch w = {.ctl = ctl, .client = {.fd = -1}, .interval_s = input->interval_s, .quiet = input->quiet};
 	struct err err;
 	int code;
 
-	w.lines = !ctl->out.terminal || ctl->json;
+	w.deadline_s = input->timeout_s > 0 ? monotonic_s() + input->timeout_s : INFINITY;
+	w.lines = !ctl->out.terminal || ctl->json || input->quiet;
 	int e = reader_open(&w.reader, &ctl->paths, &err);
 	code = e < 0 ? ctl_fail(ctl, e, &err) : watch(&w, input);
 	client_close(&w.client);
@@ -436,7 +437,12 @@ int watch_target(struct ctl *ctl, const char *target)
 	char *words[] = {(char *)target};
 	struct watch_input input = {.targets = {words, 1}, .interval_s = 10};
 
-	return run(ctl, &input);
+	return watch_run(ctl, &input);
+}
+
+static int run(struct ctl *ctl, void *data)
+{
+	return watch_run(ctl, data);
 }
 
 const struct verb verb_watch = {

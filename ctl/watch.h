@@ -1,4 +1,4 @@
-/* sweepctl watch, in three files: watch.c follows the daemon and the store, watch_draw.c paints the terminal,
+/* sweepctl watch and wait: watch.c follows the daemon and the store, watch_draw.c paints the terminal,
  * watch_lines.c writes plain lines or JSON. */
 #pragma once
 
@@ -23,11 +23,22 @@ struct watch {
 	int64_t last_event;
 	struct client client;
 	bool lines; /* no picture: lines */
+	bool quiet; /* not even those */
+	double deadline_s; /* monotonic; INFINITY: none */
 	int interval_s;
 	int64_t gone_ms; /* since when the daemon is away; 0: it is there */
 	char *news;      /* the last thing that happened, or NULL */
 };
 
+struct watch_input {
+	struct words targets;
+	bool exit_status; /* a job that failed or was cancelled: exit code 1 */
+	bool quiet;	  /* nothing on stdout: `wait` */
+	int interval_s;
+	double timeout_s; /* 0: none */
+};
+
+int watch_run(struct ctl *ctl, const struct watch_input *input);
 /* As `sweepctl watch TARGET`. */
 int watch_target(struct ctl *ctl, const char *target);
 

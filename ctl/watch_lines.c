@@ -139,7 +139,7 @@ void watch_say_change(struct watch *w, size_t index, const struct job_row *befor
 
 	if (job->state != before->state)
 		keep_news(w, job);
-	if (!w->lines)
+	if (!w->lines || w->quiet)
 		return;
 	if (job->state != before->state) {
 		say_state(w, job);

@@ -14,8 +14,8 @@ import time
 import conftest
 
 
-def start(place, *args):
-    return subprocess.Popen([conftest.SWEEPCTL, "watch", *args], env=place.env, text=True, stdout=subprocess.PIPE,
+def start(place, *args, verb="watch"):
+    return subprocess.Popen([conftest.SWEEPCTL, verb, *args], env=place.env, text=True, stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE)
 
 
@@ -78,6 +78,26 @@ def test_what_is_over_needs_no_daemon(grid):
 
 def test_something_left_without_a_daemon_is_exit_3(grid):
     assert "sweepctl daemon start" in grid.run("watch", code=3).stderr
+
+
+def test_wait_says_nothing_and_exits_with_the_outcome(grid):
+    daemon = grid.daemon()
+    waiting = start(grid, "3", verb="wait")
+    assert daemon.connected.wait(10)
+    assert waiting.poll() is None
+    finish_all(grid, daemon, [3])
+    assert waiting.communicate(timeout=20) == ("", "")
+    assert waiting.returncode == 0
+    assert grid.run("wait", 1).stdout == ""
+    failed = grid.sql("SELECT id FROM job WHERE state = 'failed'")[0][0]
+    grid.run("wait", 1, failed, code=1)
+    grid.run("wait", 99, code=4)
+
+
+def test_wait_gives_up_after_its_timeout(grid):
+    grid.daemon()
+    assert "the time is up" in grid.run("wait", 3, "--timeout", "0.2", code=124).stderr
+    assert "needs seconds" in grid.run("wait", 3, "--timeout", "soon", code=2).stderr
 
 
 def test_the_daemon_goes_and_comes_back(grid):
