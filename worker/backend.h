@@ -4,7 +4,7 @@
  * coarse.  Nothing that changes per step crosses this interface per step: it is a table fixed in begin_epoch(), or a
  * function of the step number.  One plan is driven by one thread at a time.
  *
- * Life: open -> load -> prepare -> state_set -> { begin_epoch -> run... -> evaluate -> state_get... } -> release -> close.
+ * Life: open -> load -> prepare -> state_set -> { begin_epoch -> run... -> evaluate... -> state_get } -> release -> close.
  *
  * To add a backend: a directory with one `const struct backend`, a row in backend.c, a pass of tests/parity. */
 #pragma once
@@ -22,8 +22,9 @@ struct device_spec {
 };
 
 struct device_info {
-	char name[128]; /* "AMD EPYC ..., 2 threads" */
-	bool bf16;	/* mixed precision is to be had */
+	char name[128];	  /* "AMD EPYC ..., 2 threads" */
+	bool bf16;	  /* mixed precision is to be had */
+	char onednn[32];  /* its version, "" where it is not used */
 };
 
 struct recipe { /* everything about training that a plan must know and that never changes in it */
@@ -81,8 +82,10 @@ struct backend {
 	/* Trains steps [first, first + n) of the epoch; the caller may stop at any step.  += into sums.  A loss that is
 	 * not finite is an error: -EDOM, the step named in err. */
 	int (*run)(struct plan *plan, uint32_t first, uint32_t n, struct sums *sums, struct err *err);
-	/* Whole test split with running statistics; moves no training state.  = into ret. */
-	int (*evaluate)(struct plan *plan, enum split split, struct sums *ret, struct err *err);
+	/* Batches [first, first + n) of a split, in its own order, with running statistics; moves no training state.
+	 * += into sums; a loss that is not finite is no error here. */
+	int (*evaluate)(struct plan *plan, enum split split, uint32_t first, uint32_t n, struct sums *sums,
+			struct err *err);
 	void (*release)(struct plan *plan); /* accepts NULL */
 	void (*close)(struct device *device); /* accepts NULL */
 };

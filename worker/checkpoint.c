@@ -121,6 +121,8 @@ static int write_file(struct checkpointer *c, struct err *err)
 	r = write_tensors(c, fd, err);
 	if (r == 0)
 		r = event_log_sync(c->events, err);
+	if (r == 0 && event_log_ended(c->events))
+		r = err_set(err, -ECANCELED, "the attempt has ended");
 	if (r < 0) {
 		fs_temp_abandon(path, fd);
 		return err_prefix(err, r, "%s", path);
@@ -204,13 +206,9 @@ int checkpointer_flush(struct checkpointer *c, struct err *err)
 	return r;
 }
 
-int checkpointer_write(struct checkpointer *c, enum checkpoint_kind kind, json_t *state, struct err *err)
+void checkpointer_write(struct checkpointer *c, enum checkpoint_kind kind, json_t *state)
 {
-	int r = checkpointer_flush(c, err);
-	if (r < 0) {
-		json_decref(state);
-		return r;
-	}
+	INVARIANT(!c->busy, "a checkpoint is being written");
 	c->backend->state_get(c->plan, &c->snapshot);
 	json_object_set_new(state, "has_momentum", json_boolean(c->snapshot.has_momentum));
 	pthread_mutex_lock(&c->lock);
@@ -219,7 +217,6 @@ int checkpointer_write(struct checkpointer *c, enum checkpoint_kind kind, json_t
 	c->busy = true;
 	pthread_cond_broadcast(&c->changed);
 	pthread_mutex_unlock(&c->lock);
-	return 0;
 }
 
 void checkpointer_free(struct checkpointer *c)

@@ -7,7 +7,8 @@
  *   final.safetensors  the model after the last epoch
  *
  * The snapshot is copied on the training thread; bytes are written by a thread of the checkpointer's own.  The event
- * file is fsynced before the rename, so no checkpoint is newer than the events that lead to it. */
+ * file is fsynced before the rename, so no checkpoint is newer than the events that lead to it; once the attempt has
+ * ended or is fenced, nothing gets its name any more. */
 #pragma once
 
 #include "backend.h"
@@ -22,11 +23,10 @@ struct checkpointer;
 /* net, backend, plan and events are borrowed for its life. */
 int checkpointer_new(struct checkpointer **ret, const char *job_dir, const struct net *net,
 		     const struct backend *backend, struct plan *plan, struct event_log *events, struct err *err);
-/* Copies the plan's state and hands it to the writer; first waits for the write before it.  state: consumed; for
- * CHECKPOINT_LAST the members epoch and step go into the `checkpoint` event.  Returns the error of the write before
- * it, if that failed. */
-int checkpointer_write(struct checkpointer *c, enum checkpoint_kind kind, json_t *state, struct err *err);
-/* Waits until nothing is being written; the error of the last write. */
+/* Copies the plan's state and hands it to the writer, after checkpointer_flush().  state: consumed; for CHECKPOINT_LAST
+ * the members epoch and step go into the `checkpoint` event. */
+void checkpointer_write(struct checkpointer *c, enum checkpoint_kind kind, json_t *state);
+/* Waits until nothing is being written; the error of the last write, told once. */
 int checkpointer_flush(struct checkpointer *c, struct err *err);
 void checkpointer_free(struct checkpointer *c); /* waits; accepts NULL */
 

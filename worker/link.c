@@ -28,7 +28,8 @@ struct link {
 	char *out; /* bytes to send: [0, out_used) */
 	size_t out_used;
 	off_t sent; /* of the slot's event file */
-	double heard_s;	    /* when the connection was last up */
+	double heard_s;	    /* when sweepd was last heard, or its welcomed connection ended */
+	double tried_s;	    /* last connect() */
 	double heartbeat_s; /* last one sent */
 };
 
@@ -60,6 +61,8 @@ static void disconnect(struct link *l, const char *why)
 	if (l->socket < 0)
 		return;
 	fprintf(stderr, "connection to sweepd ended: %s\n", why);
+	if (l->welcomed)
+		l->heard_s = monotonic_s();
 	close(l->socket);
 	l->socket = -1;
 	l->welcomed = false;
@@ -90,22 +93,34 @@ static int send_hello(struct link *l, struct err *err)
 	return 0;
 }
 
+/* Connects and says hello; 0 also when nobody is there yet, or no longer: it is tried again. */
 static int try_connect(struct link *l, struct err *err)
 {
+	l->tried_s = monotonic_s();
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	if (strlen(l->config->socket_path) >= sizeof(address.sun_path))
 		return err_set(err, -ENAMETOOLONG, "socket path %s is longer than %zu bytes", l->config->socket_path,
 			       sizeof(address.sun_path) - 1);
 	strcpy(address.sun_path, l->config->socket_path);
-	autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return err_sys(err, -errno, "cannot make a socket");
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		return 0; /* not there yet, or no longer: tried again */
+		return 0;
+	int r = send_hello(l, err);
+	if (r < 0)
+		return r;
 	l->socket = steal_fd(&fd);
-	l->heard_s = monotonic_s();
-	l->heartbeat_s = l->heard_s;
-	return send_hello(l, err);
+	l->heartbeat_s = l->tried_s;
+	return 0;
+}
+
+/* The same for a worker that was connected before: whatever is wrong now may be right later. */
+static void reconnect(struct link *l)
+{
+	struct err err;
+	if (monotonic_s() - l->tried_s >= RETRY_MS / 1000.0 && try_connect(l, &err) < 0)
+		fprintf(stderr, "%s\n", err.text);
 }
 
 static bool is_ours(struct link *l, const json_t *message)
@@ -312,8 +327,9 @@ static int serve_once(struct link *l, struct err *err)
 	if (r < 0)
 		return r;
 	if (l->socket < 0)
-		return try_connect(l, err);
-	send_news(l);
+		reconnect(l);
+	else
+		send_news(l);
 	return 0;
 }
 
@@ -335,6 +351,21 @@ static void heed_orphanhood(struct link *l)
 	begin_stop(l);
 }
 
+/* Forgets a fenced attempt.  One whose end could not be written (a full disk) would look alive for ever: the worker
+ * ends, which says it too. */
+static int heed_end(struct link *l, struct err *err)
+{
+	struct event_log *events = slot_events(l->slot);
+	if (!events || slot_training(l->slot))
+		return 0;
+	if (!event_log_ended(events))
+		return err_set(err, -EIO, "attempt %lld ended, but its end cannot be recorded",
+			       (long long)event_log_attempt(events));
+	if (atomic_load(&slot_control(l->slot)->fence))
+		slot_forget(l->slot);
+	return 0;
+}
+
 static int open_fds(struct link *l, struct err *err)
 {
 	sigset_t signals;
@@ -354,7 +385,7 @@ int link_serve(const struct link_config *config, const struct slot_device *devic
 	struct link l = {.config = config, .device = device, .socket = -1, .wake_fd = -1, .signal_fd = -1};
 	int r = open_fds(&l, err);
 	if (r < 0)
-		return r;
+		goto close_fds;
 	lines_init(&l.lines, CONTROL_LINE_MAX);
 	l.out = xmalloc(OUT_SIZE);
 	l.slot = slot_new(device, wake, &l);
@@ -363,17 +394,20 @@ int link_serve(const struct link_config *config, const struct slot_device *devic
 	while (r == 0 && !(l.stopping && may_end(&l))) {
 		r = serve_once(&l, err);
 		heed_orphanhood(&l);
-		if (slot_events(l.slot) && atomic_load(&slot_control(l.slot)->fence) && !slot_training(l.slot))
-			slot_forget(l.slot);
+		if (r == 0)
+			r = heed_end(&l, err);
 	}
 	if (slot_training(l.slot)) /* an error of the link: the job keeps what it has */
 		atomic_store(&slot_control(l.slot)->release, RELEASE_STOP);
 	slot_free(l.slot);
-	if (l.socket >= 0)
-		close(l.socket);
-	close(l.wake_fd);
-	close(l.signal_fd);
 	lines_fini(&l.lines);
 	free(l.out);
+close_fds:
+	if (l.socket >= 0)
+		close(l.socket);
+	if (l.wake_fd >= 0)
+		close(l.wake_fd);
+	if (l.signal_fd >= 0)
+		close(l.signal_fd);
 	return r;
 }

@@ -189,14 +189,19 @@ void loader_start_train(struct loader *l, const struct epoch_tables *tables, con
 	start(l, pass, first);
 }
 
-void loader_start_eval(struct loader *l, enum split split)
+void loader_start_eval(struct loader *l, enum split split, uint32_t first)
 {
-	start(l, (struct pass){.split = split, .n_images = l->data->sets[split].count}, 0);
+	start(l, (struct pass){.split = split, .n_images = l->data->sets[split].count}, first);
 }
 
-bool loader_at(const struct loader *l, uint32_t step)
+bool loader_at_train(const struct loader *l, uint32_t step)
 {
 	return l->pass.train && l->delivered == step;
+}
+
+bool loader_at_eval(const struct loader *l, enum split split, uint32_t step)
+{
+	return !l->pass.train && l->pass.n_images > 0 && l->pass.split == split && l->delivered == step;
 }
 
 static void wait_ready(struct loader *l, struct buffer *buffer)

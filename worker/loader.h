@@ -24,10 +24,11 @@ int loader_new(struct loader **ret, const struct dataset *data, int batch, int n
  * borrowed until loader_stop() or the next start. */
 void loader_start_train(struct loader *loader, const struct epoch_tables *tables, const struct recipe *recipe,
 			uint32_t first);
-/* Begins a pass over a whole split in its own order, without augmentation. */
-void loader_start_eval(struct loader *loader, enum split split);
-/* A training pass is under way and its next batch is `step`: run(step, n) may go on without a start. */
-bool loader_at(const struct loader *loader, uint32_t step);
+/* Begins a pass over a split in its own order, without augmentation, at batch `first`. */
+void loader_start_eval(struct loader *loader, enum split split, uint32_t first);
+/* A training pass (of this split: an evaluation pass) is under way and its next batch is `step`: no start is needed. */
+bool loader_at_train(const struct loader *loader, uint32_t step);
+bool loader_at_eval(const struct loader *loader, enum split split, uint32_t step);
 
 /* The next batch, waiting for it; NULL at the end of the pass.  At most one batch is borrowed at a time. */
 const struct batch *loader_next(struct loader *loader);

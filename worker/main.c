@@ -8,6 +8,7 @@
 
 #include <argp.h>
 #include <sched.h>
+#include <signal.h>
 #include <unistd.h>
 
 struct options {
@@ -90,6 +91,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		o->link.worker = parse_count(arg, "--worker", state);
 		break;
 	case OPT_DEVICE:
+		if (!str_eq(arg, "cpu"))
+			argp_error(state, "--device: expected cpu, not \"%s\"", arg);
 		o->link.device_id = arg;
 		break;
 	case OPT_ORPHAN:
@@ -147,6 +150,7 @@ int main(int argc, char **argv)
 	static const struct argp argp = {option_table, parse_option, 0,
 					 "Trains image classifiers: jobs from sweepd, or one by hand.", 0, 0, 0};
 	ensure_passive_waiting(argv);
+	signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error of the write */
 	autofree const char **overrides = xcalloc((size_t)argc, sizeof(*overrides));
 	struct options o = {
 		.link = {.device_id = "cpu", .orphan_timeout_s = ORPHAN_TIMEOUT_S},

@@ -3,6 +3,7 @@
 
 #include "common/json.h"
 
+#include <limits.h>
 #include <math.h>
 
 void position_init(struct position *p, const struct train_config *cfg)
@@ -24,7 +25,7 @@ json_t *position_save(const struct position *p)
 	return o;
 }
 
-int position_load(struct position *p, const json_t *o, struct err *err)
+int position_load(struct position *p, const json_t *o, uint32_t steps, struct err *err)
 {
 	int64_t epoch, step, correct, images, bad_epochs;
 	struct position n = *p;
@@ -40,6 +41,12 @@ int position_load(struct position *p, const json_t *o, struct err *err)
 	r = r ? r : schedule_load(&n.schedule, json_object_get(o, "schedule"), err);
 	if (r < 0)
 		return r;
+	if (epoch < 0 || epoch > INT_MAX || bad_epochs < 0 || bad_epochs > epoch)
+		return err_set(err, -EINVAL, "epoch %lld with %lld bad ones", (long long)epoch, (long long)bad_epochs);
+	if (step < 0 || step > steps)
+		return err_set(err, -EINVAL, "step %lld in an epoch of %u", (long long)step, steps);
+	if (correct < 0 || images < correct || (images == 0) != (step == 0))
+		return err_set(err, -EINVAL, "%lld of %lld images correct", (long long)correct, (long long)images);
 	n.epoch = (int)epoch;
 	n.step = (uint32_t)step;
 	n.sums.correct = (uint64_t)correct;

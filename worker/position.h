@@ -17,7 +17,8 @@ struct position {
 
 void position_init(struct position *p, const struct train_config *cfg);
 json_t *position_save(const struct position *p); /* new reference */
-int position_load(struct position *p, const json_t *object, struct err *err);
+/* Into a position that position_init() made.  steps: of an epoch; on error p is unchanged. */
+int position_load(struct position *p, const json_t *object, uint32_t steps, struct err *err);
 
 /* After an epoch: steps the schedule, counts bad epochs, starts the next epoch.  True: the epoch's test accuracy is
  * the best so far. */

@@ -103,6 +103,7 @@ int slot_start(struct slot *slot, const json_t *run, struct err *err)
 	const char *data_dir = json_str_or(run, "data_dir", NULL);
 	slot->job_dir = xstrdup(job_dir);
 	slot->data_dir = data_dir ? xstrdup(data_dir) : NULL;
+	slot->has_progress = false; /* no thread is there yet */
 	atomic_store(&slot->control.cancel, false);
 	atomic_store(&slot->control.fence, false);
 	atomic_store(&slot->control.checkpoint, false);

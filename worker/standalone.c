@@ -97,6 +97,18 @@ static int64_t next_attempt(const char *job_dir)
 	return highest + 1;
 }
 
+/* A directory holds one run: another would mix with it, and overwrite its weights. */
+static int check_dir(const struct standalone_config *config, int64_t attempt, struct err *err)
+{
+	autofree char *final = xasprintf("%s/final.safetensors", config->job_dir);
+	if (config->resume && fs_exists(final))
+		return err_set(err, -EEXIST, "the run in %s is finished\n  do this:  another --dir", config->job_dir);
+	if (!config->resume && attempt > 1)
+		return err_set(err, -EEXIST, "%s holds a run already\n  do this:  --resume to go on with it, or another --dir",
+			       config->job_dir);
+	return 0;
+}
+
 static void wake_eventfd(void *arg)
 {
 	uint64_t one = 1;
@@ -104,14 +116,17 @@ static void wake_eventfd(void *arg)
 	(void)n;
 }
 
-static off_t print_events(struct slot *slot, off_t from, bool *failed)
+/* ret_code: set by an event that ends the run other than `done`. */
+static off_t print_events(struct slot *slot, off_t from, int *ret_code)
 {
 	char buf[WORKER_LINE_MAX + 1];
 	ssize_t n;
 	while ((n = event_log_read(slot_events(slot), from, buf, WORKER_LINE_MAX)) > 0) {
 		buf[n] = '\0';
 		if (strstr(buf, "\"type\":\"failed\""))
-			*failed = true;
+			*ret_code = EXIT_BAD_OUTCOME;
+		else if (strstr(buf, "\"type\":\"released\""))
+			*ret_code = EXIT_INTERRUPTED;
 		fwrite(buf, 1, (size_t)n, stdout);
 		from += n;
 	}
@@ -127,7 +142,7 @@ static int wait_for_end(struct slot *slot, int wake_fd)
 	sigaddset(&signals, SIGINT);
 	autoclose int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 	off_t printed = 0;
-	bool failed = false, interrupted = false;
+	int code = EXIT_OK;
 	for (bool training = true; training;) {
 		struct pollfd fds[] = {{.fd = wake_fd, .events = POLLIN}, {.fd = signal_fd, .events = POLLIN}};
 		poll(fds, ARRAY_LEN(fds), -1);
@@ -136,14 +151,17 @@ static int wait_for_end(struct slot *slot, int wake_fd)
 			return 1;
 		struct signalfd_siginfo signal;
 		if (fds[1].revents && read(signal_fd, &signal, sizeof(signal)) > 0) {
-			interrupted = true;
 			atomic_store(&slot_control(slot)->release, RELEASE_STOP);
 			fputs("checkpoint at the next step, then end; --resume goes on\n", stderr);
 		}
 		training = slot_training(slot);
-		printed = print_events(slot, printed, &failed);
+		printed = print_events(slot, printed, &code);
 	}
-	return failed ? EXIT_BAD_OUTCOME : interrupted ? EXIT_INTERRUPTED : EXIT_OK;
+	if (!event_log_ended(slot_events(slot))) {
+		fputs("error: the end of the run cannot be recorded\n", stderr);
+		return EXIT_BAD_OUTCOME;
+	}
+	return code;
 }
 
 static void block_signals(void)
@@ -161,6 +179,11 @@ int standalone_run(const struct standalone_config *config, const struct slot_dev
 	autojson json_t *params_json = read_config(config);
 	if (!params_json)
 		return EXIT_REFUSED;
+	int64_t attempt = next_attempt(config->job_dir);
+	if (check_dir(config, attempt, &err) < 0) {
+		fprintf(stderr, "error: %s\n", err.text);
+		return EXIT_STATE;
+	}
 	autoclose int wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (wake_fd < 0 || fs_mkdirs(config->job_dir, 0755, &err) < 0) {
 		fprintf(stderr, "error: %s\n", wake_fd < 0 ? strerror(errno) : err.text);
@@ -169,7 +192,7 @@ int standalone_run(const struct standalone_config *config, const struct slot_dev
 	block_signals();
 	struct slot *slot = slot_new(device, wake_eventfd, &wake_fd);
 	autojson json_t *run = json_pack("{s:I, s:s, s:s?, s:O, s:b}", "attempt",
-					 (json_int_t)next_attempt(config->job_dir), "job_dir", config->job_dir,
+					 (json_int_t)attempt, "job_dir", config->job_dir,
 					 "data_dir", config->data_dir, "config", params_json, "resume", config->resume);
 	int code = EXIT_BAD_OUTCOME;
 	if (slot_start(slot, run, &err) < 0)

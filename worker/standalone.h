@@ -7,10 +7,11 @@ struct standalone_config {
 	const char *config_file;       /* JSON or YAML: a map of training parameters, e.g. a job's config.json */
 	const char *const *overrides;  /* "key=value" */
 	size_t n_overrides;
-	const char *job_dir;	       /* created; checkpoints, events and log go there */
+	const char *job_dir;	       /* created; checkpoints, events and log go there; one run each */
 	const char *data_dir;	       /* or NULL */
-	bool resume;
+	bool resume;		       /* go on with the run in job_dir */
 };
 
-/* Exit code of the program: 0 done, 1 failed, 5 configuration refused, 130 interrupted (checkpointed). */
+/* Exit code of the program: 0 done, 1 failed, 5 configuration refused, 6 job_dir holds a run already (with resume: a
+ * finished one), 130 interrupted (checkpointed). */
 int standalone_run(const struct standalone_config *config, const struct slot_device *device);

@@ -7,6 +7,7 @@
 #include "joblog.h"
 #include "position.h"
 #include "procstat.h"
+#include "resume.h"
 
 #include "common/clock.h"
 #include "common/datasets.h"
@@ -30,10 +31,10 @@ struct training {
 	struct checkpointer *checkpointer;
 	struct position at;
 	uint32_t *order;
-	uint32_t steps; /* of an epoch */
+	uint32_t steps, test_steps; /* of an epoch, of its test */
 	double last_checkpoint_s, last_progress_s;
 	double last_telemetry_s, last_cpu_s;
-	double step_s; /* measured; 0: not yet */
+	double step_s, test_step_s; /* measured; 0: not yet */
 	char *resumed_note;
 };
 
@@ -42,86 +43,23 @@ static const struct backend *backend_of(const struct training *t)
 	return t->job->backend;
 }
 
-/* Parameters that may differ between a checkpoint and the job that goes on from it: they do not move a bit. */
-static bool may_differ(const char *name)
+/* Begins to write.  A write before this one that failed (a full disk) is said, and training goes on: the next may do
+ * better, and only the last one is worth a job. */
+static void begin_checkpoint(struct training *t, enum checkpoint_kind kind)
 {
-	static const char *const names[] = {"epochs", "num_workers", "pin_memory", "checkpoint_interval_s", "use_wandb"};
-	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		if (str_eq(name, names[i]))
-			return true;
-	return false;
-}
-
-static int same_config(const json_t *state, const struct train_config *cfg, struct err *err)
-{
-	const json_t *stored = json_object_get(state, "config");
-	for (size_t i = 0; i < n_params; i++) {
-		autojson json_t *mine = config_get(cfg, &params[i]);
-		if (may_differ(params[i].name) || json_equal(mine, json_object_get(stored, params[i].name)))
-			continue;
-		return err_set(err, -EINVAL, "the checkpoint was made with another %s; start without it (remove last.safetensors)",
-			       params[i].name);
-	}
-	return 0;
-}
-
-static json_t *runtime_json(const struct training *t)
-{
-	const struct train_job *job = t->job;
-	struct device_info info;
-	backend_of(t)->info(job->device, &info);
-	return json_pack("{s:s, s:s, s:s, s:i}", "backend", backend_of(t)->name, "device", info.name, "amp",
-			 job->config.use_amp && info.bf16 ? "bf16" : "fp32", "threads", job->threads);
-}
-
-/* What of the machine differs from the run that made the checkpoint: the resume is then not bit for bit. */
-static char *runtime_difference(const struct training *t, const json_t *state)
-{
-	autojson json_t *now = runtime_json(t);
-	const json_t *then = json_object_get(state, "runtime");
-	const char *key;
-	json_t *value;
-	json_object_foreach(now, key, value) {
-		const json_t *before = json_object_get(then, key);
-		if (json_equal(value, before))
-			continue;
-		autofree char *a = before ? json_dumps(before, JSON_ENCODE_ANY) : NULL;
-		autofree char *b = json_dumps(value, JSON_ENCODE_ANY);
-		return xasprintf("%s was %s, now %s: not bit for bit the undisturbed run", key, a ? a : "?", b);
-	}
-	return NULL;
-}
-
-static json_t *checkpoint_state(const struct training *t)
-{
-	json_t *state = position_save(&t->at);
-	json_object_set_new(state, "config", config_to_json(&t->job->config));
-	json_object_set_new(state, "runtime", runtime_json(t));
-	json_object_set_new(state, "sweepd", json_string(SWEEPD_VERSION));
-	return state;
-}
-
-static int write_checkpoint(struct training *t, enum checkpoint_kind kind, struct err *err)
-{
+	struct err err;
+	if (checkpointer_flush(t->checkpointer, &err) < 0)
+		job_log(t->job->job_dir, "checkpoint not written: %s", err.text);
 	if (kind == CHECKPOINT_LAST)
 		t->last_checkpoint_s = monotonic_s();
-	return checkpointer_write(t->checkpointer, kind, checkpoint_state(t), err);
+	checkpointer_write(t->checkpointer, kind, resume_save(t->job, &t->at));
 }
 
-static int load_checkpoint(struct training *t, struct state *state, struct err *err)
+/* Writes and waits. */
+static int write_checkpoint(struct training *t, enum checkpoint_kind kind, struct err *err)
 {
-	autojson json_t *saved = NULL;
-	int r = checkpoint_load(t->job->job_dir, t->net, state, &saved, err);
-	if (r < 0)
-		return r;
-	r = same_config(saved, &t->job->config, err);
-	if (r < 0)
-		return r;
-	r = position_load(&t->at, saved, err);
-	if (r < 0)
-		return err_prefix(err, r, "last.safetensors");
-	t->resumed_note = runtime_difference(t, saved);
-	return 0;
+	begin_checkpoint(t, kind);
+	return checkpointer_flush(t->checkpointer, err);
 }
 
 /* Fresh weights, or the checkpoint's.  A damaged checkpoint is set aside and said, and the job starts afresh: an
@@ -130,7 +68,7 @@ static int init_state(struct training *t, struct err *err)
 {
 	struct state state;
 	backend_of(t)->state_alloc(t->plan, &state);
-	int r = t->job->resume ? load_checkpoint(t, &state, err) : -ENOENT;
+	int r = t->job->resume ? resume_load(t->job, t->net, t->steps, &state, &t->at, &t->resumed_note, err) : -ENOENT;
 	if (r == -EBADMSG) {
 		job_log(t->job->job_dir, "%s; training starts afresh", err->text);
 		t->resumed_note = xasprintf("started afresh: %s", err->text);
@@ -182,7 +120,10 @@ static int prepare_plan(struct training *t, struct err *err)
 static int emit_started(struct training *t, struct err *err)
 {
 	const struct train_config *cfg = &t->job->config;
-	json_t *body = runtime_json(t);
+	json_t *body = runtime_json(t->job);
+	json_object_set_new(body, "versions", json_pack("{s:s, s:O}", "sweepd", SWEEPD_VERSION, "onednn",
+							json_object_get(body, "onednn")));
+	json_object_del(body, "onednn");
 	json_object_set_new(body, "start_epoch", json_integer(t->at.epoch));
 	json_object_set_new(body, "start_step", json_integer(t->at.step));
 	json_object_set_new(body, "num_workers", json_integer(cfg->num_workers));
@@ -190,7 +131,6 @@ static int emit_started(struct training *t, struct err *err)
 	json_object_set_new(body, "train_images", json_integer((json_int_t)t->data->sets[SPLIT_TRAIN].count));
 	json_object_set_new(body, "test_images", json_integer((json_int_t)t->data->sets[SPLIT_TEST].count));
 	json_object_set_new(body, "steps_per_epoch", json_integer(t->steps));
-	json_object_set_new(body, "versions", json_pack("{s:s}", "sweepd", SWEEPD_VERSION));
 	json_object_set_new(body, "resumed_note", t->resumed_note ? json_string(t->resumed_note) : json_null());
 	job_log(t->job->job_dir, "%s, batch %d, %s on %s (%s backend, %d threads)%s", config_choice(cfg, "model"),
 		cfg->batch_size, json_string_value(json_object_get(body, "amp")),
@@ -199,45 +139,51 @@ static int emit_started(struct training *t, struct err *err)
 	return event_emit(t->job->events, "started", body, err);
 }
 
+static uint32_t count_steps(const struct training *t, enum split split)
+{
+	size_t images = t->data->sets[split].count, batch = (size_t)t->job->config.batch_size;
+	return (uint32_t)((images + batch - 1) / batch);
+}
+
 /* Everything before the first step.  ret_class: what a failure here is called. */
 static int prepare(struct training *t, enum fail_class *ret_class, struct err *err)
 {
-	const struct train_config *cfg = &t->job->config;
 	procstat_reset_peak();
-	position_init(&t->at, cfg);
-	*ret_class = FAIL_DATA;
+	position_init(&t->at, &t->job->config);
 	int r = open_data(t, err);
+	*ret_class = r == -ERANGE ? FAIL_CONFIG : FAIL_DATA; /* ERANGE: fewer images than train_images */
 	if (r < 0)
 		return r;
 	*ret_class = FAIL_INTERNAL;
 	r = prepare_plan(t, err);
 	if (r < 0)
 		return r;
-	*ret_class = FAIL_CONFIG;
+	t->steps = count_steps(t, SPLIT_TRAIN);
+	t->test_steps = count_steps(t, SPLIT_TEST);
 	r = init_state(t, err);
-	if (r < 0)
+	if (r < 0) {
+		*ret_class = r == -EINVAL ? FAIL_CONFIG : FAIL_INTERNAL;
 		return r;
-	*ret_class = FAIL_INTERNAL;
-	size_t images = t->data->sets[SPLIT_TRAIN].count, batch = (size_t)cfg->batch_size;
-	t->steps = (uint32_t)((images + batch - 1) / batch);
-	t->order = xmalloc(images * sizeof(*t->order));
+	}
+	t->order = xmalloc(t->data->sets[SPLIT_TRAIN].count * sizeof(*t->order));
 	t->last_checkpoint_s = t->last_telemetry_s = monotonic_s();
 	t->last_cpu_s = procstat_cpu_seconds();
 	r = checkpointer_new(&t->checkpointer, t->job->job_dir, t->net, backend_of(t), t->plan, t->job->events, err);
 	return r < 0 ? r : emit_started(t, err);
 }
 
-static void report_progress(struct training *t, bool testing)
+/* step: of steps, of the training or of its test. */
+static void report_progress(struct training *t, bool testing, uint32_t step, uint32_t steps)
 {
 	const struct position *at = &t->at;
 	double now = monotonic_s();
-	if (!t->job->progress || (!testing && now - t->last_progress_s < PROGRESS_INTERVAL_S))
+	if (!t->job->progress || now - t->last_progress_s < PROGRESS_INTERVAL_S)
 		return;
 	t->last_progress_s = now;
 	struct train_progress p = {
 		.epoch = at->epoch + 1,
-		.step = at->step,
-		.steps = t->steps,
+		.step = step,
+		.steps = steps,
 		.train_loss = at->sums.images ? at->sums.loss / (double)at->sums.images : NAN,
 		.images_per_second = at->train_seconds > 0 ? (double)at->sums.images / at->train_seconds : 0,
 		.testing = testing,
@@ -258,8 +204,8 @@ static int emit_telemetry(struct training *t, struct err *err)
 	return event_emit(t->job->events, "telemetry", json_pack("{s:o}", "values", values), err);
 }
 
-/* Between two steps: what others want of this job, and the checkpoint that is due. */
-static int heed_wishes(struct training *t, enum outcome *ret, struct err *err)
+/* Between two steps: what others want of this job, and the checkpoint that is due (never in a test: nothing moves). */
+static int heed_wishes(struct training *t, bool testing, enum outcome *ret, struct err *err)
 {
 	struct train_control *control = t->job->control;
 	if (atomic_load(&control->fence)) {
@@ -271,23 +217,21 @@ static int heed_wishes(struct training *t, enum outcome *ret, struct err *err)
 		return 0;
 	}
 	bool release = atomic_load(&control->release) != RELEASE_NONE;
-	bool due = monotonic_s() - t->last_checkpoint_s >= t->job->config.checkpoint_interval_s;
-	if (!release && !due && !atomic_exchange(&control->checkpoint, false))
-		return 0;
-	int r = write_checkpoint(t, CHECKPOINT_LAST, err);
-	if (r == 0 && release)
-		r = checkpointer_flush(t->checkpointer, err);
-	if (release)
+	if (release) {
 		*ret = RELEASED;
-	return r;
+		return write_checkpoint(t, CHECKPOINT_LAST, err);
+	}
+	bool due = !testing && monotonic_s() - t->last_checkpoint_s >= t->job->config.checkpoint_interval_s;
+	if (atomic_exchange(&control->checkpoint, false) || due)
+		begin_checkpoint(t, CHECKPOINT_LAST);
+	return 0;
 }
 
-static uint32_t chunk_steps(const struct training *t)
+/* How many steps of step_s seconds (0: not yet known) to run before the next look at the wishes. */
+static uint32_t chunk_steps(double step_s, uint32_t left)
 {
-	if (t->step_s <= 0 || t->job->config.checkpoint_interval_s <= 0)
-		return 1;
-	uint32_t n = (uint32_t)MIN(CHUNK_S / t->step_s, 1e6);
-	return MIN(MAX(n, 1u), t->steps - t->at.step);
+	uint32_t n = step_s > 0 ? (uint32_t)MIN(CHUNK_S / step_s, 1e6) : 1;
+	return MIN(MAX(n, 1u), left);
 }
 
 /* The rest of the epoch under way. */
@@ -303,7 +247,8 @@ static int train_epoch(struct training *t, enum outcome *ret, struct err *err)
 	};
 	backend_of(t)->begin_epoch(t->plan, &tables);
 	while (t->at.step < t->steps) {
-		uint32_t n = chunk_steps(t);
+		bool each = t->job->config.checkpoint_interval_s <= 0;
+		uint32_t n = each ? 1 : chunk_steps(t->step_s, t->steps - t->at.step);
 		double start = monotonic_s();
 		int r = backend_of(t)->run(t->plan, t->at.step, n, &t->at.sums, err);
 		if (r < 0)
@@ -312,9 +257,9 @@ static int train_epoch(struct training *t, enum outcome *ret, struct err *err)
 		t->at.step += n;
 		t->at.train_seconds += seconds;
 		t->step_s = seconds / n;
-		report_progress(t, false);
+		report_progress(t, false, t->at.step, t->steps);
 		r = emit_telemetry(t, err);
-		r = r ? r : heed_wishes(t, ret, err);
+		r = r ? r : heed_wishes(t, false, ret, err);
 		if (r < 0 || *ret != GO_ON)
 			return r;
 	}
@@ -343,24 +288,45 @@ static int emit_epoch(struct training *t, double lr, const struct sums *test, do
 	return event_emit(t->job->events, "epoch", body, err);
 }
 
-/* Tests, records the epoch and moves to the next one. */
-static int end_epoch(struct training *t, struct err *err)
+/* The whole test split.  A job that ends in it goes on with its beginning. */
+static int test_epoch(struct training *t, struct sums *sums, enum outcome *ret, struct err *err)
 {
-	struct sums test;
-	report_progress(t, true);
+	for (uint32_t step = 0; step < t->test_steps;) {
+		uint32_t n = chunk_steps(t->test_step_s, t->test_steps - step);
+		report_progress(t, true, step, t->test_steps);
+		double start = monotonic_s();
+		int r = backend_of(t)->evaluate(t->plan, SPLIT_TEST, step, n, sums, err);
+		t->test_step_s = (monotonic_s() - start) / n;
+		step += n;
+		r = r ? r : heed_wishes(t, true, ret, err);
+		if (r < 0 || *ret != GO_ON)
+			return r;
+	}
+	return 0;
+}
+
+/* Tests, records the epoch and moves to the next one. */
+static int end_epoch(struct training *t, enum outcome *ret, struct err *err)
+{
+	struct sums test = {0};
 	double start = monotonic_s(), lr = schedule_lr(&t->at.schedule);
-	int r = backend_of(t)->evaluate(t->plan, SPLIT_TEST, &test, err);
-	if (r < 0)
+	int r = test_epoch(t, &test, ret, err);
+	if (r < 0 || *ret != GO_ON)
 		return r;
 	r = emit_epoch(t, lr, &test, monotonic_s() - start, err);
 	if (r < 0)
 		return r;
 	double loss = test.loss / (double)test.images;
+	if (!isfinite(loss))
+		return err_set(err, -EDOM, "the test loss is not finite (%g) after epoch %d; a smaller lr may help", loss,
+			       t->at.epoch + 1);
 	bool best = position_end_epoch(&t->at, loss, percent(&test));
 	if (schedule_lr(&t->at.schedule) != lr)
 		job_log(t->job->job_dir, "epoch %d: %s lowers lr %g -> %g", t->at.epoch,
 			config_choice(&t->job->config, "scheduler"), lr, schedule_lr(&t->at.schedule));
-	return best ? write_checkpoint(t, CHECKPOINT_BEST, err) : 0;
+	if (best)
+		begin_checkpoint(t, CHECKPOINT_BEST);
+	return 0;
 }
 
 static int train_epochs(struct training *t, enum outcome *ret, struct err *err)
@@ -370,17 +336,15 @@ static int train_epochs(struct training *t, enum outcome *ret, struct err *err)
 		int r = train_epoch(t, ret, err);
 		if (r < 0 || *ret != GO_ON)
 			return r;
-		r = end_epoch(t, err);
-		if (r < 0)
+		r = end_epoch(t, ret, err);
+		if (r < 0 || *ret != GO_ON)
 			return r;
-		r = heed_wishes(t, ret, err);
+		r = heed_wishes(t, false, ret, err);
 		if (r < 0 || *ret != GO_ON)
 			return r;
 	}
-	int r = write_checkpoint(t, CHECKPOINT_FINAL, err);
-	r = r ? r : checkpointer_flush(t->checkpointer, err);
 	*ret = FINISHED;
-	return r;
+	return write_checkpoint(t, CHECKPOINT_FINAL, err);
 }
 
 static const char *release_name(const struct train_control *control)

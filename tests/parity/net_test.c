@@ -61,9 +61,11 @@ static double worst_gradient(const struct net *net, const struct state *cpu, con
 static double evaluation(const struct net_case *c, struct job *cpu, struct job *ref)
 {
 	struct err err = {0};
-	struct sums a, b;
-	assert_int_equal(cpu->backend->evaluate(cpu->plan, SPLIT_TEST, &a, &err), 0);
-	assert_int_equal(ref->backend->evaluate(ref->plan, SPLIT_TEST, &b, &err), 0);
+	struct sums a = {0}, b = {0};
+	uint32_t steps = (uint32_t)((c->test + (size_t)c->batch - 1) / (size_t)c->batch);
+	assert_int_equal(cpu->backend->evaluate(cpu->plan, SPLIT_TEST, 0, 1, &a, &err), 0);
+	assert_int_equal(cpu->backend->evaluate(cpu->plan, SPLIT_TEST, 1, steps - 1, &a, &err), 0);
+	assert_int_equal(ref->backend->evaluate(ref->plan, SPLIT_TEST, 0, steps, &b, &err), 0);
 	assert_int_equal(a.images, b.images);
 	assert_int_equal(a.images, c->test);
 	return relative(a.loss, b.loss);

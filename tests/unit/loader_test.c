@@ -62,7 +62,7 @@ static void check_train_batch(const struct fixture *f, const struct batch *b, ui
 static void take(const struct fixture *f, struct loader *loader, uint32_t from, uint32_t to)
 {
 	for (uint32_t step = from; step < to; step++) {
-		assert_true(loader_at(loader, step));
+		assert_true(loader_at_train(loader, step));
 		const struct batch *b = loader_next(loader);
 		check_train_batch(f, b, step);
 		loader_release_batch(loader, b);
@@ -94,7 +94,7 @@ static void test_start_in_the_middle(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
 		struct loader *loader = new_loader(f, kinds[i].workers, kinds[i].ring);
 		loader_start_train(loader, &f->tables, &recipe, 3);
-		assert_false(loader_at(loader, 0));
+		assert_false(loader_at_train(loader, 0));
 		take(f, loader, 3, 5);
 		loader_start_train(loader, &f->tables, &recipe, 1); /* back, with batches in flight */
 		take(f, loader, 1, STEPS);
@@ -112,8 +112,8 @@ static void test_evaluation_between_steps(void **state)
 		struct loader *loader = new_loader(f, kinds[i].workers, kinds[i].ring);
 		loader_start_train(loader, &f->tables, &recipe, 0);
 		take(f, loader, 0, 2);
-		loader_start_eval(loader, SPLIT_TEST);
-		assert_false(loader_at(loader, 0));
+		loader_start_eval(loader, SPLIT_TEST, 0);
+		assert_false(loader_at_train(loader, 0));
 		size_t seen = 0;
 		const struct batch *b;
 		while ((b = loader_next(loader))) {

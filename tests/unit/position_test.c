@@ -21,7 +21,7 @@ static void test_saved_and_loaded_is_the_same(void **state)
 	autofree char *text = json_line(saved);
 	autojson json_t *read = json_parse(text, strlen(text), &err);
 	position_init(&b, &cfg);
-	assert_int_equal(position_load(&b, read, &err), 0);
+	assert_int_equal(position_load(&b, read, 20, &err), 0);
 	assert_int_equal(b.epoch, 1);
 	assert_int_equal(b.step, 17);
 	assert_true(b.sums.loss == a.sums.loss && b.train_seconds == a.train_seconds);
@@ -40,7 +40,7 @@ static void test_infinite_bests_survive(void **state)
 	autojson json_t *saved = position_save(&a);
 	position_init(&b, &cfg);
 	b.best_loss = 0;
-	assert_int_equal(position_load(&b, saved, &err), 0);
+	assert_int_equal(position_load(&b, saved, 20, &err), 0);
 	assert_true(isinf(b.best_loss));
 }
 
@@ -59,8 +59,35 @@ static void test_every_missing_member_is_an_error(void **state)
 		autojson json_t *broken = json_copy(saved);
 		json_object_del(broken, key);
 		position_init(&b, &cfg);
-		if (position_load(&b, broken, &err) == 0)
+		if (position_load(&b, broken, 20, &err) == 0)
 			fail_msg("%s is not missed", key);
+	}
+}
+
+/* Bytes from a file: numbers that no training can have come to. */
+static void test_impossible_positions_are_errors(void **state)
+{
+	static const struct {
+		const char *key;
+		json_int_t value;
+	} cases[] = {{"epoch", -1}, {"epoch", 1LL << 40}, {"step", 21}, {"step", -1}, {"step", 0}, {"correct", 33},
+		     {"images", 0}, {"bad_epochs", 2}};
+	struct train_config cfg;
+	struct position a, b;
+	struct err err;
+	config_defaults(&cfg);
+	position_init(&a, &cfg);
+	position_end_epoch(&a, 1, 50);
+	a.step = 20; /* between the last step and the test */
+	a.sums = (struct sums){.loss = 1, .correct = 5, .images = 32};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		autojson json_t *saved = position_save(&a);
+		position_init(&b, &cfg);
+		assert_int_equal(position_load(&b, saved, 20, &err), 0);
+		json_object_set_new(saved, cases[i].key, json_integer(cases[i].value));
+		if (position_load(&b, saved, 20, &err) == 0)
+			fail_msg("%s %lld is taken", cases[i].key, (long long)cases[i].value);
+		assert_int_equal(b.step, 20);
 	}
 }
 
@@ -105,6 +132,7 @@ int main(void)
 		cmocka_unit_test(test_saved_and_loaded_is_the_same),
 		cmocka_unit_test(test_infinite_bests_survive),
 		cmocka_unit_test(test_every_missing_member_is_an_error),
+		cmocka_unit_test(test_impossible_positions_are_errors),
 		cmocka_unit_test(test_early_stopping),
 		cmocka_unit_test(test_best_epoch),
 	};

@@ -80,6 +80,16 @@ static void assert_states_equal(const struct state *a, const struct state *b)
 	assert_true(a->has_momentum == b->has_momentum && a->batches_tracked == b->batches_tracked);
 }
 
+/* The whole split, from batch `first` on in a second call. */
+static struct sums evaluate(struct fixture *f, struct plan *plan, enum split split, uint32_t first)
+{
+	struct sums sums = {0};
+	uint32_t n = (uint32_t)((f->data->sets[split].count + BATCH - 1) / BATCH);
+	assert_int_equal(backend->evaluate(plan, split, 0, first, &sums, &f->err), 0);
+	assert_int_equal(backend->evaluate(plan, split, first, n - first, &sums, &f->err), 0);
+	return sums;
+}
+
 /* A whole epoch in one run. */
 static struct state straight(struct fixture *f, int workers, struct sums *sums)
 {
@@ -93,7 +103,7 @@ static struct state straight(struct fixture *f, int workers, struct sums *sums)
 static void test_run_in_pieces(void **state)
 {
 	struct fixture *f = *state;
-	struct sums whole = {0}, eval;
+	struct sums whole = {0};
 	struct state expected = straight(f, 0, &whole);
 	assert_true(whole.images == TRAIN && isfinite(whole.loss) && whole.correct <= TRAIN);
 	assert_true(expected.batches_tracked == STEPS && expected.has_momentum);
@@ -102,7 +112,7 @@ static void test_run_in_pieces(void **state)
 		struct plan *plan = new_plan(f, workers);
 		run(f, plan, 0, 1, &pieces);
 		run(f, plan, 1, 3, &pieces);
-		assert_int_equal(backend->evaluate(plan, SPLIT_TEST, &eval, &f->err), 0);
+		evaluate(f, plan, SPLIT_TEST, 0);
 		run(f, plan, 4, STEPS - 4, &pieces);
 		struct state s = get(plan);
 		assert_states_equal(&s, &expected);
@@ -137,13 +147,12 @@ static void test_resume_in_a_new_plan(void **state)
 static void test_evaluation_moves_nothing(void **state)
 {
 	struct fixture *f = *state;
-	struct sums sums = {0}, a, b, train;
+	struct sums sums = {0};
 	struct plan *plan = new_plan(f, 1);
 	run(f, plan, 0, 3, &sums);
 	struct state before = get(plan);
-	assert_int_equal(backend->evaluate(plan, SPLIT_TEST, &a, &f->err), 0);
-	assert_int_equal(backend->evaluate(plan, SPLIT_TRAIN, &train, &f->err), 0);
-	assert_int_equal(backend->evaluate(plan, SPLIT_TEST, &b, &f->err), 0);
+	struct sums a = evaluate(f, plan, SPLIT_TEST, 0), train = evaluate(f, plan, SPLIT_TRAIN, 2),
+		    b = evaluate(f, plan, SPLIT_TEST, 1);
 	struct state after = get(plan);
 	assert_states_equal(&after, &before);
 	assert_true(a.images == TEST && train.images == TRAIN && a.loss > 0);

@@ -53,6 +53,12 @@ static int dnn_err(struct err *err, dnnl_status_t status, const char *what)
 	return err_set(err, code, "oneDNN: %s: %s", what, dnnl_status2str(status));
 }
 
+void dnn_version(char *buf, size_t size)
+{
+	const dnnl_version_t *v = dnnl_version();
+	snprintf(buf, size, "%d.%d.%d", v->major, v->minor, v->patch);
+}
+
 bool dnn_has_bf16(void)
 {
 	unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();

@@ -18,6 +18,7 @@ static inline size_t cell_size(enum cell cell)
 	return cell == CELL_F32 ? sizeof(float) : sizeof(uint16_t);
 }
 
+void dnn_version(char *buf, size_t size); /* "2.6.3" */
 /* The processor has bf16 instructions that oneDNN uses (AVX512-BF16 or AMX). */
 bool dnn_has_bf16(void);
 

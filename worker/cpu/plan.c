@@ -248,7 +248,7 @@ static int loss_check(const struct plan *plan, const struct batch *batch, double
 	if (isfinite(loss))
 		return 0;
 	return err_set(err, -EDOM, "the training loss is not finite (%g) at step %u of epoch %d; a smaller lr may help",
-		       loss, batch->step, plan->tables.epoch);
+		       loss, batch->step + 1, plan->tables.epoch + 1);
 }
 
 static void step_update(struct plan *plan, const struct pass *pass)
@@ -297,7 +297,7 @@ int plan_run(struct plan *plan, uint32_t first, uint32_t n, struct sums *sums, s
 	if (plan->broken_code < 0)
 		return err_set(err, plan->broken_code, "%s", plan->broken.text);
 	plan_enter(plan);
-	if (!loader_at(plan->loader, first))
+	if (!loader_at_train(plan->loader, first))
 		loader_start_train(plan->loader, &plan->tables, &plan->recipe, first);
 	for (uint32_t i = 0; i < n; i++) {
 		const struct batch *batch = loader_next(plan->loader);
@@ -310,24 +310,24 @@ int plan_run(struct plan *plan, uint32_t first, uint32_t n, struct sums *sums, s
 	return 0;
 }
 
-int plan_evaluate(struct plan *plan, enum split split, struct sums *ret, struct err *err)
+int plan_evaluate(struct plan *plan, enum split split, uint32_t first, uint32_t n, struct sums *sums, struct err *err)
 {
 	if (plan->broken_code < 0)
 		return err_set(err, plan->broken_code, "%s", plan->broken.text);
-	struct sums sums = {0};
 	plan_enter(plan);
-	loader_start_eval(plan->loader, split);
-	const struct batch *batch;
-	while ((batch = loader_next(plan->loader))) {
+	if (!loader_at_eval(plan->loader, split, first))
+		loader_start_eval(plan->loader, split, first);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct batch *batch = loader_next(plan->loader);
+		INVARIANT(batch, "batch %u is past the end of the split", first + i);
 		struct pass *pass = pass_find(plan, batch->n);
 		INVARIANT(pass, "no pass for a batch of %d", batch->n);
 		int r = pass_infer(pass, batch->images, batch->labels, err);
 		if (r == 0)
-			sums_add(&sums, &pass->head);
+			sums_add(sums, &pass->head);
 		loader_release_batch(plan->loader, batch);
 		if (r < 0)
 			return r;
 	}
-	*ret = sums;
 	return 0;
 }

@@ -52,7 +52,7 @@ void plan_state_get(struct plan *plan, struct state *into);
 void plan_state_set(struct plan *plan, const struct state *from);
 void plan_begin_epoch(struct plan *plan, const struct epoch_tables *tables);
 int plan_run(struct plan *plan, uint32_t first, uint32_t n, struct sums *sums, struct err *err);
-int plan_evaluate(struct plan *plan, enum split split, struct sums *ret, struct err *err);
+int plan_evaluate(struct plan *plan, enum split split, uint32_t first, uint32_t n, struct sums *sums, struct err *err);
 void plan_free(struct plan *plan); /* accepts NULL */
 
 /* For tests: fills everything that must not outlive a step (the passes' memory and the gradients) with NaN. */

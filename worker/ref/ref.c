@@ -116,49 +116,52 @@ static void forward(struct plan *plan, const struct batch *batch, bool train)
 	ref_forward(plan->ref, batch->n, plan->images, train);
 }
 
-static void train_step(struct plan *plan, const struct batch *batch, struct sums *sums)
+static int train_step(struct plan *plan, const struct batch *batch, struct sums *sums, struct err *err)
 {
 	const struct recipe *recipe = &plan->recipe;
 	struct sgd_f64 sgd = {.lr = plan->tables.lr, .momentum = recipe->momentum,
 			      .weight_decay = recipe->weight_decay, .nesterov = recipe->nesterov};
 	forward(plan, batch, true);
 	ref_loss(plan->ref, batch->labels, recipe->label_smoothing, sums);
+	if (!isfinite(sums->loss))
+		return err_set(err, -EDOM, "the training loss is not finite (%g) at step %u of epoch %d; a smaller lr may "
+			       "help", sums->loss, batch->step + 1, plan->tables.epoch + 1);
 	ref_backward(plan->ref);
 	ref_update(plan->ref, &sgd);
-	plan->has_momentum = true;
+	plan->has_momentum = recipe->momentum != 0;
 	plan->batches_tracked++;
+	return 0;
 }
 
 static int ref_run(struct plan *plan, uint32_t first, uint32_t n, struct sums *sums, struct err *err)
 {
 	omp_set_num_threads(plan->device->threads);
-	if (!loader_at(plan->loader, first))
+	if (!loader_at_train(plan->loader, first))
 		loader_start_train(plan->loader, &plan->tables, &plan->recipe, first);
 	for (uint32_t i = 0; i < n; i++) {
 		const struct batch *batch = loader_next(plan->loader);
 		INVARIANT(batch, "step %u is past the end of the epoch", first + i);
-		train_step(plan, batch, sums);
+		int r = train_step(plan, batch, sums, err);
 		loader_release_batch(plan->loader, batch);
-		if (!isfinite(sums->loss))
-			return err_set(err, -EDOM, "the training loss is not finite (%g) at step %u of epoch %d; a smaller "
-				       "lr may help", sums->loss, first + i, plan->tables.epoch);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
 
-static int ref_evaluate(struct plan *plan, enum split split, struct sums *ret, struct err *err)
+static int ref_evaluate(struct plan *plan, enum split split, uint32_t first, uint32_t n, struct sums *sums,
+			struct err *err)
 {
-	struct sums sums = {0};
-	const struct batch *batch;
 	omp_set_num_threads(plan->device->threads);
-	loader_start_eval(plan->loader, split);
-	while ((batch = loader_next(plan->loader))) {
+	if (!loader_at_eval(plan->loader, split, first))
+		loader_start_eval(plan->loader, split, first);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct batch *batch = loader_next(plan->loader);
+		INVARIANT(batch, "batch %u is past the end of the split", first + i);
 		forward(plan, batch, false);
-		ref_loss(plan->ref, batch->labels, 0, &sums);
+		ref_loss(plan->ref, batch->labels, 0, sums);
 		loader_release_batch(plan->loader, batch);
 	}
-	loader_stop(plan->loader);
-	*ret = sums;
 	return 0;
 }
 
