@@ -1,38 +1,9 @@
 /* The store as sweepctl sees it; see reader.h. */
-#include "ctl/reader.h"
-#include "common/db.h"
-#include "common/json.h"
+#include "ctl/reader_internal.h"
 #include "schema/schema.h"
 
 #include <math.h>
 #include <unistd.h>
-
-struct reader {
-	struct db *db; /* NULL: there is no store yet */
-};
-
-/* Room for one more row, zeroed; the array doubles at powers of two. */
-static void *grow(void *rows, size_t n, size_t size)
-{
-	if ((n & (n - 1)) == 0 || n == 0)
-		rows = xrealloc_array(rows, n ? 2 * n : 1, size);
-	memset((char *)rows + n * size, 0, size);
-	return rows;
-}
-
-static char *copy(struct stmt *s, int column)
-{
-	const char *text = stmt_text(s, column);
-
-	return text ? xstrdup(text) : NULL;
-}
-
-static json_t *copy_json(struct stmt *s, int column)
-{
-	const char *text = stmt_text(s, column);
-
-	return text ? json_parse(text, strlen(text), NULL) : NULL;
-}
 
 static int check_schema(struct reader *r, const char *path, struct err *err)
 {
@@ -87,18 +58,6 @@ void reader_end(struct reader *r)
 {
 	if (r->db)
 		db_exec(r->db, "COMMIT", NULL);
-}
-
-/* Prepares sql; 0 rows when there is no store. */
-static int query(struct reader *r, const char *sql, struct stmt **ret, struct err *err)
-{
-	*ret = NULL;
-	return r->db ? db_prepare(r->db, sql, ret, err) : 0;
-}
-
-static int step(struct stmt *s, struct err *err)
-{
-	return s ? stmt_step(s, err) : 0;
 }
 
 int reader_sweeps(struct reader *r, struct sweep_row **ret, size_t *ret_n, struct err *err)

@@ -1,4 +1,4 @@
-/* The store as sweepctl sees it: read-only, with or without a daemon.  All SQL of sweepctl is in reader.c.
+/* The store as sweepctl sees it: read-only, with or without a daemon.  All SQL of sweepctl is in reader*.c.
  *
  * No statement stays open between two calls, so a reader that waits holds nothing up.  A store that does not exist yet
  * reads as an empty one. */
@@ -48,6 +48,17 @@ struct device_row {
 	char *id, *name, *state, *reason;
 };
 
+struct epoch_row { /* one that counts; NaN: not known or not finite */
+	int epoch;
+	double lr, train_loss, train_accuracy, test_loss, test_accuracy;
+	double seconds /* training + testing */, images_per_second, watts;
+};
+
+struct sweep_source { /* what was submitted */
+	char *text, *project, *data_dir; /* data_dir: NULL unless --data said one */
+	json_t *overrides;               /* list of [key, value] */
+};
+
 struct event_row {
 	int64_t id, at_ms, sweep, job; /* 0: concerns none */
 };
@@ -77,6 +88,12 @@ int reader_metric(struct reader *r, int64_t job, const char *name, bool maximize
 		  int *ret_best_epoch, struct err *err);
 /* `notes` of the view results; allocated, "" when there is no such job. */
 int reader_notes(struct reader *r, int64_t job, char **ret, struct err *err);
+/* The same for all jobs of a sweep in one query: an object, job id to text.  New reference. */
+int reader_sweep_notes(struct reader *r, int64_t sweep, json_t **ret, struct err *err);
+/* The epochs of a job that count, in order. */
+int reader_epochs(struct reader *r, int64_t job, struct epoch_row **ret, size_t *ret_n, struct err *err);
+/* 1, or 0 when there is no such sweep. */
+int reader_sweep_source(struct reader *r, int64_t sweep, struct sweep_source *ret, struct err *err);
 /* At most `limit` events after an id, oldest first. */
 int reader_events(struct reader *r, int64_t after, int limit, struct event_row **ret, size_t *ret_n, struct err *err);
 /* The newest event; id 0 when there is none. */
@@ -86,6 +103,7 @@ void sweep_rows_free(struct sweep_row *rows, size_t n);
 void job_row_fini(struct job_row *row);
 void job_rows_free(struct job_row *rows, size_t n);
 void attempt_rows_free(struct attempt_row *rows, size_t n);
+void sweep_source_fini(struct sweep_source *source);
 void device_rows_free(struct device_row *rows, size_t n);
 
 /* The row of that id, or NULL. */

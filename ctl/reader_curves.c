@@ -1,0 +1,87 @@
+/* What a report needs beyond the rows of jobs: every epoch, the sweep's own text, all notes at once; see reader.h. */
+#include "ctl/reader_internal.h"
+
+int reader_epochs(struct reader *r, int64_t job, struct epoch_row **ret, size_t *ret_n, struct err *err)
+{
+	struct epoch_row *rows = NULL;
+	size_t n = 0;
+	struct stmt *s;
+	int e = query(r,
+		      "SELECT epoch, lr, train_loss, train_accuracy, test_loss, test_accuracy, "
+		      "train_seconds + coalesce(test_seconds, 0), images_per_second, watts FROM counted_epoch "
+		      "WHERE job = ? ORDER BY epoch",
+		      &s, err);
+
+	if (e < 0)
+		return e;
+	if (s)
+		stmt_bind_int(s, 1, job);
+	while ((e = step(s, err)) > 0) {
+		rows = grow(rows, n, sizeof(*rows));
+		rows[n++] = (struct epoch_row){
+			.epoch = (int)stmt_int(s, 0),
+			.lr = stmt_num(s, 1),
+			.train_loss = stmt_num(s, 2),
+			.train_accuracy = stmt_num(s, 3),
+			.test_loss = stmt_num(s, 4),
+			.test_accuracy = stmt_num(s, 5),
+			.seconds = stmt_num(s, 6),
+			.images_per_second = stmt_num(s, 7),
+			.watts = stmt_num(s, 8),
+		};
+	}
+	if (e < 0) {
+		free(rows);
+		return e;
+	}
+	*ret = rows;
+	*ret_n = n;
+	return 0;
+}
+
+int reader_sweep_source(struct reader *r, int64_t sweep, struct sweep_source *ret, struct err *err)
+{
+	struct stmt *s;
+	int e = query(r, "SELECT text, project, data_dir, overrides FROM sweep WHERE id = ?", &s, err);
+
+	if (e < 0)
+		return e;
+	if (s)
+		stmt_bind_int(s, 1, sweep);
+	e = step(s, err);
+	if (e > 0) {
+		*ret = (struct sweep_source){copy(s, 0), copy(s, 1), copy(s, 2), copy_json(s, 3)};
+		stmt_reset(s);
+	}
+	return e;
+}
+
+void sweep_source_fini(struct sweep_source *source)
+{
+	free(source->text);
+	free(source->project);
+	free(source->data_dir);
+	json_decref(source->overrides);
+}
+
+int reader_sweep_notes(struct reader *r, int64_t sweep, json_t **ret, struct err *err)
+{
+	json_t *notes = json_object();
+	struct stmt *s;
+	int e = query(r,
+		      "SELECT job, notes FROM results WHERE job IN (SELECT id FROM visible_job WHERE sweep = ?)", &s,
+		      err);
+
+	if (e >= 0 && s)
+		stmt_bind_int(s, 1, sweep);
+	while (e >= 0 && (e = step(s, err)) > 0) {
+		const char *text = stmt_text(s, 1);
+		json_object_set_new(notes, stmt_text(s, 0), json_string_nocheck(text ? text : ""));
+	}
+	if (e < 0) {
+		json_decref(notes);
+		return e;
+	}
+	*ret = notes;
+	return 0;
+}

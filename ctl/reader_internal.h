@@ -1,0 +1,45 @@
+/* What reader.c and reader_curves.c share. */
+#pragma once
+
+#include "ctl/reader.h"
+#include "common/db.h"
+#include "common/json.h"
+
+struct reader {
+	struct db *db; /* NULL: there is no store yet */
+};
+
+/* Room for one more row, zeroed; the array doubles at powers of two. */
+static inline void *grow(void *rows, size_t n, size_t size)
+{
+	if ((n & (n - 1)) == 0 || n == 0)
+		rows = xrealloc_array(rows, n ? 2 * n : 1, size);
+	memset((char *)rows + n * size, 0, size);
+	return rows;
+}
+
+static inline char *copy(struct stmt *s, int column)
+{
+	const char *text = stmt_text(s, column);
+
+	return text ? xstrdup(text) : NULL;
+}
+
+static inline json_t *copy_json(struct stmt *s, int column)
+{
+	const char *text = stmt_text(s, column);
+
+	return text ? json_parse(text, strlen(text), NULL) : NULL;
+}
+
+/* Prepares sql; 0 rows when there is no store. */
+static inline int query(struct reader *r, const char *sql, struct stmt **ret, struct err *err)
+{
+	*ret = NULL;
+	return r->db ? db_prepare(r->db, sql, ret, err) : 0;
+}
+
+static inline int step(struct stmt *s, struct err *err)
+{
+	return s ? stmt_step(s, err) : 0;
+}

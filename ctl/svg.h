@@ -1,0 +1,43 @@
+/* Scales, ticks and marks of a chart as SVG.  Pure: numbers in, text out.
+ *
+ * A scale maps a value to a coordinate; what has no place on it (NaN, infinity, zero on a logarithm) is NaN, and marks
+ * break there.  Ticks are at 1, 2 or 5 times a power of ten. */
+#pragma once
+
+#include "common/base.h"
+
+struct svg_scale {
+	double lo, hi;   /* values */
+	double from, to; /* their coordinates */
+	bool log;
+};
+
+#define SVG_TICKS_MAX 24
+#define SVG_TEXT_MAX 32
+
+struct svg_ticks {
+	double at[SVG_TICKS_MAX];
+	size_t n; /* at least 2; of svg_ticks_whole() at least 1 */
+	int decimals;
+	bool log;
+};
+
+double svg_at(const struct svg_scale *scale, double value);
+
+/* About so many ticks that enclose [lo, hi]; both finite.  lo == hi: an interval around it. */
+void svg_ticks(struct svg_ticks *t, double lo, double hi, int about);
+/* The same for whole numbers (epochs), inside [lo, hi]. */
+void svg_ticks_whole(struct svg_ticks *t, double lo, double hi, int about);
+/* Powers of ten that enclose [lo, hi], with their double and fivefold where there are few; 0 < lo. */
+void svg_ticks_log(struct svg_ticks *t, double lo, double hi);
+/* "0.25", "50", "1e-05"; fills and returns buf (SVG_TEXT_MAX). */
+const char *svg_tick_text(const struct svg_ticks *t, size_t i, char *buf);
+
+/* Moves coordinates (ascending) apart until neighbours are `gap` from each other, within [lo, hi] if there is room. */
+void svg_spread(double *at, size_t n, double gap, double lo, double hi);
+
+/* Path data of a line through the points; `steps`: each value holds from the previous x to its own.  Returns how many
+ * points have a place but no neighbour: a line does not show them, dots do. */
+size_t svg_path(FILE *out, const double *x, const double *y, size_t n, bool steps);
+/* Path data of dots (to be stroked with round caps): every point, or only those without a neighbour. */
+void svg_dots(FILE *out, const double *x, const double *y, size_t n, bool lonely);
