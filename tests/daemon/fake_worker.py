@@ -2,6 +2,7 @@
 """A sweep-worker that does what a script says: $FAKE/script.json, read at every job.
 
     {"jobs": {"1": [[ACTION, ...], [ACTION, ...]]},   actions of job 1's first, second ... attempt
+     "pace_s": 0.02,                                   how long an epoch takes
      "hello": {"token": "bad"}}                        members of hello that differ
 
 Without a script for an attempt it trains: the epochs that are left, then done.  An action is a list of a verb and its
@@ -56,7 +57,7 @@ class Worker:
     def __init__(self):
         self.job, self.socket, self.input = None, None, b""
         self.fifo, self.ignored, self.stopping = None, set(), False
-        self.welcomed = False
+        self.welcomed, self.busy_until = False, 0
         signal.signal(signal.SIGTERM, self.on_term)
 
     def on_term(self, *_):
@@ -154,8 +155,11 @@ class Worker:
     def do_train(self):
         """The epochs that are left."""
         for epoch in range(self.job.epoch + 1, self.job.config["epochs"] + 1):
-            self.do_epoch(epoch)
-        self.do_done()
+            self.job.actions += [["work"], ["epoch", epoch]]
+        self.job.actions.append(["done"])
+
+    def do_work(self):
+        self.busy_until = time.monotonic() + script().get("pace_s", 0)
 
     def do_epoch(self, epoch, *flags, **values):
         numbers = {"lr": 0.1, "batch_size": 16, "train_loss": 1.0, "train_accuracy": 50.0, "test_loss": 1.5,
@@ -164,8 +168,9 @@ class Worker:
         self.emit("epoch", send="file" not in flags, epoch=epoch, **{**numbers, **values})
         if "forget" not in flags:
             self.job.epoch = epoch
-            with open(self.job.position, "w", encoding="utf-8") as file:
+            with open(self.job.position + ".new", "w", encoding="utf-8") as file:
                 file.write(str(epoch))
+            os.rename(self.job.position + ".new", self.job.position)
 
     def do_epoch_with(self, epoch, values):
         self.do_epoch(epoch, **values)
@@ -237,7 +242,7 @@ class Worker:
         self.fifo = None
 
     def step(self):
-        while self.job and self.fifo is None and self.job.actions:
+        while self.job and self.fifo is None and self.job.actions and time.monotonic() >= self.busy_until:
             verb, *arguments = self.job.actions.pop(0)
             getattr(self, "do_" + verb)(*arguments)
 
@@ -253,7 +258,8 @@ class Worker:
         if not self.socket:
             self.connect()
         fds = [fd for fd in (self.socket, self.fifo) if fd is not None]
-        readable, _, _ = select.select(fds, [], [], HEARTBEAT_S)
+        work_s = max(self.busy_until - time.monotonic(), 0) or HEARTBEAT_S
+        readable, _, _ = select.select(fds, [], [], min(work_s, HEARTBEAT_S))
         if self.fifo is not None and self.fifo in readable:
             os.read(self.fifo, 1)
             self.stop_waiting()

@@ -102,7 +102,7 @@ def test_more_connections_than_there_is_room_for(sweepd):
     assert answered == 256
     for c in connections:
         c.close()
-    sweepd.wait(lambda: sweepd.ask("status"))
+    wait_until(lambda: sweepd.ask("status"), "room")
     sweepd.stop()
 
 
