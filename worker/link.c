@@ -344,8 +344,9 @@ static bool may_end(struct link *l)
 static void heed_orphanhood(struct link *l)
 {
 	double alone = l->socket < 0 ? monotonic_s() - l->heard_s : 0;
+	double limit = l->config->orphan_timeout_s;
 	bool idle = !slot_training(l->slot);
-	if (l->stopping || alone < (idle ? IDLE_ORPHAN_TIMEOUT_S : l->config->orphan_timeout_s))
+	if (l->stopping || alone < (idle ? MIN(IDLE_ORPHAN_TIMEOUT_S, limit) : limit))
 		return;
 	fprintf(stderr, "no sweepd for %.0f s: ending\n", alone);
 	begin_stop(l);

@@ -13,7 +13,7 @@ struct link_config {
 };
 
 #define ORPHAN_TIMEOUT_S      (24 * 3600.0)
-#define IDLE_ORPHAN_TIMEOUT_S 30.0 /* the same for a worker without a job */
+#define IDLE_ORPHAN_TIMEOUT_S 30.0 /* the same for a worker without a job, if it is the shorter */
 
 /* Serves until told to stop (a `stop` message, SIGTERM or SIGINT) and the job has ended: 0.  < 0: it could not go on. */
 int link_serve(const struct link_config *config, const struct slot_device *device, struct err *err);

@@ -7,6 +7,7 @@
 #include "common/protocol.h"
 
 #include <argp.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <unistd.h>
@@ -125,7 +126,12 @@ static void ensure_passive_waiting(char **argv)
 	if (getenv("OMP_WAIT_POLICY"))
 		return;
 	setenv("OMP_WAIT_POLICY", "passive", 1);
-	execv("/proc/self/exe", argv);
+	char self[PATH_MAX]; /* its name, so that ps does not show "exe" */
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	if (n > 0) {
+		self[n] = '\0';
+		execv(self, argv);
+	}
 }
 
 static int usable_cores(void)
