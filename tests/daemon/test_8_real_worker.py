@@ -13,7 +13,7 @@ DATA = pathlib.Path("/usr/share/datasets/fashion-mnist")
 pytestmark = pytest.mark.skipif(not DATA.exists() or not WORKER.exists(), reason="needs fashion-mnist and sweep-worker")
 
 EPOCHS = 3
-CONFIG = {"dataset": "fashion-mnist", "epochs": EPOCHS, "train_images": 64, "test_images": 32, "batch_size": 16,
+CONFIG = {"dataset": "fashion-mnist", "epochs": EPOCHS, "train_images": 32, "test_images": 16, "batch_size": 16,
           "num_workers": 0, "use_amp": False}
 
 
