@@ -111,8 +111,9 @@ static const struct {
 	/* Answers or refuses, now or after a commit.  < 0: the request itself is malformed. */
 	int (*run)(struct client *client, const json_t *request, struct err *err);
 } verbs[] = {
-	{"status", status_request}, {"submit", submit_request}, {"cancel", cancel_request},
-	{"stop", stop_request},     {"watch", watch_request},
+	{"status", status_request}, {"submit", submit_request}, {"cancel", change_request},
+	{"pause", change_request},  {"resume", change_request}, {"retry", change_request},
+	{"priority", change_request}, {"stop", stop_request}, {"watch", watch_request},
 };
 
 static int run_verb(struct client *client, const json_t *m, struct err *err)

@@ -8,7 +8,7 @@ void control_on_connection(uv_stream_t *listener, int status);
 
 /* Verbs of their own files. */
 int submit_request(struct client *client, const json_t *request, struct err *err);
-int cancel_request(struct client *client, const json_t *request, struct err *err);
-/* After a commit: cancel requests whose jobs have all ended are answered. */
-void cancel_check_pending(struct daemon *d);
-void cancel_drop_pending(struct daemon *d);
+int change_request(struct client *client, const json_t *request, struct err *err);
+/* After a commit: requests whose running jobs have all left their slots are answered. */
+void change_check_pending(struct daemon *d);
+void change_drop_pending(struct daemon *d);

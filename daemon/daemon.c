@@ -54,7 +54,7 @@ static void close_all(struct daemon *d)
 	d->closed = true;
 	if (d->turn)
 		turn_close(d->turn); /* refuses what waits, while its clients still hear it */
-	cancel_drop_pending(d);
+	change_drop_pending(d);
 	end_peers(&d->clients);
 	end_peers(&d->workers);
 	for (int i = 0; i < d->n_slots; i++)
@@ -138,7 +138,7 @@ static void on_committed(void *arg)
 {
 	struct daemon *d = arg;
 	link_send_acks(d);
-	cancel_check_pending(d);
+	change_check_pending(d);
 	int64_t event = store_last_event(d->store);
 	if (event > d->event_published) {
 		d->event_published = event;

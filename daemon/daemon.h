@@ -1,6 +1,6 @@
 /* The running daemon: what its parts share.  One libuv loop, one thread; nothing here waits (invariant 8).
  *
- *   clients --control.c, submit.c, cancel.c--> inputs --turn.c--> store --committed--> answers, acknowledgements
+ *   clients --control.c, submit.c, change.c--> inputs --turn.c--> store --committed--> answers, acknowledgements
  *   workers --link.c--> inputs        (a slot, slot.c, is a device's place for one worker process and its job)
  *   gone workers --slot_end.c--> inputs        (the rest of an event file, before the attempt ends)
  *   queued rows + free slots --dispatch.c--> input --committed--> {"type":"run"} */
@@ -16,7 +16,7 @@
 
 struct slot;
 struct wal;
-struct cancelling; /* cancel.c: requests that wait for their outcome */
+struct changing; /* change.c: requests that wait for their outcome */
 
 struct daemon_options {
 	const char *dir;	    /* NULL: from the environment */
@@ -43,7 +43,7 @@ struct daemon {
 	int n_slots;
 	uv_pipe_t worker_listener, control_listener;
 	struct peer_list workers, clients;
-	struct cancelling *cancelling;
+	struct changing *changing;
 	uv_signal_t signals[3];
 	int n_signals;	  /* that asked for a stop */
 	uv_timer_t timer; /* the next deadline of anything */

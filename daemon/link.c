@@ -135,8 +135,8 @@ static int take_hello(struct peer *peer, const json_t *m, struct err *err)
 	fence_others(peer, slot, m);
 	if (slot->attempt && !known)
 		send_run_again(slot);
-	if (slot->attempt && slot->cancelled)
-		slot_cancel_job(slot, slot->cancelled_by);
+	if (slot->attempt && slot->wish != WISH_NONE)
+		slot_ask(slot, slot->wish, slot->wished_by);
 	if (d->stopping)
 		slot_begin_stop(slot);
 	struct hello *in = input_new(d, &hello_kind, sizeof(*in));

@@ -63,8 +63,8 @@ static void plan_move(const struct slot *slot, const struct job_row *job, const 
 		      struct job_move *move, char *text, size_t size)
 {
 	const char *reason = *o->reason ? o->reason : NULL;
-	if (slot->cancelled && o->attempt != ATTEMPT_DONE) {
-		snprintf(text, size, "cancelled by uid %u", (unsigned)slot->cancelled_by);
+	if (slot->wish == WISH_CANCEL && o->attempt != ATTEMPT_DONE) {
+		snprintf(text, size, "cancelled by uid %u", (unsigned)slot->wished_by);
 		*move = (struct job_move){.to = JOB_CANCELLED, .reason = text};
 		return;
 	}
@@ -75,6 +75,10 @@ static void plan_move(const struct slot *slot, const struct job_row *job, const 
 	case ATTEMPT_CANCELLED: /* nobody asked: as if released */
 	case ATTEMPT_RELEASED:
 		*move = (struct job_move){.to = o->pause ? JOB_PAUSED : JOB_QUEUED};
+		if (o->pause && slot->wish == WISH_PAUSE) {
+			snprintf(text, size, "paused by uid %u", (unsigned)slot->wished_by);
+			move->reason = text;
+		}
 		return;
 	case ATTEMPT_LOST:
 		if (slot->daemon->stopping) { /* killed because it did not heed the stop: not the job's fault */

@@ -226,10 +226,11 @@ static bool has_process(const struct slot *slot)
 
 static void begin_kill(struct slot *slot, enum kill_step step, double in_s, const char *reason)
 {
-	if (!has_process(slot) || slot->kill_step >= step)
+	double at_s = monotonic_s() + in_s;
+	if (!has_process(slot) || slot->kill_step > step || (slot->kill_step == step && slot->kill_at_s <= at_s))
 		return;
 	slot->kill_step = step;
-	slot->kill_at_s = monotonic_s() + in_s;
+	slot->kill_at_s = at_s;
 	slot->kill_reason = reason;
 	daemon_poke(slot->daemon);
 }
@@ -246,13 +247,23 @@ void slot_kill(struct slot *slot, const char *reason)
 	slot->kill_at_s = INFINITY;
 }
 
-void slot_cancel_job(struct slot *slot, uid_t by)
+void slot_ask(struct slot *slot, enum slot_wish wish, uid_t by)
 {
-	slot->cancelled = true;
-	slot->cancelled_by = by;
-	if (slot->peer)
-		peer_send(slot->peer, json_pack("{s:s, s:I}", "type", "cancel", "attempt", (json_int_t)slot->attempt));
-	begin_kill(slot, KILL_ASKED, slot->daemon->options.ask_ms / 1000.0, "did not end when asked to cancel its job");
+	const struct daemon_options *o = &slot->daemon->options;
+	json_int_t attempt = slot->attempt;
+	if (slot->wish == WISH_CANCEL && wish == WISH_PAUSE) /* the stronger wish stays */
+		return;
+	slot->wish = wish;
+	slot->wished_by = by;
+	if (wish == WISH_CANCEL) {
+		if (slot->peer)
+			peer_send(slot->peer, json_pack("{s:s, s:I}", "type", "cancel", "attempt", attempt));
+		begin_kill(slot, KILL_ASKED, o->ask_ms / 1000.0, "did not end when asked to cancel its job");
+	} else {
+		if (slot->peer)
+			peer_send(slot->peer, json_pack("{s:s, s:I, s:s}", "type", "release", "attempt", attempt, "why", "pause"));
+		begin_kill(slot, KILL_ASKED, o->drain_ms / 1000.0, "did not end when asked to pause its job");
+	}
 }
 
 void slot_begin_stop(struct slot *slot)
@@ -284,7 +295,7 @@ void slot_take_attempt(struct slot *slot, int64_t attempt, int64_t job)
 	slot->attempt = attempt;
 	slot->job = job;
 	slot->stored = slot->acked = 0;
-	slot->cancelled = false;
+	slot->wish = WISH_NONE;
 }
 
 void slot_forget_attempt(struct slot *slot)

@@ -13,6 +13,8 @@
 
 enum slot_state { SLOT_EMPTY, SLOT_ADDING, SLOT_STARTING, SLOT_READY, SLOT_GONE };
 
+enum slot_wish { WISH_NONE, WISH_CANCEL, WISH_PAUSE };
+
 enum kill_step { KILL_NONE, KILL_ASKED, KILL_TERM, KILL_KILL };
 
 struct slot {
@@ -36,8 +38,8 @@ struct slot {
 	int bad_lines;	   /* that cost it its connection, since it was last understood */
 	/* its job */
 	int64_t attempt, job; /* 0: none; as committed */
-	bool cancelled;	      /* somebody wants that job cancelled */
-	uid_t cancelled_by;
+	enum slot_wish wish;  /* of somebody, for that job */
+	uid_t wished_by;
 	int64_t acked; /* highest seq told */
 	int64_t stored; /* highest seq committed */
 	/* its end */
@@ -65,8 +67,8 @@ bool slots_empty(const struct daemon *d);
 
 /* Sends the job whose attempt here is committed, and makes its directory.  Nothing without a connection: hello will. */
 void slot_send_run(struct slot *slot, const char *config, const char *data_dir);
-/* Asks, then TERM, then KILL of the process group. */
-void slot_cancel_job(struct slot *slot, uid_t by);
+/* Asks its worker to end the job (WISH_PAUSE: with a checkpoint), then TERM, then KILL of the process group. */
+void slot_ask(struct slot *slot, enum slot_wish wish, uid_t by);
 void slot_begin_stop(struct slot *slot);
 void slot_kill(struct slot *slot, const char *reason);
 /* An attempt of that job is this slot's (committed). */

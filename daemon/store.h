@@ -71,9 +71,12 @@ struct job_move {
 	const char *reason; /* for people, or NULL */
 	int64_t not_before_ms;
 	bool counts_retry;
+	bool forgets_retries; /* a person asks: it has all its retries again */
 };
 /* The one function that moves a job's state; leaves an event row.  A move that does not exist aborts. */
 int store_move_job(struct store *s, int64_t job, const struct job_move *move, struct err *err);
+/* Of a job that is not final; leaves an event row. */
+int store_set_priority(struct store *s, const struct job_row *job, int priority, struct err *err);
 /* Its configuration's text and its sweep's data directory (or NULL), allocated. */
 int store_job_config(struct store *s, int64_t job, char **ret_config, char **ret_data_dir, struct err *err);
 

@@ -82,13 +82,27 @@ int store_move_job(struct store *s, int64_t id, const struct job_move *move, str
 	stmt_bind_text(q, 2, job_state_names[move->to]);
 	stmt_bind_text(q, 3, move->reason);
 	stmt_bind_int(q, 4, move->not_before_ms);
-	stmt_bind_int(q, 5, move->counts_retry);
+	stmt_bind_int(q, 5, move->forgets_retries ? 0 : job.retries_used + move->counts_retry);
 	if (job_is_final(move->to))
 		stmt_bind_int(q, 6, wall_ms());
 	else
 		stmt_bind_null(q, 6);
 	r = store_run(q, err);
 	return r < 0 ? r : log_move(s, &job, move, err);
+}
+
+int store_set_priority(struct store *s, const struct job_row *job, int priority, struct err *err)
+{
+	struct stmt *q = store_query(s, "set_priority");
+	stmt_bind_int(q, 1, job->id);
+	stmt_bind_int(q, 2, priority);
+	int r = store_run(q, err);
+	if (r < 0)
+		return r;
+	autojson json_t *detail = json_pack("{s:i, s:i}", "priority", priority, "was", job->priority);
+	struct event_row e = {
+		.at_ms = wall_ms(), .sweep = job->sweep, .job = job->id, .kind = "priority", .detail = detail};
+	return store_log_event(s, &e, NULL, err);
 }
 
 int store_job_config(struct store *s, int64_t job, char **ret_config, char **ret_data_dir, struct err *err)

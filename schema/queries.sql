@@ -54,8 +54,11 @@ ORDER BY j.priority DESC, j.id LIMIT ?2;
 SELECT min(not_before_ms) FROM job WHERE state = 'queued' AND not_before_ms > ?1;
 
 -- name: move_job
-UPDATE job SET state = ?2, reason = ?3, not_before_ms = ?4, retries_used = retries_used + ?5, ended_ms = ?6
+UPDATE job SET state = ?2, reason = ?3, not_before_ms = ?4, retries_used = ?5, ended_ms = ?6
 WHERE id = ?1;
+
+-- name: set_priority
+UPDATE job SET priority = ?2 WHERE id = ?1;
 
 -- name: job_config
 SELECT j.config, s.data_dir FROM job AS j JOIN sweep AS s ON s.id = j.sweep WHERE j.id = ?1;
