@@ -5,10 +5,12 @@
 #include <math.h>
 
 /* Edges of the drawing inside the picture: room for axes at the left and below, for labels at the right. */
-enum { LEFT = 54, RIGHT = 36, TOP = 10, BOTTOM = 40 };
-#define LABEL_GAP 13 /* between the labels at the right */
+enum { LEFT = 58, TOP = 10, BOTTOM = 40 };
+#define LABEL_GAP   13 /* between the labels at the right */
+#define LABEL_WIDTH 9  /* of one of their letters, on a narrow screen */
 
 struct frame {
+	double right; /* edge of the drawing */
 	struct svg_scale x, y;
 	struct svg_ticks x_ticks, y_ticks;
 };
@@ -50,6 +52,17 @@ void plot_text(FILE *out, const char *class, double x, double y, const char *anc
 	fputs("</text>\n", out);
 }
 
+/* Room for the labels at the right. */
+static double right_edge(const struct plot *plot)
+{
+	size_t longest = 1;
+
+	for (size_t i = 0; i < plot->n; i++)
+		if (plot->lines[i].label)
+			longest = MAX(longest, strlen(plot->lines[i].label));
+	return PLOT_WIDTH - 12 - LABEL_WIDTH * (double)longest;
+}
+
 /* False: nothing to draw. */
 static bool frame_init(struct frame *f, const struct plot *plot)
 {
@@ -74,9 +87,10 @@ static bool frame_init(struct frame *f, const struct plot *plot)
 	else
 		svg_ticks(&f->y_ticks, lo, hi, 5);
 	svg_ticks_whole(&f->x_ticks, first, last, 6);
+	f->right = right_edge(plot);
 	f->y = (struct svg_scale){f->y_ticks.at[0], f->y_ticks.at[f->y_ticks.n - 1], PLOT_HEIGHT - BOTTOM, TOP,
 				  plot->log};
-	f->x = (struct svg_scale){first, last, LEFT, PLOT_WIDTH - RIGHT, false};
+	f->x = (struct svg_scale){first, last, LEFT, f->right, false};
 	return true;
 }
 
@@ -86,18 +100,18 @@ static void draw_axes(FILE *out, const struct frame *f)
 
 	fputs("<path class=\"grid\" d=\"", out);
 	for (size_t i = 0; i < f->y_ticks.n; i++)
-		fprintf(out, "M%d %.1fH%d", LEFT, svg_at(&f->y, f->y_ticks.at[i]), PLOT_WIDTH - RIGHT);
+		fprintf(out, "M%d %.1fH%.1f", LEFT, svg_at(&f->y, f->y_ticks.at[i]), f->right);
 	fputs("\"/>\n<path class=\"axis\" d=\"", out);
 	for (size_t i = 0; i < f->x_ticks.n; i++)
 		fprintf(out, "M%.1f %dv4", svg_at(&f->x, f->x_ticks.at[i]), PLOT_HEIGHT - BOTTOM);
-	fprintf(out, "M%d %dH%d\"/>\n", LEFT, PLOT_HEIGHT - BOTTOM, PLOT_WIDTH - RIGHT);
+	fprintf(out, "M%d %dH%.1f\"/>\n", LEFT, PLOT_HEIGHT - BOTTOM, f->right);
 	for (size_t i = 0; i < f->y_ticks.n; i++)
 		plot_text(out, "tick", LEFT - 6, svg_at(&f->y, f->y_ticks.at[i]) + 4, "end",
 			  svg_tick_text(&f->y_ticks, i, text));
 	for (size_t i = 0; i < f->x_ticks.n; i++)
 		plot_text(out, "tick", svg_at(&f->x, f->x_ticks.at[i]), PLOT_HEIGHT - BOTTOM + 17, "middle",
 			  svg_tick_text(&f->x_ticks, i, text));
-	plot_text(out, "tick", (LEFT + PLOT_WIDTH - RIGHT) / 2.0, PLOT_HEIGHT - 5, "middle", "epoch");
+	plot_text(out, "tick", (LEFT + f->right) / 2, PLOT_HEIGHT - 5, "middle", "epoch");
 }
 
 /* Where a line ends: the index of its last point that has a place, or n. */
@@ -153,7 +167,7 @@ static int compare_ends(const void *a, const void *b)
 static void draw_labels(FILE *out, const struct frame *f, const struct plot *plot)
 {
 	struct end *ends = xcalloc(plot->n + 1, sizeof(*ends));
-	double *at = xcalloc(plot->n + 1, sizeof(*at)), edge = PLOT_WIDTH - RIGHT;
+	double *at = xcalloc(plot->n + 1, sizeof(*at));
 	size_t n = 0;
 
 	for (size_t i = 0; i < plot->n; i++) {
@@ -171,8 +185,8 @@ static void draw_labels(FILE *out, const struct frame *f, const struct plot *plo
 		fprintf(out, "<g class=\"run end c%d%s\"", line->hue, line->strong ? " strong" : "");
 		if (line->job)
 			fprintf(out, " data-job=\"%lld\"", (long long)line->job);
-		fprintf(out, "><path d=\"M%.1f %.1fL%.1f %.1f\"/>", ends[i].x + 2, ends[i].y, edge + 8, at[i]);
-		plot_text(out, "label", edge + 10, at[i] + 4, "start", line->label);
+		fprintf(out, "><path d=\"M%.1f %.1fL%.1f %.1f\"/>", ends[i].x + 2, ends[i].y, f->right + 8, at[i]);
+		plot_text(out, "label", f->right + 10, at[i] + 4, "start", line->label);
 		fputs("</g>\n", out);
 	}
 	free(at);

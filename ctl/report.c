@@ -7,7 +7,6 @@
 #include "common/fs.h"
 #include "common/json.h"
 
-#include <ctype.h>
 #include <math.h>
 
 struct report_input {
@@ -49,16 +48,6 @@ double report_seconds(const struct report *rep)
 	for (size_t i = 0; i < rep->n_runs; i++)
 		sum += rep->runs[i].job->seconds;
 	return sum;
-}
-
-char *report_metric_name(const char *metric)
-{
-	char *name = xstrdup(metric);
-
-	name[0] = (char)toupper((unsigned char)name[0]);
-	for (char *c = name; *c; c++)
-		*c = *c == '_' ? ' ' : *c;
-	return name;
 }
 
 /* "sweepctl submit --override train_images=64 demo.json": FILE holds the sweep file as the report shows it. */

@@ -55,8 +55,6 @@ char *report_value(const struct report_run *run, const char *name);
 json_t *report_levels(const struct report *rep, const char *name);
 /* Seconds of training and testing of all runs together. */
 double report_seconds(const struct report *rep);
-/* "test_accuracy" -> "Test accuracy"; allocated. */
-char *report_metric_name(const char *metric);
 /* The commands that make it again, one a line; allocated. */
 char *report_commands(const struct report *rep);
 
@@ -68,7 +66,6 @@ void report_swept(const struct report *rep, FILE *out);
 void report_results(const struct report *rep, FILE *out);
 void report_efficiency(const struct report *rep, FILE *out);
 void report_curves(const struct report *rep, FILE *out);
-void report_legend(const struct report *rep, FILE *out);
 void report_epoch_times(const struct report *rep, FILE *out);
 void report_parallel(const struct report *rep, FILE *out);
 void report_best_run(const struct report *rep, FILE *out);

@@ -182,7 +182,7 @@ static void put_codes(FILE *out, const json_t *names, char *const *codes, size_t
 	fputs("</ul>\n", out);
 }
 
-void report_legend(const struct report *rep, FILE *out)
+static void put_legend(const struct report *rep, FILE *out)
 {
 	if (rep->n_runs > REPORT_FEW) {
 		put_codes(out, rep->code.hue_by, rep->code.hues, ARRAY_LEN(rep->code.hues), false);
@@ -223,7 +223,7 @@ void report_curves(const struct report *rep, FILE *out)
 		fputs("<p class=\"none\">No epoch has finished yet: there are no curves.</p>\n</section>\n", out);
 		return;
 	}
-	report_legend(rep, out);
+	put_legend(rep, out);
 	fputs("<div class=\"charts\">\n", out);
 	draw_curve(rep, out, TEST_ACCURACY);
 	draw_curve(rep, out, TEST_LOSS);

@@ -1,11 +1,13 @@
 /* Which colour and which dashes a run's lines have.
  *
  * Colour stands for the first swept parameter, together with the second where both fit into the palette (then the
- * second picks the strong or the light one of a pair); dashes stand for the next.  A parameter of more values than the
- * palette has colours is cut into eight ranges from dark to light. */
+ * second picks the strong or the light one of a pair); dashes stand for the next that has few enough values.  A
+ * parameter of more values than the palette has colours is cut into eight ranges from dark to light. */
 #include "ctl/report.h"
 #include "ctl/format.h"
 #include "common/json.h"
+
+#define AXES_MAX 8 /* so many swept parameters are looked at */
 
 static int compare_numbers(const void *a, const void *b)
 {
@@ -131,10 +133,10 @@ static void encode_dashes(struct report *rep, const struct factor *f)
 
 void report_encode(struct report *rep)
 {
-	struct factor f[3], none = {.n = 1};
+	struct factor f[AXES_MAX], none = {.n = 1};
 	struct report_code *code = &rep->code;
 
-	for (size_t i = 0; i < 3; i++)
+	for (size_t i = 0; i < AXES_MAX; i++)
 		f[i] = factor_of(rep, i);
 	bool both = f[1].levels && f[0].n * f[1].n <= REPORT_HUES;
 	code->hue_by = json_array();
@@ -148,8 +150,9 @@ void report_encode(struct report *rep)
 		encode_ranges(rep, &f[0]);
 	else
 		encode_hues(rep, &f[0], both ? &f[1] : &none);
-	encode_dashes(rep, both ? &f[2] : &f[1]);
-	for (size_t i = 0; i < 3; i++)
+	for (size_t i = both ? 2 : 1; i < AXES_MAX && !json_array_size(code->dash_by); i++)
+		encode_dashes(rep, &f[i]);
+	for (size_t i = 0; i < AXES_MAX; i++)
 		json_decref(f[i].levels);
 }
 

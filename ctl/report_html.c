@@ -20,14 +20,16 @@ static char *when_text(int64_t ms)
 	return xstrdup(text);
 }
 
-/* "7 done, 1 failed" */
+/* What became of those that are not done: "1 failed, 2 queued" */
 static char *counts_text(const struct report *rep)
 {
 	char *text = xstrdup("");
 
 	for (int i = 0; i < N_JOB_STATES; i++)
-		if (rep->counts[i])
+		if (rep->counts[i] && i != JOB_DONE)
 			text_append(&text, "%s%zu %s", *text ? ", " : "", rep->counts[i], job_state_names[i]);
+	if (!*text)
+		text_append(&text, "none failed");
 	return text;
 }
 
@@ -81,9 +83,8 @@ static char *run_text(const struct report_run *run)
 
 static void put_best(const struct report *rep, FILE *out)
 {
-	autofree char *metric = report_metric_name(rep->sweep->metric);
-	autofree char *safe_metric = html_escaped(metric);
-	autofree char *title = xasprintf("Best run, %s", safe_metric);
+	autofree char *metric = html_escaped(rep->sweep->metric);
+	autofree char *title = xasprintf("Best run, %s", metric);
 	char number[FORMAT_MAX];
 
 	if (!rep->n_ranked) {

@@ -7,7 +7,7 @@
 #include <math.h>
 
 #define LANES_MAX 64 /* runs in the chart of epoch times */
-enum { LANE_HEIGHT = 18, LANE_LEFT = 200, LANE_WIDTH = 640, LANE_RIGHT = 20, LANE_TOP = 6, LANE_BOTTOM = 40 };
+enum { LANE_HEIGHT = 18, LANE_LEFT = 260, LANE_WIDTH = 720, LANE_RIGHT = 20, LANE_TOP = 6, LANE_BOTTOM = 40 };
 
 static int compare_numbers(const void *a, const void *b)
 {
@@ -47,7 +47,7 @@ static void draw_lane(FILE *out, const struct report *rep, const struct report_r
 {
 	double *at = xcalloc(2 * run->n_epochs + 1, sizeof(*at)), middle = svg_at(x, median_seconds(run));
 	autofree char *label = xasprintf("%lld%s%s", (long long)run->job->id, *run->label ? ": " : "", run->label);
-	autofree char *cut = shortened(label, 31);
+	autofree char *cut = shortened(label, 36);
 	char span[FORMAT_MAX];
 
 	for (size_t i = 0; i < run->n_epochs; i++) {
@@ -243,7 +243,6 @@ void report_parallel(const struct report *rep, FILE *out)
 		return;
 	}
 	fputs("<section>\n<h2>Parameters and result</h2>\n", out);
-	report_legend(rep, out);
 	fputs("<div class=\"scroll\" tabindex=\"0\"><figure class=\"wide\">\n", out);
 	plot_open(out, "parallel", "Parameters and result",
 		  "Parallel coordinates: one line a run through its swept values to the sweep's metric.",

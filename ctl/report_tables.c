@@ -17,7 +17,7 @@ static bool list_has(const json_t *list, const char *name)
 	return false;
 }
 
-/* One row: the parameter and the values it takes. */
+/* One row: the parameter, the values it takes and, where that needs saying (else NULL), why. */
 static void put_levels(const struct report *rep, FILE *out, const char *name, const char *why)
 {
 	autojson json_t *levels = report_levels(rep, name);
@@ -33,7 +33,7 @@ static void put_levels(const struct report *rep, FILE *out, const char *name, co
 		fputs(i ? ", " : "", out);
 		html_put(out, text);
 	}
-	fprintf(out, "</td><td>%s</td></tr>\n", why);
+	fprintf(out, why ? "</td><td>%s</td></tr>\n" : "</td></tr>\n", why);
 }
 
 static void put_constants(FILE *out, json_t *pairs)
@@ -86,9 +86,13 @@ void report_swept(const struct report *rep, FILE *out)
 	fputs("<section>\n<h2>What was swept</h2>\n", out);
 	if (json_array_size(rep->axes) + json_array_size(follow)) {
 		fputs("<div class=\"scroll\" tabindex=\"0\"><table><thead><tr><th scope=\"col\">Parameter</th>"
-		      "<th scope=\"col\">Values</th><th scope=\"col\"></th></tr></thead><tbody>\n",
+		      "<th scope=\"col\">Values</th>",
 		      out);
-		json_array_foreach(rep->axes, i, name) put_levels(rep, out, json_string_value(name), "swept");
+		fputs(json_array_size(follow) ? "<th scope=\"col\">Why</th></tr></thead><tbody>\n"
+					      : "</tr></thead><tbody>\n",
+		      out);
+		json_array_foreach(rep->axes, i, name)
+			put_levels(rep, out, json_string_value(name), json_array_size(follow) ? "swept" : NULL);
 		json_array_foreach(follow, i, name)
 			put_levels(rep, out, json_string_value(name), "follows another parameter");
 		fputs("</tbody></table></div>\n", out);
@@ -177,9 +181,7 @@ static void put_result(const struct report *rep, FILE *out, const struct report_
 {
 	char number[FORMAT_MAX];
 	const struct job_row *job = run->job;
-	const char *state = job->state == JOB_FAILED      ? " class=\"failed\""
-			    : job->state == JOB_CANCELLED ? " class=\"cancelled\""
-							  : "";
+	const char *state = job->state == JOB_FAILED ? " failed" : job->state == JOB_CANCELLED ? " cancelled" : "";
 	double minutes = is_done(run) ? job->seconds / 60 : NAN;
 
 	put_run_cells(rep, out, run);
@@ -190,7 +192,7 @@ static void put_result(const struct report *rep, FILE *out, const struct report_
 			   run->rank == 1);
 	snprintf(number, sizeof(number), isnan(minutes) ? "" : "%.2f", minutes);
 	put_number(out, number, false);
-	fprintf(out, "<td%s>", state);
+	fprintf(out, "<td class=\"notes%s\">", state);
 	html_put(out, run->notes);
 	fputs("</td></tr>\n", out);
 }
@@ -217,7 +219,7 @@ void report_results(const struct report *rep, FILE *out)
 			flattered = fmax(rep->runs[i].job->best_test_accuracy, isnan(flattered) ? 0 : flattered);
 	fputs("<p class=\"sub\">Values are the last epoch's; the best is bold.", out);
 	if (!isnan(flattered))
-		fprintf(out, " The best epoch of any run had a test accuracy of %s %%, chosen on the test set.",
+		fprintf(out, " The best epoch of any run had a test accuracy of %s\u00a0%%, chosen on the test set.",
 			format_accuracy(flattered, number));
 	fputs("</p>\n</section>\n", out);
 }
@@ -257,8 +259,8 @@ static const struct measure {
 	bool optional; /* no column where nothing is known */
 } measures[] = {
 	{"Minutes", "%.2f", offsetof(struct efficiency, minutes), false, false},
-	{"Seconds per epoch", "%.2f", offsetof(struct efficiency, epoch_seconds), false, false},
-	{"Images per second", "%.0f", offsetof(struct efficiency, images_per_second), true, false},
+	{"s per epoch", "%.2f", offsetof(struct efficiency, epoch_seconds), false, false},
+	{"Images/s", "%.0f", offsetof(struct efficiency, images_per_second), true, false},
 	{"Peak RAM (MiB)", "%.0f", offsetof(struct efficiency, ram_mib), false, false},
 	{"Peak VRAM (MiB)", "%.0f", offsetof(struct efficiency, vram_mib), false, true},
 	{"Energy (Wh)", "%.1f", offsetof(struct efficiency, watt_hours), false, true},
@@ -269,17 +271,20 @@ static double measured(const struct efficiency *e, const struct measure *m)
 	return *(const double *)((const char *)e + m->offset);
 }
 
-/* The best of the runs that are done; NaN: of none anything is known. */
+/* The best of the runs that are done; NaN: nothing is known, or so many share it that it distinguishes none. */
 static double best_measured(const struct report *rep, const struct efficiency *all, const struct measure *m)
 {
 	double best = NAN;
+	size_t ties = 0;
 
 	for (size_t i = 0; i < rep->n_runs; i++) {
 		double value = measured(&all[i], m);
 		if (is_done(&rep->runs[i]) && !isnan(value))
 			best = isnan(best) ? value : m->more ? fmax(best, value) : fmin(best, value);
 	}
-	return best;
+	for (size_t i = 0; i < rep->n_runs; i++)
+		ties += is_done(&rep->runs[i]) && measured(&all[i], m) == best;
+	return ties > MAX(rep->counts[JOB_DONE] / 4, (size_t)1) ? NAN : best;
 }
 
 static bool any_measured(const struct report *rep, const struct efficiency *all, const struct measure *m)

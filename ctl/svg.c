@@ -49,8 +49,8 @@ void svg_ticks(struct svg_ticks *t, double lo, double hi, int about)
 {
 	lo = fmax(lo, -1e300); /* a diverged loss may be near the largest number there is */
 	hi = fmin(hi, 1e300);
-	if (!(hi - lo > 1e-12 * fmax(fabs(lo), fabs(hi)))) {
-		double pad = lo == 0 ? 1 : fabs(lo) * 0.1;
+	if (!(hi - lo > fmax(1e-12 * fmax(fabs(lo), fabs(hi)), 1e-290))) {
+		double pad = fabs(lo) < 1e-280 ? 1 : fabs(lo) * 0.1;
 		lo -= pad;
 		hi += pad;
 	}
@@ -89,6 +89,8 @@ static int log_place(double v)
 
 void svg_ticks_log(struct svg_ticks *t, double lo, double hi)
 {
+	lo = fmax(lo, 1e-300);
+	hi = fmax(fmin(hi, 1e300), lo);
 	int first = log_place(lo), last = log_place(hi), stride = 1;
 
 	if (log_value(last) < hi * (1 - 1e-9))

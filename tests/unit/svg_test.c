@@ -1,0 +1,177 @@
+/* Ticks, scales, labels and paths of charts, as tables. */
+#include "cmocka_all.h"
+
+#include "ctl/svg.h"
+
+#include <math.h>
+
+static void check_texts(const struct svg_ticks *t, const char *expected)
+{
+	char all[512] = "", one[SVG_TEXT_MAX];
+
+	for (size_t i = 0; i < t->n; i++)
+		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i ? " " : "", svg_tick_text(t, i, one));
+	assert_string_equal(all, expected);
+}
+
+static void test_ticks_enclose_at_round_numbers(void **state)
+{
+	static const struct {
+		double lo, hi;
+		const char *expected;
+	} rows[] = {
+		{0, 100, "0 20 40 60 80 100"},
+		{52.3, 78.05, "50 60 70 80"},
+		{0.31, 0.37, "0.30 0.32 0.34 0.36 0.38"},
+		{-0.3, 1.1, "-0.5 0.0 0.5 1.0 1.5"},
+		{2, 2, "1.8 1.9 2.0 2.1 2.2"},
+		{0, 0, "-1.0 -0.5 0.0 0.5 1.0"},
+		{0, 1e-9, "0 2e-10 4e-10 6e-10 8e-10 1e-09"},
+		{0, 30e6, "0 10000000 20000000 30000000"},
+		{1234567, 1234568, "1234567.0 1234567.2 1234567.4 1234567.6 1234567.8 1234568.0"},
+	};
+	struct svg_ticks t;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		svg_ticks(&t, rows[i].lo, rows[i].hi, 5);
+		check_texts(&t, rows[i].expected);
+		assert_true(t.at[0] <= rows[i].lo && t.at[t.n - 1] >= rows[i].hi);
+	}
+}
+
+static void test_ticks_of_any_finite_numbers(void **state)
+{
+	static const double extremes[] = {-1.7e308, -1e300, -1, -5e-324, 0, 5e-324, 1e-300, 1, 1e16, 1.7e308};
+	struct svg_ticks t;
+
+	for (size_t i = 0; i < ARRAY_LEN(extremes); i++) {
+		for (size_t k = i; k < ARRAY_LEN(extremes); k++) {
+			svg_ticks(&t, extremes[i], extremes[k], 5);
+			assert_in_range(t.n, 2, SVG_TICKS_MAX);
+			assert_true(isfinite(t.at[0]) && t.at[0] < t.at[t.n - 1]);
+			if (extremes[i] <= 0)
+				continue;
+			svg_ticks_log(&t, extremes[i], extremes[k]);
+			assert_in_range(t.n, 2, SVG_TICKS_MAX);
+			assert_true(t.at[0] > 0 && t.at[0] < t.at[t.n - 1]);
+		}
+	}
+}
+
+static void test_whole_ticks_stay_inside(void **state)
+{
+	static const struct {
+		double lo, hi;
+		const char *expected;
+	} rows[] = {
+		{1, 1, "1"},
+		{1, 3, "1 2 3"},
+		{1, 5, "1 2 3 4 5"},
+		{1, 30, "5 10 15 20 25 30"},
+		{1, 200, "50 100 150 200"},
+		{57, 58, "57 58"},
+	};
+	struct svg_ticks t;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		svg_ticks_whole(&t, rows[i].lo, rows[i].hi, 6);
+		check_texts(&t, rows[i].expected);
+	}
+}
+
+static void test_log_ticks(void **state)
+{
+	static const struct {
+		double lo, hi;
+		const char *expected;
+	} rows[] = {
+		{0.001, 0.1, "0.001 0.002 0.005 0.01 0.02 0.05 0.1"},
+		{0.1, 0.1, "0.05 0.1 0.2"},
+		{0.3, 0.3, "0.2 0.5"},
+		{1e-5, 0.1, "1e-05 0.0001 0.001 0.01 0.1"},
+		{3e-6, 0.4, "1e-06 1e-05 0.0001 0.001 0.01 0.1 1"},
+		{1, 1e16, "1 100 10000 1000000 100000000 1e+10 1e+12 1e+14 1e+16"},
+	};
+	struct svg_ticks t;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		svg_ticks_log(&t, rows[i].lo, rows[i].hi);
+		check_texts(&t, rows[i].expected);
+		assert_true(t.at[0] <= rows[i].lo && t.at[t.n - 1] >= rows[i].hi);
+	}
+}
+
+static void test_scales(void **state)
+{
+	struct svg_scale line = {0, 10, 100, 200, false}, log = {0.001, 0.1, 300, 100, true}, point = {5, 5, 0, 10, false};
+
+	assert_float_equal(svg_at(&line, 5), 150, 1e-9);
+	assert_float_equal(svg_at(&line, -10), 0, 1e-9);
+	assert_float_equal(svg_at(&log, 0.01), 200, 1e-9);
+	assert_float_equal(svg_at(&log, 0.1), 100, 1e-9);
+	assert_float_equal(svg_at(&point, 5), 5, 1e-9);
+	assert_true(isnan(svg_at(&line, NAN)) && isnan(svg_at(&line, INFINITY)));
+	assert_true(isnan(svg_at(&log, 0)) && isnan(svg_at(&log, -1)) && isnan(svg_at(&log, NAN)));
+}
+
+static void test_spread_keeps_order_and_distance(void **state)
+{
+	double crowd[] = {10, 10, 11, 50}, edge[] = {98, 99, 99.5}, full[] = {1, 2, 3, 4, 5};
+
+	svg_spread(crowd, 4, 10, 0, 100);
+	for (size_t i = 1; i < 4; i++)
+		assert_true(crowd[i] - crowd[i - 1] >= 10 - 1e-9);
+	assert_float_equal(crowd[0], 10, 1e-9);
+	assert_float_equal(crowd[3], 50, 1e-9);
+	svg_spread(edge, 3, 10, 0, 100);
+	assert_float_equal(edge[2], 100, 1e-9);
+	assert_float_equal(edge[0], 80, 1e-9);
+	svg_spread(full, 5, 100, 0, 20); /* no room for such a gap */
+	assert_float_equal(full[0], 0, 1e-9);
+	assert_float_equal(full[4], 20, 1e-9);
+	svg_spread(NULL, 0, 10, 0, 1);
+}
+
+static void test_paths_break_where_there_is_no_value(void **state)
+{
+	static const double x[] = {0, 1, 2, 3, 4, 5};
+	static const struct {
+		double y[6];
+		bool steps;
+		size_t lonely;
+		const char *path, *dots;
+	} rows[] = {
+		{{1, 2, 3, 4, 5, 6}, false, 0,
+		 "M0.0 1.0L1.0 2.0L2.0 3.0L3.0 4.0L4.0 5.0L5.0 6.0", ""},
+		{{1, 1, 2, 2, 2, 2}, true, 0, "M0.0 1.0H1.0V2.0H2.0H3.0H4.0H5.0", ""},
+		{{1, 2, NAN, 4, 5, NAN}, false, 0, "M0.0 1.0L1.0 2.0M3.0 4.0L4.0 5.0", ""},
+		{{1, NAN, 3, 4, NAN, 6}, false, 2, "M2.0 3.0L3.0 4.0", "M0.0 1.0h0M5.0 6.0h0"},
+		{{NAN, NAN, NAN, NAN, NAN, NAN}, false, 0, "", ""},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char path[256] = "", dots[256] = "";
+		FILE *out = fmemopen(path, sizeof(path), "w");
+		assert_int_equal(svg_path(out, x, rows[i].y, 6, rows[i].steps), rows[i].lonely);
+		fclose(out);
+		out = fmemopen(dots, sizeof(dots), "w");
+		svg_dots(out, x, rows[i].y, 6, true);
+		fclose(out);
+		assert_string_equal(path, rows[i].path);
+		assert_string_equal(dots, rows[i].dots);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_ticks_enclose_at_round_numbers),
+		cmocka_unit_test(test_ticks_of_any_finite_numbers),
+		cmocka_unit_test(test_whole_ticks_stay_inside),
+		cmocka_unit_test(test_log_ticks),
+		cmocka_unit_test(test_scales),
+		cmocka_unit_test(test_spread_keeps_order_and_distance),
+		cmocka_unit_test(test_paths_break_where_there_is_no_value),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
