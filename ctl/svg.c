@@ -22,6 +22,11 @@ double svg_at(const struct svg_scale *scale, double value)
 	return scale->from + (value - lo) / (hi - lo) * (scale->to - scale->from);
 }
 
+static double clamp(double v, double lo, double hi)
+{
+	return fmin(fmax(v, lo), hi);
+}
+
 /* The smallest 1, 2 or 5 times a power of ten that is at least raw. */
 static double nice_step(double raw)
 {
@@ -47,8 +52,8 @@ static void set_multiples(struct svg_ticks *t, double step, double first, double
 
 void svg_ticks(struct svg_ticks *t, double lo, double hi, int about)
 {
-	lo = fmax(lo, -1e300); /* a diverged loss may be near the largest number there is */
-	hi = fmin(hi, 1e300);
+	lo = clamp(lo, -1e300, 1e300); /* a diverged loss may be near the largest number there is */
+	hi = clamp(hi, -1e300, 1e300);
 	if (!(hi - lo > fmax(1e-12 * fmax(fabs(lo), fabs(hi)), 1e-290))) {
 		double pad = fabs(lo) < 1e-280 ? 1 : fabs(lo) * 0.1;
 		lo -= pad;
@@ -89,8 +94,8 @@ static int log_place(double v)
 
 void svg_ticks_log(struct svg_ticks *t, double lo, double hi)
 {
-	lo = fmax(lo, 1e-300);
-	hi = fmax(fmin(hi, 1e300), lo);
+	lo = clamp(lo, 1e-300, 1e300);
+	hi = clamp(hi, 1e-300, 1e300);
 	int first = log_place(lo), last = log_place(hi), stride = 1;
 
 	if (log_value(last) < hi * (1 - 1e-9))
