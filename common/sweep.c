@@ -255,7 +255,8 @@ bool sweep_name_is_good(const char *name)
 {
 	size_t size = strlen(name);
 	const char *digits = name + (name[0] == 's');
-	if (size == 0 || size > MAX_NAME || digits[strspn(digits, "0123456789,-")] == '\0')
+	bool looks_like_a_target = *digits && digits[strspn(digits, "0123456789,-")] == '\0';
+	if (size == 0 || size > MAX_NAME || looks_like_a_target)
 		return false;
 	for (; *name; name++)
 		if (!isalnum((unsigned char)*name) && !strchr("._-+ ", *name))

@@ -75,13 +75,14 @@ static int collect(const struct change *change, const struct change_input *input
 static int ask(struct ctl *ctl, const struct change *change, const struct change_input *input, json_t *ids, json_t **ret,
 	       struct err *err)
 {
-	autojson json_t *request =
-		json_pack("{ss, sO, si}", "verb", change->name, "jobs", ids, "priority", input->priority);
+	autojson json_t *request = json_pack("{ss, sO}", "verb", change->name, "jobs", ids);
 	struct client c = {.fd = -1};
 	int e = client_connect(&c, &ctl->paths, err);
 
 	if (e < 0)
 		return e;
+	if (change == &changes[PRIORITY])
+		json_object_set_new(request, "priority", json_integer(input->priority));
 	e = client_send(&c, request, err);
 	if (e == 0)
 		e = client_wait(&c, TALK_MS, ret, err);

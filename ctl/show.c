@@ -192,7 +192,8 @@ static void show_title(const struct ctl *ctl, const struct shown *s)
 	}
 	autofree char *stored = job_reason(job, wall_ms());
 	autofree char *reason = text_clean(stored);
-	printf(*reason ? ": %s\n" : "\n", reason);
+	bool says_state = strncmp(reason, state, strlen(state)) == 0; /* "cancelled by uid 1000" */
+	printf(says_state ? "%s\n" : *reason ? ": %s\n" : "\n", says_state ? reason + strlen(state) : reason);
 }
 
 static int show_text(struct ctl *ctl, struct reader *r, const struct shown *s, bool all, struct err *err)

@@ -37,7 +37,9 @@ CREATE VIEW results AS
         CASE n.n WHEN 1 THEN '' WHEN 2 THEN 'resumed once' ELSE 'resumed ' || (n.n - 1) || ' times' END
       WHEN 'failed' THEN 'failed: ' || coalesce(j.reason, '?')
       WHEN 'running' THEN 'running, ' || coalesce(last.epoch, 0) || '/' || (j.config ->> 'epochs')
-      ELSE j.state || CASE WHEN j.reason IS NULL THEN '' ELSE ': ' || j.reason END
+      ELSE CASE WHEN j.reason IS NULL THEN j.state
+                WHEN j.reason LIKE j.state || '%' THEN j.reason -- "cancelled by uid 1000"
+                ELSE j.state || ': ' || j.reason END
     END AS notes,
     j.sweep_name AS sweep,
     best.test_accuracy AS best_test_accuracy,

@@ -138,7 +138,9 @@ def test_cancel_groups_by_former_state(grid):
                                    {"job": 8, "state": "cancelled", "was": "queued"}]}
     daemon = grid.daemon(cancel=lambda r: answer)
     out = grid.run("cancel", 3, "7-8").stdout
-    assert out == "jobs 7-8: cancelled (were queued)\njob 3: cancelled (was running)\n"
+    assert [" ".join(line.split()) for line in out.splitlines()] == [
+        "jobs 7-8: cancelled (were queued) undo: sweepctl retry 7-8",
+        "job 3: cancelled (was running) undo: sweepctl retry 3"]
     assert daemon.requests[-1] == {"verb": "cancel", "jobs": [3, 7, 8]}
 
 
@@ -245,3 +247,25 @@ def test_submit_starts_a_private_daemon_and_says_so(fake_sweepd, sweep, data):
 
 def test_a_daemon_that_cannot_start_says_why(fake_sweepd):
     assert "the lock is held by pid 4711" in fake_sweepd.run("daemon", "start", code=3, FAIL="1").stderr
+
+
+@pytest.mark.parametrize("words, verb, jobs", [
+    (["pause", "s1"], "pause", [5, 6, 7, 8]),
+    (["pause", "--now", "s1"], "pause", [3, 5, 6, 7, 8]),
+    (["pause", "1"], "pause", [1]),
+    (["retry", "s1"], "retry", [4]),
+    (["priority", "10", "7-8"], "priority", [7, 8]),
+])
+def test_which_jobs_a_change_is_about(grid, words, verb, jobs):
+    daemon = grid.daemon(**{verb: lambda r: {"ok": True, "jobs": [
+        {"job": j, "state": "paused", "was": "queued"} for j in r["jobs"]]}})
+    out = grid.run(*words).stdout
+    assert daemon.requests[-1]["jobs"] == jobs and daemon.requests[-1].get("priority") == (10 if verb == "priority" else None)
+    if verb == "pause":
+        assert "undo: sweepctl resume " in out
+
+
+def test_changes_with_nothing_to_change(grid):
+    assert "no job is paused" in grid.run("resume", "s1", code=6).stderr
+    assert "first a number" in grid.run("priority", "s1", "7", code=2).stderr
+    assert "which job" in grid.run("priority", "7", code=2).stderr

@@ -153,6 +153,7 @@ def test_some_jobs_of_a_sweep(grid):
     page = report(grid, "1-2")
     assert [row[0] for row in page.table("Results")[1:]] == ["1", "2"]
     assert [row[0] for row in page.table("What was swept")[1:]] == ["scheduler"]
+    assert "sweepctl report 1-2\n" in page.text
 
 
 def test_any_text_stays_text(grid):

@@ -133,6 +133,10 @@ class Worker:
             self.stop_waiting()
             self.job.actions = []
             self.emit("cancelled")
+        elif kind == "release" and ours and "release" not in self.ignored:
+            self.stop_waiting()
+            self.job.actions = []
+            self.emit("released", why=message["why"], epoch=self.job.epoch, step=0)
         elif kind == "stop" and "stop" not in self.ignored:
             self.stopping = True
 

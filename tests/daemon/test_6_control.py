@@ -34,7 +34,7 @@ def test_a_bad_request_costs_its_connection(sweepd, line):
 
 def test_an_unknown_verb_is_refused_and_the_connection_stays(sweepd):
     with sweepd.connect() as c:
-        for verb in ("pause", "", "ä" * 100):
+        for verb in ("explode", "", "ä" * 100):
             assert c.ask(verb)["code"] == 2
         assert c.ask("status", more={"un": "known"})["ok"]
 
