@@ -19,9 +19,9 @@ struct plot_line {
 };
 
 struct plot {
-	const char *id;          /* unique in the document; letters */
+	const char *id;           /* unique in the document; letters */
 	const char *title, *unit; /* "Test accuracy", "%"; unit may be "" */
-	const char *desc;        /* in words, for those who do not see it */
+	const char *desc;         /* in words, for those who do not see it */
 	const struct plot_line *lines;
 	size_t n; /* later ones lie on top */
 	bool log, steps;

@@ -68,8 +68,7 @@ int reader_sweep_notes(struct reader *r, int64_t sweep, json_t **ret, struct err
 {
 	json_t *notes = json_object();
 	struct stmt *s;
-	int e = query(r,
-		      "SELECT job, notes FROM results WHERE job IN (SELECT id FROM visible_job WHERE sweep = ?)", &s,
+	int e = query(r, "SELECT job, notes FROM results WHERE job IN (SELECT id FROM visible_job WHERE sweep = ?)", &s,
 		      err);
 
 	if (e >= 0 && s)

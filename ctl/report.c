@@ -77,22 +77,24 @@ char *report_commands(const struct report *rep)
 	autofree char *submit = submit_command(rep);
 	autofree char *shown = format_path(rep->paths->db);
 	autofree char *db = shell_quoted(shown);
+	autofree char *sweep = xasprintf("s%lld", (long long)rep->sweep->id);
+	bool whole = (int64_t)rep->n_runs == rep->sweep->n_jobs;
 
 	return xasprintf("%s\n"
-			 "sweepctl report s%lld\n"
+			 "sweepctl report %s\n"
 			 "sqlite3 -column -header %s 'SELECT * FROM results WHERE job IN "
 			 "(SELECT id FROM job WHERE sweep = %lld)'\n"
 			 "sqlite3 -csv -header %s 'SELECT * FROM curves WHERE job IN "
 			 "(SELECT id FROM job WHERE sweep = %lld)' > curves.csv\n",
-			 submit, (long long)rep->sweep->id, db, (long long)rep->sweep->id, db,
+			 submit, whole ? sweep : strchr(rep->jobs, ' ') + 1, db, (long long)rep->sweep->id, db,
 			 (long long)rep->sweep->id);
 }
 
 /* What of a worker's `started` describes the machine and not the run; "backend cpu, device AMD EPYC, ...". */
 static char *machine_of(const json_t *details)
 {
-	static const char *const of_the_run[] = {"type",	 "attempt",	"seq",	       "at_ms",
-						 "start_epoch",  "start_step",	"batch_size",  "steps_per_epoch",
+	static const char *const of_the_run[] = {"type",         "attempt",     "seq",         "at_ms",
+						 "start_epoch",  "start_step",  "batch_size",  "steps_per_epoch",
 						 "train_images", "test_images", "num_workers", "resumed_note"};
 	char *text = xstrdup("");
 	const char *key, *name;

@@ -23,7 +23,7 @@ struct report_run {
 
 /* What a colour and a dash pattern stand for; decided by report_encode(). */
 struct report_code {
-	json_t *hue_by, *dash_by; /* lists of parameters; empty: of nothing */
+	json_t *hue_by, *dash_by;                            /* lists of parameters; empty: of nothing */
 	char *hues[2 * REPORT_HUES], *dashes[REPORT_DASHES]; /* what they stand for; NULL: not in use */
 };
 
@@ -42,7 +42,7 @@ struct report {
 	json_t *notes;
 	struct report_code code;
 	int64_t made_ms;
-	char *jobs; /* "1-8" */
+	char *jobs; /* "jobs 1-8" */
 	char *file; /* where the report goes */
 };
 

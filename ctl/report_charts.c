@@ -192,7 +192,8 @@ static void put_legend(const struct report *rep, FILE *out)
 	fputs("<ul class=\"legend runs\">", out);
 	for (size_t i = 0; i < rep->n_runs; i++) {
 		const struct report_run *run = &rep->runs[i];
-		fprintf(out, "<li data-job=\"%lld\"%s>", (long long)run->job->id, run->rank == 1 ? " class=\"best\"" : "");
+		fprintf(out, "<li data-job=\"%lld\"%s>", (long long)run->job->id,
+			run->rank == 1 ? " class=\"best\"" : "");
 		put_key(out, run->hue, run->dash);
 		fprintf(out, "%lld%s", (long long)run->job->id, *run->label ? ": " : "");
 		html_put(out, run->label);

@@ -112,8 +112,7 @@ static void encode_hues(struct report *rep, const struct factor *a, const struct
 	for (size_t i = 0; i < a->n; i++) {
 		for (size_t k = 0; k < b->n; k++) {
 			autofree char *first = level_text(a, i), *second = level_text(b, k);
-			code->hues[i * stride + k] =
-				b->levels ? xasprintf("%s, %s", first, second) : steal_ptr(first);
+			code->hues[i * stride + k] = b->levels ? xasprintf("%s, %s", first, second) : steal_ptr(first);
 		}
 	}
 }

@@ -136,8 +136,8 @@ static void put_key_numbers(const struct report *rep, FILE *out)
 	fputs("<section aria-label=\"Key numbers\">\n<dl class=\"tiles\">\n", out);
 	put_best(rep, out);
 	put_fastest(rep, out);
-	autofree char *more = isnan(wall) ? xstrdup("")
-					  : xasprintf("%s from first start to last end", format_span(wall, span));
+	autofree char *more =
+		isnan(wall) ? xstrdup("") : xasprintf("%s from first start to last end", format_span(wall, span));
 	put_tile(out, "Training and testing", format_span(report_seconds(rep), span), more);
 	put_tile(out, "Jobs done", done, counts);
 	fputs("</dl>\n</section>\n", out);

@@ -7,7 +7,7 @@
 #include <math.h>
 
 #define LANES_MAX 64 /* runs in the chart of epoch times */
-enum { LANE_HEIGHT = 18, LANE_LEFT = 260, LANE_WIDTH = 720, LANE_RIGHT = 20, LANE_TOP = 6, LANE_BOTTOM = 40 };
+enum { LANE_HEIGHT = 18, LANE_LEFT = 280, LANE_WIDTH = 760, LANE_RIGHT = 20, LANE_TOP = 6, LANE_BOTTOM = 40 };
 
 static int compare_numbers(const void *a, const void *b)
 {
@@ -47,15 +47,15 @@ static void draw_lane(FILE *out, const struct report *rep, const struct report_r
 {
 	double *at = xcalloc(2 * run->n_epochs + 1, sizeof(*at)), middle = svg_at(x, median_seconds(run));
 	autofree char *label = xasprintf("%lld%s%s", (long long)run->job->id, *run->label ? ": " : "", run->label);
-	autofree char *cut = shortened(label, 36);
+	autofree char *cut = shortened(label, 40);
 	char span[FORMAT_MAX];
 
 	for (size_t i = 0; i < run->n_epochs; i++) {
 		at[i] = svg_at(x, run->epochs[i].seconds);
 		at[run->n_epochs + i] = y;
 	}
-	fprintf(out, "<g class=\"run lane c%d\" data-job=\"%lld\"><title>job %lld: ", run->hue,
-		(long long)run->job->id, (long long)run->job->id);
+	fprintf(out, "<g class=\"run lane c%d\" data-job=\"%lld\"><title>job %lld: ", run->hue, (long long)run->job->id,
+		(long long)run->job->id);
 	if (isnan(middle))
 		fputs("no epoch yet", out);
 	else
@@ -91,7 +91,8 @@ void report_epoch_times(const struct report *rep, FILE *out)
 		return;
 	svg_ticks(&ticks, 0, longest, 6);
 	struct svg_scale x = {0, ticks.at[ticks.n - 1], LANE_LEFT, LANE_WIDTH - LANE_RIGHT, false};
-	fputs("<section>\n<h2>Time per epoch</h2>\n<div class=\"scroll\" tabindex=\"0\"><figure class=\"wide\">\n", out);
+	fputs("<section>\n<h2>Time per epoch</h2>\n<div class=\"scroll\" tabindex=\"0\"><figure class=\"wide\">\n",
+	      out);
 	plot_open(out, "epoch-times", "Time per epoch",
 		  "Seconds of training and testing: a dot for each epoch, a stroke at the median, one line a run.",
 		  LANE_WIDTH, height);

@@ -109,15 +109,6 @@ void report_swept(const struct report *rep, FILE *out)
 	fputs("</section>\n", out);
 }
 
-/* model -> Model, lr -> LR: the report's headings; other parameters keep their names. */
-static const char *heading(const char *name)
-{
-	return str_eq(name, "model")       ? "Model"
-	       : str_eq(name, "lr")        ? "LR"
-	       : str_eq(name, "scheduler") ? "Scheduler"
-					   : name;
-}
-
 static void put_column(FILE *out, const char *title, bool number)
 {
 	fprintf(out, "<th scope=\"col\"%s>", number ? " class=\"num\"" : "");
@@ -133,7 +124,7 @@ static void put_run_columns(const struct report *rep, FILE *out)
 
 	fputs("<div class=\"scroll\" tabindex=\"0\"><table class=\"runs\"><thead><tr>", out);
 	put_column(out, "Job", true);
-	json_array_foreach(rep->columns, i, name) put_column(out, heading(json_string_value(name)), false);
+	json_array_foreach(rep->columns, i, name) put_column(out, param_heading(json_string_value(name)), false);
 }
 
 static void put_run_cells(const struct report *rep, FILE *out, const struct report_run *run)
@@ -255,7 +246,7 @@ static struct efficiency efficiency_of(const struct report_run *run)
 static const struct measure {
 	const char *title, *format;
 	size_t offset;
-	bool more; /* is better */
+	bool more;     /* is better */
 	bool optional; /* no column where nothing is known */
 } measures[] = {
 	{"Minutes", "%.2f", offsetof(struct efficiency, minutes), false, false},

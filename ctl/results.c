@@ -89,15 +89,6 @@ static int collect(struct results *res, struct reader *r, bool best, struct err 
 	return 0;
 }
 
-/* model -> Model, lr -> LR: the report's headings; other parameters keep their names. */
-static const char *heading(const char *name)
-{
-	return str_eq(name, "model")       ? "Model"
-	       : str_eq(name, "lr")        ? "LR"
-	       : str_eq(name, "scheduler") ? "Scheduler"
-					   : name;
-}
-
 static void print_table(const struct ctl *ctl, const struct results *res, bool best)
 {
 	struct table *t = table_new();
@@ -105,7 +96,7 @@ static void print_table(const struct ctl *ctl, const struct results *res, bool b
 	size_t i;
 	json_t *name;
 
-	json_array_foreach(res->columns, i, name) table_column(t, heading(json_string_value(name)), false, 0);
+	json_array_foreach(res->columns, i, name) table_column(t, param_heading(json_string_value(name)), false, 0);
 	table_column(t, best ? "Best Test Accuracy" : "Test Accuracy", true, 0);
 	table_column(t, "Training Time", true, 0);
 	table_column(t, "Notes", false, 0);
@@ -210,7 +201,7 @@ static void print_markdown(const struct results *res, bool best)
 	size_t i;
 	json_t *name;
 
-	json_array_foreach(res->columns, i, name) printf("| %s ", heading(json_string_value(name)));
+	json_array_foreach(res->columns, i, name) printf("| %s ", param_heading(json_string_value(name)));
 	printf("| %s (%%) | Training Time (min) | Notes |\n", best ? "Best Test Accuracy" : "Test Accuracy");
 	for (i = 0; i < json_array_size(res->columns); i++)
 		fputs("| --- ", stdout);

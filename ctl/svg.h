@@ -13,7 +13,7 @@ struct svg_scale {
 };
 
 #define SVG_TICKS_MAX 24
-#define SVG_TEXT_MAX 32
+#define SVG_TEXT_MAX  32
 
 struct svg_ticks {
 	double at[SVG_TICKS_MAX];

@@ -21,6 +21,14 @@ const char *metric_text(const char *metric, double value, char *buf)
 	return strstr(metric, "accuracy") ? format_accuracy(value, buf) : format_loss(value, buf);
 }
 
+const char *param_heading(const char *name)
+{
+	return str_eq(name, "model")       ? "Model"
+	       : str_eq(name, "lr")        ? "LR"
+	       : str_eq(name, "scheduler") ? "Scheduler"
+					   : name;
+}
+
 char *job_reason(const struct job_row *job, int64_t now_ms)
 {
 	if (job->state == JOB_QUEUED && job->not_before_ms > now_ms)

@@ -9,6 +9,8 @@
 enum tone state_tone(const char *state);
 /* Value of a sweep's metric: two decimals where it is a percentage, else three; FORMAT_MAX bytes. */
 const char *metric_text(const char *metric, double value, char *buf);
+/* model -> Model, lr -> LR: the report's headings; other parameters keep their names. */
+const char *param_heading(const char *name);
 /* Why a job is where it is: the stored reason, else what follows from its row; allocated, "" when nothing is to say. */
 char *job_reason(const struct job_row *job, int64_t now_ms);
 /* The finished job with the best last value of the sweep's metric, or NULL. */

@@ -1,4 +1,4 @@
-/* Whatever a sweep's name or a job's reason holds, the document stays a document and the command line a command line. */
+/* Whatever a sweep's name or a job's reason holds, a document stays one, and so does a command line. */
 #include "cmocka_all.h"
 
 #include "ctl/html.h"

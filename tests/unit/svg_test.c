@@ -103,7 +103,8 @@ static void test_log_ticks(void **state)
 
 static void test_scales(void **state)
 {
-	struct svg_scale line = {0, 10, 100, 200, false}, log = {0.001, 0.1, 300, 100, true}, point = {5, 5, 0, 10, false};
+	struct svg_scale line = {0, 10, 100, 200, false}, log = {0.001, 0.1, 300, 100, true},
+			 point = {5, 5, 0, 10, false};
 
 	assert_float_equal(svg_at(&line, 5), 150, 1e-9);
 	assert_float_equal(svg_at(&line, -10), 0, 1e-9);
@@ -141,8 +142,7 @@ static void test_paths_break_where_there_is_no_value(void **state)
 		size_t lonely;
 		const char *path, *dots;
 	} rows[] = {
-		{{1, 2, 3, 4, 5, 6}, false, 0,
-		 "M0.0 1.0L1.0 2.0L2.0 3.0L3.0 4.0L4.0 5.0L5.0 6.0", ""},
+		{{1, 2, 3, 4, 5, 6}, false, 0, "M0.0 1.0L1.0 2.0L2.0 3.0L3.0 4.0L4.0 5.0L5.0 6.0", ""},
 		{{1, 1, 2, 2, 2, 2}, true, 0, "M0.0 1.0H1.0V2.0H2.0H3.0H4.0H5.0", ""},
 		{{1, 2, NAN, 4, 5, NAN}, false, 0, "M0.0 1.0L1.0 2.0M3.0 4.0L4.0 5.0", ""},
 		{{1, NAN, 3, 4, NAN, 6}, false, 2, "M2.0 3.0L3.0 4.0", "M0.0 1.0h0M5.0 6.0h0"},
