@@ -1,5 +1,6 @@
 /* sweepctl report: one sweep's story as a document.  report.c reads it from the store and writes the file;
- * report_html.c lays the page out, report_tables.c and report_charts.c fill it, report_md.c is the short version. */
+ * report_encode.c chooses colours and dashes; report_html.c lays the page out, report_tables.c, report_charts.c and
+ * report_lanes.c fill it; report_md.c is the short version. */
 #pragma once
 
 #include "ctl/ctl.h"
