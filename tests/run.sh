@@ -34,8 +34,10 @@ cp "$plain/meson-logs/testlog.junit.xml" "$results/parity.xml"
 # Programs: sanitized daemon and sweepctl, the worker as it is installed.
 export SWEEPD_BUILD=$PWD/$build SWEEPD_PLAIN_BUILD=$PWD/$plain SWEEPCTL=$PWD/$build/ctl/sweepctl
 export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-/usr/bin/python3 -m pytest -q --maxfail=20 -p no:cacheprovider --junitxml="$results/programs.xml" \
-	tests/daemon tests/ctl tests/worker || status=1
+for programs in worker daemon ctl; do # one process each: every directory has a conftest.py of its own
+	/usr/bin/python3 -m pytest -q --maxfail=20 -p no:cacheprovider --junitxml="$results/$programs.xml" \
+		"tests/$programs" || status=1
+done
 
 /usr/bin/python3 tests/count.py "$results"/*.xml || status=1
 exit $status
