@@ -20,17 +20,20 @@ struct ctl {
 };
 
 struct verb {
-	const char *name, *args, *line, *group;
+	const char *name, *args, *line, *group; /* group NULL: not listed */
 	const char *example;     /* opens `sweepctl VERB --help` */
 	size_t input_size;       /* of what argp fills and run() gets */
 	const struct argp *argp; /* its parser's input is that; NULL: no options, no arguments */
 	int (*run)(struct ctl *ctl, void *input);
 };
 
-#define VERBS(X) X(submit) X(daemon) X(list) X(watch) X(show) X(log) X(wait) X(results) X(report) X(cancel) X(pause) X(resume) X(retry) X(priority) X(doctor) X(params) X(version)
+#define VERBS(X) X(submit) X(daemon) X(list) X(watch) X(show) X(log) X(wait) X(results) X(report) X(cancel) X(pause) X(resume) X(retry) X(priority) X(doctor) X(params) X(version) X(manual)
 #define X(name)  extern const struct verb verb_##name;
 VERBS(X)
 #undef X
+extern const struct verb *const verbs[];
+extern const size_t n_verbs;
+extern const struct argp_option common_options[];
 
 /* Positional arguments, borrowed from argv. */
 struct words {

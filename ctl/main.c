@@ -8,11 +8,12 @@
 #include <signal.h>
 #include <unistd.h>
 
-static const struct verb *const verbs[] = {
+const struct verb *const verbs[] = {
 #define X(name) &verb_##name,
 	VERBS(X)
 #undef X
 };
+const size_t n_verbs = ARRAY_LEN(verbs);
 
 const char *argp_program_version = "sweepctl " SWEEPD_VERSION;
 
@@ -60,7 +61,7 @@ json_t *json_known(double v)
 
 enum { OPTION_DIR = 256, OPTION_JSON, OPTION_COLOR };
 
-static const struct argp_option common_options[] = {
+const struct argp_option common_options[] = {
 	{"dir", OPTION_DIR, "DIR", 0, "the sweepd of that directory ($SWEEPD_DIR)", 100},
 	{"json", OPTION_JSON, NULL, 0, "answer in JSON", 100},
 	{"color", OPTION_COLOR, "WHEN", 0, "auto, always or never", 100},
@@ -176,6 +177,8 @@ static char *verbs_help(void)
 
 	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
 		const struct verb *v = verbs[i];
+		if (!v->group)
+			continue;
 		autofree char *call = xasprintf("%s %s", v->name, v->args ? v->args : "");
 		if (!str_eq(v->group, group))
 			text_append(&text, "%s%s:\n", *group ? "\n" : "", v->group);
