@@ -1,12 +1,13 @@
 """The control socket: what it is sent is bounded and checked (invariant 9), who may change what."""
 import json
 import os
+import shutil
 import socket
 import subprocess
 
 import pytest
 
-from conftest import SWEEPCTL, Connection, wait_until
+from conftest import SWEEPCTL, SWEEPD, WORKER, Connection, wait_until
 
 ROOT_ONLY = pytest.mark.skipif(os.getuid() != 0, reason="needs other uids: root")
 NOBODY, STRANGER = 65534, 65533
@@ -165,10 +166,15 @@ def test_a_daemon_of_a_plain_user(place):
     home = place.dir / "home"
     home.mkdir()
     os.chown(home, NOBODY, NOBODY)
+    programs = place.dir / "bin"  # the build may lie where only its owner can look
+    programs.mkdir()
+    for program in (SWEEPCTL, SWEEPD, WORKER):
+        shutil.copy(program, programs)
     env = {**place.env, "HOME": str(home), "XDG_RUNTIME_DIR": str(home)}
     del env["SWEEPD_DIR"]
     def ctl(*args):
-        return subprocess.run(["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", SWEEPCTL, *args],
+        return subprocess.run(["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
+                               programs / "sweepctl", *args],
                               env=env, text=True, capture_output=True, check=False)
     assert ctl("daemon", "start").returncode == 0
     with Connection(home / "sweepd/control.sock") as c:
