@@ -27,7 +27,7 @@ struct verb {
 	int (*run)(struct ctl *ctl, void *input);
 };
 
-#define VERBS(X) X(submit) X(daemon) X(list) X(watch) X(show) X(log) X(wait) X(results) X(report) X(cancel) X(pause) X(resume) X(retry) X(priority) X(doctor) X(params) X(version) X(manual)
+#define VERBS(X) X(submit) X(daemon) X(list) X(watch) X(show) X(log) X(wait) X(events) X(results) X(leaderboard) X(report) X(cancel) X(pause) X(resume) X(retry) X(priority) X(doctor) X(devices) X(params) X(version) X(manual)
 #define X(name)  extern const struct verb verb_##name;
 VERBS(X)
 #undef X

@@ -259,7 +259,7 @@ static int run(struct ctl *ctl, void *input)
 
 const struct verb verb_doctor = {
 	.name = "doctor",
-	.line = "whether training can run here, and what to do if not",
+	.line = "whether training can run here; what to do if not",
 	.group = "Machine",
 	.example = "sweepctl doctor",
 	.run = run,

@@ -63,6 +63,12 @@ struct event_row {
 	int64_t id, at_ms, sweep, job; /* 0: concerns none */
 };
 
+struct log_row { /* an event with all it says */
+	int64_t id, at_ms, sweep, job, attempt; /* 0: concerns none */
+	char *kind;
+	json_t *detail; /* or NULL */
+};
+
 struct reader;
 
 int reader_open(struct reader **ret, const struct paths *paths, struct err *err);
@@ -96,6 +102,9 @@ int reader_epochs(struct reader *r, int64_t job, struct epoch_row **ret, size_t 
 int reader_sweep_source(struct reader *r, int64_t sweep, struct sweep_source *ret, struct err *err);
 /* At most `limit` events after an id, oldest first. */
 int reader_events(struct reader *r, int64_t after, int limit, struct event_row **ret, size_t *ret_n, struct err *err);
+/* The same with all they say; of complete sweeps. */
+int reader_log(struct reader *r, int64_t after, int64_t limit, struct log_row **ret, size_t *ret_n, struct err *err);
+void log_rows_free(struct log_row *rows, size_t n);
 /* The newest event; id 0 when there is none. */
 int reader_newest_event(struct reader *r, struct event_row *ret, struct err *err);
 

@@ -1,4 +1,4 @@
-/* What reader.c and reader_curves.c share. */
+/* What the files of the reader share. */
 #pragma once
 
 #include "ctl/reader.h"

@@ -363,7 +363,7 @@ static int run(struct ctl *ctl, void *data)
 const struct verb verb_report = {
 	.name = "report",
 	.args = "[TARGET...]",
-	.line = "a sweep as one HTML file: tables, curves, machine (default: the newest)",
+	.line = "a sweep as one HTML file: tables and curves",
 	.group = "Results",
 	.example = "sweepctl report s1 -o report.html",
 	.input_size = sizeof(struct report_input),
