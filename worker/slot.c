@@ -1,6 +1,7 @@
 /* See slot.h. */
 #include "slot.h"
 
+#include "common/fs.h"
 #include "common/json.h"
 #include "common/protocol.h"
 
@@ -86,6 +87,17 @@ static void start_thread(struct slot *slot)
 	emit_failed(slot, FAIL_INTERNAL, "cannot start the training thread");
 }
 
+/* JOB_DIR/config.json: for people, and to train the same by hand (--standalone).  Nothing reads it here, so a disk that
+ * cannot take it is not the job's end. */
+static void keep_config(const struct slot *slot)
+{
+	autofree char *path = xasprintf("%s/config.json", slot->job_dir);
+	autojson json_t *config = config_to_json(&slot->job.config);
+	autofree char *text = json_pretty(config), *bytes = xasprintf("%s\n", text);
+	if (!fs_exists(path))
+		fs_write_file(path, bytes, strlen(bytes), 0640, NULL);
+}
+
 int slot_start(struct slot *slot, const json_t *run, struct err *err)
 {
 	int64_t attempt;
@@ -120,10 +132,12 @@ int slot_start(struct slot *slot, const json_t *run, struct err *err)
 		.progress = take_progress,
 		.progress_arg = slot,
 	};
-	if (config_from_json(&slot->job.config, json_object_get(run, "config"), &reason) < 0)
+	if (config_from_json(&slot->job.config, json_object_get(run, "config"), &reason) < 0) {
 		emit_failed(slot, FAIL_CONFIG, reason.text);
-	else
-		start_thread(slot);
+		return 0;
+	}
+	keep_config(slot);
+	start_thread(slot);
 	return 0;
 }
 

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import signal
+import subprocess
 
 import pytest
 
@@ -90,3 +91,15 @@ def test_a_failure_says_why(real):
                       data_dir="/nowhere")
     real.wait_state(job, "failed")
     assert real.one("SELECT class FROM attempt") == ("data",) and "cifar100" in real.reason_of(job)
+
+
+def test_config_json_is_the_configuration_and_trains_by_hand(real, tmp_path):
+    job = submit(real, train_images=16, epochs=1)
+    real.wait_state(job, "done")
+    path = real.state / f"jobs/{job}/config.json"
+    assert json.loads(path.read_text()) == json.loads(real.one("SELECT config FROM job WHERE id = ?", job)[0])
+    done = subprocess.run([WORKER, "--standalone", "--config", path, "--dir", tmp_path / "run", "--threads", "1"],
+                          capture_output=True, text=True, timeout=60, check=True)
+    by_hand = [json.loads(line) for line in done.stdout.splitlines() if '"epoch"' in line and '"test_loss"' in line]
+    stored = real.one("SELECT train_loss, test_loss FROM curves WHERE job = ?", job)
+    assert [(e["train_loss"], e["test_loss"]) for e in by_hand] == [stored]
