@@ -15,7 +15,7 @@
 #define IDX_PIXELS   (IDX_SIZE * IDX_SIZE)
 #define IDX_IMAGES   0x00000803u /* unsigned bytes, 3 dimensions */
 #define IDX_LABELS   0x00000801u
-#define IDX_MAX      10000000u /* images: more is a damaged header */
+#define IDX_MAX      1000000u /* images: more is a damaged header */
 #define IDX_PAD	     ((IMAGE_SIZE - IDX_SIZE) / 2)
 
 /* Hands memory to the data set, which frees (size 0) or unmaps it. */

@@ -129,6 +129,13 @@ def test_divergence_is_named(tmp_path):
 
 
 @needs_data
+def test_batch_that_does_not_fit_is_out_of_memory(tmp_path):
+    code, events, _ = Run(tmp_path, dict(CONFIG, batch_size=60000, train_images=0, test_images=16)).finish()
+    assert code == 1 and [e["type"] for e in events] == ["failed"]
+    assert events[0]["class"] == "oom" and "a smaller batch_size" in events[0]["reason"]
+
+
+@needs_data
 def test_weights_that_diverge_in_the_last_step_are_named(tmp_path):
     """The training losses are finite; the test sees what the last step did."""
     code, events, _ = Run(tmp_path, dict(CONFIG, lr=1e6, epochs=1, train_images=16, weight_decay=1e3)).finish()

@@ -9,12 +9,28 @@
 
 /* --- memory --- */
 
+/* What can be had without swapping; no limit where the kernel does not say. */
+static size_t available_bytes(void)
+{
+	autofile FILE *f = fopen("/proc/meminfo", "re");
+	char line[128];
+	size_t kib;
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "MemAvailable: %zu kB", &kib) == 1)
+			return kib << 10;
+	return SIZE_MAX;
+}
+
+/* Touches what it maps: more than there is would not be refused, but have something killed. */
 static int block_init(struct block *ret, size_t bytes, const char *what, struct err *err)
 {
+	size_t available = available_bytes();
+	if (bytes > available)
+		return err_set(err, -ENOMEM, "%s need %zu MiB of memory, %zu MiB are free; a smaller batch_size needs less",
+			       what, bytes >> 20, available >> 20);
 	void *data = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (data == MAP_FAILED)
-		return err_sys(err, -errno, "no %zu MiB of memory for %s; a smaller batch_size needs less", bytes >> 20,
-			       what);
+		return err_sys(err, -errno, "%s need %zu MiB of memory", what, bytes >> 20);
 	madvise(data, bytes, MADV_HUGEPAGE); /* only faster */
 	*ret = (struct block){.data = data, .bytes = bytes};
 	size_t page = 4096;
@@ -45,7 +61,8 @@ static int state_block_init(struct plan *plan, struct err *err)
 	return 0;
 }
 
-void plan_enter(const struct plan *plan)
+/* Makes the calling thread's OpenMP team the device's. */
+static void plan_enter(const struct plan *plan)
 {
 	omp_set_num_threads(plan->device->spec.threads);
 }

@@ -57,5 +57,3 @@ void plan_free(struct plan *plan); /* accepts NULL */
 
 /* For tests: fills everything that must not outlive a step (the passes' memory and the gradients) with NaN. */
 void plan_poison(struct plan *plan);
-/* Makes the calling thread's OpenMP team the device's; the verbs do. */
-void plan_enter(const struct plan *plan);

@@ -27,8 +27,7 @@ void ref_backward(struct ref_net *r);
 /* One optimizer step with the gradients there are. */
 void ref_update(struct ref_net *r, const struct sgd_f64 *sgd);
 
-/* Activation (n, c, h, w) of a tensor id, and its gradient, of the last pass: to find where two backends part. */
+/* Activation (n, c, h, w) of a tensor id, of the last pass: to find where two backends part. */
 const double *ref_activation(const struct ref_net *r, int tensor);
-const double *ref_activation_grad(const struct ref_net *r, int tensor);
 
 void ref_net_free(struct ref_net *r); /* accepts NULL */

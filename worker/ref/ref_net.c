@@ -89,11 +89,6 @@ const double *ref_activation(const struct ref_net *r, int tensor)
 	return r->act[tensor];
 }
 
-const double *ref_activation_grad(const struct ref_net *r, int tensor)
-{
-	return r->grad[tensor];
-}
-
 /* --- shapes --- */
 
 static struct conv_shape conv_shape(const struct ref_net *r, const struct op *op)
