@@ -1,4 +1,5 @@
-/* What the two halves of sweep.h share: sweep.c reads a file into a plan, sweep_expand.c makes the plan's jobs. */
+/* What the parts of sweep.h share: sweep.c reads a file's keys into a plan, sweep_params.c those that hold parameters,
+ * sweep_expand.c makes the plan's jobs. */
 #pragma once
 
 #include "sweep.h"
@@ -33,3 +34,32 @@ struct plan {
 const struct choice *choices_find(const struct choices *list, const struct param *param);
 /* Fills ret->swept and ret->jobs.  Findings: too many jobs, two jobs alike, a job that config_check() refuses. */
 int plan_expand(const struct plan *plan, struct sweep *ret, struct findings *f);
+
+struct reading {
+	struct plan plan;
+	struct sweep *sweep;
+	bool has_goal;
+	const struct node *seeds;
+	struct findings *f;
+};
+
+struct member { /* of the file's map, under the hands of its taker */
+	struct mark key;
+	const struct node *value;
+};
+
+/* "\n  do this:  write "NEAR"", or "".  Allocated. */
+char *hint(const char *near);
+/* Whether a value is of that kind, or a whole number in the range; if not, that is said. */
+bool want_kind(struct reading *r, const struct node *node, enum node_kind kind, const char *key, const char *wanted);
+bool want_int(struct reading *r, const struct node *node, const char *key, int64_t min, int64_t max, int64_t *ret);
+
+/* Takers of a key's value, rows of the table in sweep.c. */
+void take_parameters(struct reading *r, struct member m);
+void take_defaults(struct reading *r, struct member m);
+void take_when(struct reading *r, struct member m);
+void take_seeds(struct reading *r, struct member m);
+void take_repeat(struct reading *r, struct member m);
+/* After all keys. */
+void check_rules(struct reading *r);
+void take_override(struct reading *r, const struct sweep_override *o);
