@@ -66,7 +66,7 @@ class TorchStep:
 
 
 def step_bench(program, batch, threads, steps, *options):
-    out = subprocess.run([program, "--batch", str(batch), "--threads", str(threads), "--steps", str(steps), "--rounds", "2",
+    out = subprocess.run([program, "--batch", str(batch), "--threads", str(threads), "--steps", str(steps), "--rounds", "3",
                           *options], capture_output=True, text=True, check=True).stdout
     return {what: float(re.search(rf"^{re.escape(what)} +([0-9.]+)", out, re.M).group(1))
             for what in ("whole step", "conv + bn primitives", "ratio")}
