@@ -3,19 +3,27 @@
 
 #include "fs.h"
 
+#define MAX_DIRECTORIES 2
+#define IDX_FILES \
+	"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
+#define NAME_IT "\n            and name the directory above it: --data DIR, or SWEEPD_DATA=DIR"
+
 /* To add a data set: its row here, its reader in worker/data.c, its name in params.def. */
 static const struct {
 	const char *name;
-	const char *directory;	/* also looked for in a place's sub-directory of this name */
-	const char *files[5];	/* all must be there; each plain or with .gz */
-	const char *how_to_get; /* for people */
+	const char *directories[MAX_DIRECTORIES]; /* below a place; the second one is torchvision's */
+	const char *files[7];			  /* all must be there; each plain or with .gz */
+	const char *how_to_get;			  /* for people */
 } known[] = {
-	{"cifar100", "cifar-100-binary", {"train.bin", "test.bin"},
-	 "unpack cifar-100-binary.tar.gz (www.cs.toronto.edu/~kriz/cifar.html)\n"
-	 "            and name its directory: --data DIR, or SWEEPD_DATA=DIR"},
-	{"fashion-mnist", "fashion-mnist",
-	 {"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"},
-	 "apt-get install dataset-fashion-mnist"},
+	{"cifar10", {"cifar-10-batches-bin"},
+	 {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin",
+	  "test_batch.bin"},
+	 "unpack cifar-10-binary.tar.gz (www.cs.toronto.edu/~kriz/cifar.html)" NAME_IT},
+	{"cifar100", {"cifar-100-binary"}, {"train.bin", "test.bin"},
+	 "unpack cifar-100-binary.tar.gz (www.cs.toronto.edu/~kriz/cifar.html)" NAME_IT},
+	{"mnist", {"mnist", "MNIST/raw"}, {IDX_FILES},
+	 "put the four .gz files of ossci-datasets.s3.amazonaws.com/mnist into a directory mnist" NAME_IT},
+	{"fashion-mnist", {"fashion-mnist", "FashionMNIST/raw"}, {IDX_FILES}, "apt-get install dataset-fashion-mnist"},
 };
 
 static bool has_file(const char *dir, const char *name)
@@ -33,13 +41,34 @@ static bool holds(const char *dir, size_t k)
 	return true;
 }
 
-/* The directory itself or its sub-directory; allocated, or NULL. */
+static bool ends_with_directory(const char *place, const char *directory)
+{
+	size_t size = strlen(place), tail = strlen(directory);
+	while (size > 1 && place[size - 1] == '/')
+		size--;
+	return size >= tail && memcmp(place + size - tail, directory, tail) == 0 &&
+	       (size == tail || place[size - tail - 1] == '/');
+}
+
+/* MNIST and Fashion-MNIST have the same file names: .../fashion-mnist itself holds no mnist. */
+static bool is_anothers(const char *place, size_t k)
+{
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		for (size_t d = 0; i != k && d < MAX_DIRECTORIES && known[i].directories[d]; d++)
+			if (ends_with_directory(place, known[i].directories[d]))
+				return true;
+	return false;
+}
+
+/* A sub-directory or the directory itself; allocated, or NULL. */
 static char *look_in(const char *place, size_t k)
 {
-	autofree char *below = xasprintf("%s/%s", place, known[k].directory);
-	if (holds(below, k))
-		return steal_ptr(below);
-	return holds(place, k) ? xstrdup(place) : NULL;
+	for (size_t d = 0; d < MAX_DIRECTORIES && known[k].directories[d]; d++) {
+		autofree char *below = xasprintf("%s/%s", place, known[k].directories[d]);
+		if (holds(below, k))
+			return steal_ptr(below);
+	}
+	return !is_anothers(place, k) && holds(place, k) ? xstrdup(place) : NULL;
 }
 
 struct search {

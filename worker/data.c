@@ -1,36 +1,30 @@
-/* See data.h.  A new data set is a row in kinds[] and its loader, which fills one struct image_set per split. */
+/* See data.h.  A new data set is a row in kinds[]: of CIFAR's records, with a row of their layout, or of IDX files. */
 #include "data.h"
 
 #include "augment.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
-#define CIFAR_RECORD (2 + IMAGE_VALUES) /* coarse label, fine label, planes */
-#define CIFAR_COARSE 20
-#define IDX_SIZE     28
-#define IDX_PIXELS   (IDX_SIZE * IDX_SIZE)
-#define IDX_IMAGES   0x00000803u /* unsigned bytes, 3 dimensions */
-#define IDX_LABELS   0x00000801u
-#define IDX_MAX      1000000u /* images: more is a damaged header */
-#define IDX_PAD	     ((IMAGE_SIZE - IDX_SIZE) / 2)
+#define IDX_SIZE   28
+#define IDX_PIXELS (IDX_SIZE * IDX_SIZE)
+#define IDX_IMAGES 0x00000803u /* unsigned bytes, 3 dimensions */
+#define IDX_LABELS 0x00000801u
+#define IDX_MAX	   1000000u /* images: more is a damaged header */
+#define IDX_PAD	   ((IMAGE_SIZE - IDX_SIZE) / 2)
 
-/* Hands memory to the data set, which frees (size 0) or unmaps it. */
-static void own(struct dataset *d, void *mapping, size_t size)
+/* Hands memory to the data set, which frees it. */
+static void own(struct dataset *d, void *memory)
 {
-	for (size_t i = 0; i < ARRAY_LEN(d->mappings); i++)
-		if (!d->mappings[i]) {
-			d->mappings[i] = mapping;
-			d->mapping_sizes[i] = size;
+	for (size_t i = 0; i < ARRAY_LEN(d->owned); i++)
+		if (!d->owned[i]) {
+			d->owned[i] = memory;
 			return;
 		}
-	BUG("a data set of more than %zu mappings", ARRAY_LEN(d->mappings));
+	BUG("a data set of more than %zu pieces of memory", ARRAY_LEN(d->owned));
 }
 
-/* How many images to keep of `count`. */
+/* How many images to keep of `count`.  path: where they are. */
 static int keep_images(size_t count, size_t wanted, const char *path, size_t *ret, struct err *err)
 {
 	if (wanted > count)
@@ -39,85 +33,25 @@ static int keep_images(size_t count, size_t wanted, const char *path, size_t *re
 	return 0;
 }
 
-/* --- CIFAR-100: records used in place --- */
+/* --- files, plain or gzip --- */
 
-static const struct {
-	const char *file;
-	size_t records;
-} cifar_files[] = {[SPLIT_TRAIN] = {"train.bin", 50000}, [SPLIT_TEST] = {"test.bin", 10000}};
-
-static int cifar_map(struct dataset *d, const char *path, size_t records, const uint8_t **ret, struct err *err)
-{
-	autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return err_sys(err, -errno, "%s", path);
-	struct stat st;
-	if (fstat(fd, &st) < 0)
-		return err_sys(err, -errno, "%s", path);
-	size_t size = records * CIFAR_RECORD;
-	if (st.st_size != (off_t)size)
-		return err_set(err, -EINVAL,
-			       "%s: %lld bytes; expected %zu (%zu records of %d bytes: CIFAR-100's binary version)", path,
-			       (long long)st.st_size, size, records, CIFAR_RECORD);
-	void *p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (p == MAP_FAILED)
-		return err_sys(err, -errno, "%s: cannot map %zu bytes", path, size);
-	own(d, p, size);
-	*ret = p;
-	return 0;
-}
-
-static int cifar_check(const char *path, const uint8_t *records, size_t n, int classes, struct err *err)
-{
-	for (size_t i = 0; i < n; i++) {
-		const uint8_t *r = records + i * CIFAR_RECORD;
-		if (r[0] >= CIFAR_COARSE || r[1] >= classes)
-			return err_set(err, -EINVAL, "%s: record %zu has labels %d, %d; expected below %d, %d", path, i,
-				       r[0], r[1], CIFAR_COARSE, classes);
-	}
-	return 0;
-}
-
-static int cifar_open(struct dataset *d, enum split split, const char *dir, size_t wanted, struct err *err)
-{
-	autofree char *path = xasprintf("%s/%s", dir, cifar_files[split].file);
-	const uint8_t *records = NULL;
-	size_t count = 0;
-	int r = cifar_map(d, path, cifar_files[split].records, &records, err);
-	if (r == 0)
-		r = keep_images(cifar_files[split].records, wanted, path, &count, err);
-	if (r == 0)
-		r = cifar_check(path, records, count, d->classes, err);
-	if (r < 0)
-		return r;
-	d->sets[split] = (struct image_set){
-		.pixels = records + 2,
-		.labels = records + 1,
-		.pitch = CIFAR_RECORD,
-		.plane_pitch = IMAGE_PLANE,
-		.label_pitch = CIFAR_RECORD,
-		.count = count,
-	};
-	return 0;
-}
-
-/* --- IDX: Fashion-MNIST --- */
-
-struct idx { /* an IDX file being read; zlib reads plain files as they are */
+struct input { /* zlib reads plain files as they are */
 	char *path;
 	gzFile file;
+	size_t size;	    /* bytes it must have, inflated */
+	const char *source; /* of that number: "its header promises" */
 };
 
-static void idx_fini(struct idx *f)
+static void input_fini(struct input *f)
 {
 	if (f->file)
 		gzclose_r(f->file);
 	free(f->path);
 }
-#define auto_idx __attribute__((cleanup(idx_fini)))
+#define auto_input __attribute__((cleanup(input_fini)))
 
 /* dir/name or dir/name.gz. */
-static int idx_open(struct idx *ret, const char *dir, const char *name, struct err *err)
+static int input_open(struct input *ret, const char *dir, const char *name, struct err *err)
 {
 	ret->path = xasprintf("%s/%s", dir, name);
 	if (access(ret->path, F_OK) < 0) {
@@ -132,7 +66,13 @@ static int idx_open(struct idx *ret, const char *dir, const char *name, struct e
 	return 0;
 }
 
-static int idx_read(struct idx *f, void *into, size_t size, struct err *err)
+static void input_expect(struct input *f, size_t size, const char *source)
+{
+	f->size = size;
+	f->source = source;
+}
+
+static int input_read(struct input *f, void *into, size_t size, struct err *err)
 {
 	int got = gzread(f->file, into, (unsigned)size);
 	if (got == (int)size)
@@ -143,23 +83,101 @@ static int idx_read(struct idx *f, void *into, size_t size, struct err *err)
 		return err_sys(err, errno ? -errno : -EIO, "%s", f->path);
 	if (code != Z_OK && code != Z_STREAM_END && code != Z_BUF_ERROR)
 		return err_set(err, -EINVAL, "%s: damaged gzip data: %s", f->path, text);
-	return err_set(err, -EINVAL, "%s: ends after %lld bytes; its header promises more", f->path,
-		       (long long)gztell(f->file));
+	return err_set(err, -EINVAL, "%s: ends after %lld bytes; %s %zu", f->path, (long long)gztell(f->file), f->source,
+		       f->size);
 }
 
 /* Nothing may follow; for gzip this also checks the sum at its end. */
-static int idx_end(struct idx *f, struct err *err)
+static int input_end(struct input *f, struct err *err)
 {
 	uint8_t byte;
-	long long size = (long long)gztell(f->file);
 	int got = gzread(f->file, &byte, 1), code;
 	const char *text = gzerror(f->file, &code);
 	if (got > 0)
-		return err_set(err, -EINVAL, "%s: more follows the %lld bytes its header promises", f->path, size);
+		return err_set(err, -EINVAL, "%s: more follows the %zu bytes that %s", f->path, f->size, f->source);
 	if (got < 0 || (code != Z_OK && code != Z_STREAM_END))
 		return err_set(err, -EINVAL, "%s: damaged gzip data: %s", f->path, text);
 	return 0;
 }
+
+/* --- CIFAR: records of one or two labels and three planes --- */
+
+struct cifar {
+	int n_labels, below[2]; /* label bytes before the planes, the last one is learnt; what each is below */
+	struct {
+		const char *files[6];
+		size_t records; /* in each of them */
+	} sets[2]; /* by enum split */
+};
+
+static const struct cifar cifar10 = {
+	1, {10},
+	{[SPLIT_TRAIN] = {{"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin",
+			   "data_batch_5.bin"}, 10000},
+	 [SPLIT_TEST] = {{"test_batch.bin"}, 10000}},
+};
+
+static const struct cifar cifar100 = { /* coarse, fine */
+	2, {20, 100},
+	{[SPLIT_TRAIN] = {{"train.bin"}, 50000}, [SPLIT_TEST] = {{"test.bin"}, 10000}},
+};
+
+static int cifar_check(const struct cifar *c, const uint8_t *record, size_t i, const char *path, struct err *err)
+{
+	for (int k = 0; k < c->n_labels; k++)
+		if (record[k] >= c->below[k])
+			return err_set(err, -EINVAL, "%s: record %zu has label %d; expected below %d", path, i, record[k],
+				       c->below[k]);
+	return 0;
+}
+
+/* Reads and checks a whole file, keeping its first records. */
+static int cifar_read(const struct cifar *c, const char *dir, const char *name, size_t records, uint8_t *into,
+		      size_t keep, struct err *err)
+{
+	auto_input struct input f = {0};
+	uint8_t passed_over[2 + IMAGE_VALUES];
+	size_t record = (size_t)c->n_labels + IMAGE_VALUES;
+	int r = input_open(&f, dir, name, err);
+	input_expect(&f, records * record, "CIFAR's binary version has");
+	for (size_t i = 0; r == 0 && i < records; i++) {
+		uint8_t *at = i < keep ? into + i * record : passed_over;
+		r = input_read(&f, at, record, err);
+		if (r == 0)
+			r = cifar_check(c, at, i, f.path, err);
+	}
+	return r < 0 ? r : input_end(&f, err);
+}
+
+static int cifar_open(struct dataset *d, const struct cifar *c, enum split split, const char *dir, size_t wanted,
+		      struct err *err)
+{
+	const char *const *files = c->sets[split].files;
+	size_t records = c->sets[split].records, n_files = 0, keep = 0, record = (size_t)c->n_labels + IMAGE_VALUES;
+	while (files[n_files])
+		n_files++;
+	autofree char *first = xasprintf("%s/%s%s", dir, files[0], n_files > 1 ? " and its like" : "");
+	int r = keep_images(n_files * records, wanted, first, &keep, err);
+	if (r < 0)
+		return r;
+	uint8_t *bytes = xcalloc(keep, record);
+	own(d, bytes);
+	for (size_t i = 0; r == 0 && i < n_files; i++) {
+		size_t before = MIN(i * records, keep);
+		r = cifar_read(c, dir, files[i], records, bytes + before * record, MIN(keep - before, records), err);
+	}
+	d->sets[split] = (struct image_set){
+		.pixels = bytes + c->n_labels,
+		.labels = bytes + c->n_labels - 1,
+		.pitch = record,
+		.plane_pitch = IMAGE_PLANE,
+		.label_pitch = record,
+		.count = keep,
+	};
+	return r;
+}
+
+/* --- IDX: MNIST, Fashion-MNIST --- */
 
 static uint32_t be32(const uint8_t *p)
 {
@@ -167,10 +185,12 @@ static uint32_t be32(const uint8_t *p)
 }
 
 /* Magic number and count; for images also 28 x 28. */
-static int idx_header(struct idx *f, uint32_t magic, size_t *ret_count, struct err *err)
+static int idx_header(struct input *f, uint32_t magic, size_t *ret_count, struct err *err)
 {
 	uint8_t h[16];
-	int r = idx_read(f, h, magic == IDX_IMAGES ? 16 : 8, err);
+	size_t size = magic == IDX_IMAGES ? 16 : 8;
+	input_expect(f, size, "an IDX file's header alone has");
+	int r = input_read(f, h, size, err);
 	if (r < 0)
 		return r;
 	if (be32(h) != magic)
@@ -182,6 +202,7 @@ static int idx_header(struct idx *f, uint32_t magic, size_t *ret_count, struct e
 	uint32_t count = be32(h + 4);
 	if (count == 0 || count > IDX_MAX)
 		return err_set(err, -EINVAL, "%s: its header says %u images; expected 1 to %u", f->path, count, IDX_MAX);
+	input_expect(f, size + (size_t)count * (magic == IDX_IMAGES ? IDX_PIXELS : 1), "its header promises");
 	*ret_count = count;
 	return 0;
 }
@@ -195,9 +216,9 @@ static void pad_image(uint8_t *out, const uint8_t *in)
 static int idx_images(struct dataset *d, struct image_set *set, const char *dir, const char *name, size_t wanted,
 		      size_t *ret_total, struct err *err)
 {
-	auto_idx struct idx f = {0};
+	auto_input struct input f = {0};
 	size_t total = 0, keep = 0;
-	int r = idx_open(&f, dir, name, err);
+	int r = input_open(&f, dir, name, err);
 	if (r == 0)
 		r = idx_header(&f, IDX_IMAGES, &total, err);
 	if (r == 0)
@@ -205,9 +226,9 @@ static int idx_images(struct dataset *d, struct image_set *set, const char *dir,
 	if (r < 0)
 		return r;
 	uint8_t *pixels = xcalloc(keep, IMAGE_PLANE), image[IDX_PIXELS];
-	own(d, pixels, 0);
+	own(d, pixels);
 	for (size_t i = 0; i < total; i++) {
-		r = idx_read(&f, image, sizeof(image), err);
+		r = input_read(&f, image, sizeof(image), err);
 		if (r < 0)
 			return r;
 		if (i < keep)
@@ -218,15 +239,15 @@ static int idx_images(struct dataset *d, struct image_set *set, const char *dir,
 	set->plane_pitch = 0;
 	set->count = keep;
 	*ret_total = total;
-	return idx_end(&f, err);
+	return input_end(&f, err);
 }
 
 static int idx_labels(struct dataset *d, struct image_set *set, const char *dir, const char *name, size_t images,
 		      struct err *err)
 {
-	auto_idx struct idx f = {0};
+	auto_input struct input f = {0};
 	size_t total = 0;
-	int r = idx_open(&f, dir, name, err);
+	int r = input_open(&f, dir, name, err);
 	if (r == 0)
 		r = idx_header(&f, IDX_LABELS, &total, err);
 	if (r < 0)
@@ -235,10 +256,10 @@ static int idx_labels(struct dataset *d, struct image_set *set, const char *dir,
 		return err_set(err, -EINVAL, "%s: %zu labels; expected %zu, as many as there are images", f.path, total,
 			       images);
 	uint8_t *labels = xcalloc(total, 1);
-	own(d, labels, 0);
-	r = idx_read(&f, labels, total, err);
+	own(d, labels);
+	r = input_read(&f, labels, total, err);
 	if (r == 0)
-		r = idx_end(&f, err);
+		r = input_end(&f, err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < total; i++)
@@ -257,7 +278,7 @@ static const struct {
 	[SPLIT_TEST] = {"t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"},
 };
 
-static int fashion_open(struct dataset *d, enum split split, const char *dir, size_t wanted, struct err *err)
+static int idx_open(struct dataset *d, enum split split, const char *dir, size_t wanted, struct err *err)
 {
 	struct image_set *set = &d->sets[split];
 	size_t total = 0;
@@ -267,14 +288,18 @@ static int fashion_open(struct dataset *d, enum split split, const char *dir, si
 
 /* --- */
 
+/* mean, std: of all bytes of the training set, divided by 255, without padding.  cifar100's and fashion-mnist's are
+ * computed from the files; cifar10's and mnist's are the rounded ones in common use with torchvision. */
 static const struct kind {
 	const char *name;
 	int classes;
-	float mean[3], std[3]; /* of all bytes of the training set, divided by 255; Fashion-MNIST: of its 28 x 28 */
-	int (*open)(struct dataset *d, enum split split, const char *dir, size_t wanted, struct err *err);
+	float mean[3], std[3];
+	const struct cifar *cifar; /* NULL: IDX */
 } kinds[] = {
-	{"cifar100", 100, {.50707516f, .48654887f, .44091784f}, {.26733429f, .25643846f, .27615047f}, cifar_open},
-	{"fashion-mnist", 10, {.2860406f, .2860406f, .2860406f}, {.3530242f, .3530242f, .3530242f}, fashion_open},
+	{"cifar10", 10, {.4914f, .4822f, .4465f}, {.2470f, .2435f, .2616f}, &cifar10},
+	{"cifar100", 100, {.50707516f, .48654887f, .44091784f}, {.26733429f, .25643846f, .27615047f}, &cifar100},
+	{"mnist", 10, {.1307f, .1307f, .1307f}, {.3081f, .3081f, .3081f}, NULL},
+	{"fashion-mnist", 10, {.2860406f, .2860406f, .2860406f}, {.3530242f, .3530242f, .3530242f}, NULL},
 };
 
 static const struct kind *kind_find(const char *name)
@@ -285,21 +310,29 @@ static const struct kind *kind_find(const char *name)
 	return NULL;
 }
 
+static int open_split(struct dataset *d, const struct kind *kind, enum split split, const char *dir, size_t wanted,
+		      struct err *err)
+{
+	if (kind->cifar)
+		return cifar_open(d, kind->cifar, split, dir, wanted, err);
+	return idx_open(d, split, dir, wanted, err);
+}
+
 int dataset_open(struct dataset **ret, const char *name, const char *dir, size_t train_images, size_t test_images,
 		 struct err *err)
 {
 	const struct kind *kind = kind_find(name);
 	if (!kind)
-		return err_set(err, -EINVAL, "no data set \"%s\"; there are cifar100 and fashion-mnist", name);
+		return err_set(err, -EINVAL, "there is no data set \"%s\"", name);
 	struct dataset *d = xcalloc(1, sizeof(*d));
 	snprintf(d->name, sizeof(d->name), "%s", name);
 	d->classes = kind->classes;
 	d->size = IMAGE_SIZE;
 	memcpy(d->mean, kind->mean, sizeof(d->mean));
 	memcpy(d->std, kind->std, sizeof(d->std));
-	int r = kind->open(d, SPLIT_TRAIN, dir, train_images, err);
+	int r = open_split(d, kind, SPLIT_TRAIN, dir, train_images, err);
 	if (r == 0)
-		r = kind->open(d, SPLIT_TEST, dir, test_images, err);
+		r = open_split(d, kind, SPLIT_TEST, dir, test_images, err);
 	if (r < 0)
 		dataset_free(d);
 	else
@@ -311,11 +344,7 @@ void dataset_free(struct dataset *d)
 {
 	if (!d)
 		return;
-	for (size_t i = 0; i < ARRAY_LEN(d->mappings); i++) {
-		if (d->mapping_sizes[i])
-			munmap(d->mappings[i], d->mapping_sizes[i]);
-		else
-			free(d->mappings[i]);
-	}
+	for (size_t i = 0; i < ARRAY_LEN(d->owned); i++)
+		free(d->owned[i]);
 	free(d);
 }

@@ -1,7 +1,7 @@
-/* A data set of small colour images, memory-mapped or inflated: uint8, read-only, shared by every plan.
+/* A data set of small colour images in memory: uint8, read-only, shared by every plan.  Files are plain or gzip.
  *
- * fashion-mnist: IDX, plain or gzip, 28x28 grey, padded with 0 to 32x32 at load; its one plane serves all 3 channels.
- * cifar100: the official binary records (coarse u8, fine u8, 3 x 1024 planes), used in place. */
+ * cifar10, cifar100: the official binary records (label u8 | coarse u8, fine u8; 3 x 1024 planes), kept as they are.
+ * mnist, fashion-mnist: IDX, 28x28 grey, padded with 0 to 32x32 at load; the one plane serves all 3 channels. */
 #pragma once
 
 #include "backend.h"
@@ -19,8 +19,7 @@ struct dataset {
 	int size;		 /* 32 */
 	float mean[3], std[3];	 /* of the training set without padding, for bytes divided by 255 */
 	struct image_set sets[2]; /* by enum split */
-	void *mappings[4];	 /* owned: freed or unmapped by dataset_free */
-	size_t mapping_sizes[4]; /* 0: malloc'ed */
+	void *owned[4];		 /* what the sets point into: freed by dataset_free */
 };
 
 /* Opens data set `name` in directory dir (datasets_find() of common/datasets.h finds it), keeping the first

@@ -1,15 +1,18 @@
 /* Opening data sets: good files give the right pixels, each kind of damage gives an error that names the file. */
 #include "golden.h"
 
+#include "common/datasets.h"
 #include "worker/augment.h"
 #include "worker/data.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
 #define DEBIAN_FASHION "/usr/share/datasets/fashion-mnist"
+#define REAL_CIFAR     "/work/shared/data/cifar-100-binary" /* .xz, the training set in three parts */
 #define RECORD	       3074
 
 struct fixture {
@@ -89,24 +92,97 @@ static void test_cifar_subset(void **state)
 	expect_error(f, "cifar100", 50001, "train.bin", "50001");
 }
 
+static void compress_file(const struct fixture *f, const char *name, const uint8_t *bytes, size_t size);
+
+static void test_cifar_gzip(void **state)
+{
+	struct fixture *f = *state;
+	make_cifar(f);
+	autofree uint8_t *bytes = xcalloc(10000, RECORD);
+	memcpy(bytes + 9999 * RECORD, (uint8_t[]){0, 42, 5}, 3);
+	compress_file(f, "test.bin", bytes, 10000 * RECORD);
+	expect_good(f, "cifar100", 1, 0);
+	const struct image_set *test = &f->data->sets[SPLIT_TEST];
+	assert_int_equal(test->labels[9999 * test->label_pitch], 42);
+	compress_file(f, "test.bin", bytes, 9999 * RECORD);
+	expect_error(f, "cifar100", 0, "test.bin.gz", "ends after 30736926 bytes");
+}
+
 static void test_cifar_damage(void **state)
 {
 	struct fixture *f = *state;
 	expect_error(f, "cifar100", 0, "train.bin", "No such file");
 	make_cifar(f);
 	write_at(f, "train.bin", 777 * RECORD + 1, (uint8_t[]){100}, 1);
-	expect_error(f, "cifar100", 0, "train.bin", "record 777");
+	expect_error(f, "cifar100", 0, "train.bin", "record 777 has label 100; expected below 100");
 	write_at(f, "train.bin", 777 * RECORD, (uint8_t[]){20, 0}, 2);
-	expect_error(f, "cifar100", 0, "train.bin", "record 777");
-	make_cifar(f);
-	resize(f, "test.bin", 10000 * RECORD - 1);
+	expect_error(f, "cifar100", 10, "train.bin", "record 777 has label 20; expected below 20");
 	write_at(f, "train.bin", 777 * RECORD, (uint8_t[]){0, 0}, 2);
-	expect_error(f, "cifar100", 0, "test.bin", "expected 30740000");
+	resize(f, "test.bin", 10000 * RECORD - 1);
+	expect_error(f, "cifar100", 0, "test.bin", "ends after 30739999 bytes; CIFAR's binary version has 30740000");
+	resize(f, "test.bin", 10000 * RECORD + 1);
+	expect_error(f, "cifar100", 0, "test.bin", "more follows the 30740000 bytes");
+}
+
+/* --- CIFAR-10: one label, the training set in five files --- */
+
+#define RECORD_10 3073
+
+static void make_cifar10(struct fixture *f)
+{
+	for (int i = 1; i <= 5; i++) {
+		autofree char *name = xasprintf("data_batch_%d.bin", i);
+		resize(f, name, 10000 * RECORD_10);
+		write_at(f, name, 9999 * RECORD_10, (uint8_t[]){(uint8_t)(i + 4), (uint8_t)(10 * i)}, 2);
+	}
+	resize(f, "test_batch.bin", 10000 * RECORD_10);
+	write_at(f, "test_batch.bin", 3 * RECORD_10 - 1, (uint8_t[]){200}, 1);
+}
+
+static void test_cifar10(void **state)
+{
+	struct fixture *f = *state;
+	make_cifar10(f);
+	expect_good(f, "cifar10", 0, 0);
+	const struct image_set *train = &f->data->sets[SPLIT_TRAIN], *test = &f->data->sets[SPLIT_TEST];
+	assert_true(train->count == 50000 && test->count == 10000 && f->data->classes == 10);
+	uint8_t image[IMAGE_VALUES];
+	for (size_t i = 1; i <= 5; i++) {
+		augment_bytes(image, train, i * 10000 - 1, AUGMENT_NONE);
+		assert_int_equal(train->labels[(i * 10000 - 1) * train->label_pitch], i + 4);
+		assert_true(image[0] == 10 * i && image[1] == 0);
+	}
+	augment_bytes(image, test, 2, AUGMENT_NONE);
+	assert_int_equal(image[IMAGE_VALUES - 1], 200);
+}
+
+static void test_cifar10_subset(void **state)
+{
+	struct fixture *f = *state;
+	make_cifar10(f);
+	expect_good(f, "cifar10", 20001, 1);
+	const struct image_set *train = &f->data->sets[SPLIT_TRAIN];
+	assert_true(train->count == 20001 && f->data->sets[SPLIT_TEST].count == 1);
+	assert_int_equal(train->labels[19999 * train->label_pitch], 6);
+	expect_error(f, "cifar10", 50001, "data_batch_1.bin", "50001 images are wanted, but it has 50000");
+}
+
+static void test_cifar10_damage(void **state)
+{
+	struct fixture *f = *state;
+	expect_error(f, "cifar10", 0, "data_batch_1.bin", "No such file");
+	make_cifar10(f);
+	write_at(f, "data_batch_4.bin", 12 * RECORD_10, (uint8_t[]){10}, 1);
+	expect_error(f, "cifar10", 0, "data_batch_4.bin", "record 12 has label 10; expected below 10");
+	resize(f, "data_batch_2.bin", 10000 * RECORD_10 - 1);
+	expect_error(f, "cifar10", 0, "data_batch_2.bin", "ends after 30729999 bytes; CIFAR's binary version has 30730000");
+	resize(f, "data_batch_2.bin", 10000 * RECORD); /* CIFAR-100's records */
+	expect_error(f, "cifar10", 0, "data_batch_2.bin", "more follows the 30730000 bytes");
 }
 
 static void test_unknown_name(void **state)
 {
-	expect_error(*state, "cifar10", 0, "cifar10", "fashion-mnist");
+	expect_error(*state, "cifar11", 0, "cifar11", "no data set");
 }
 
 /* --- IDX --- */
@@ -140,7 +216,7 @@ static size_t idx_label_bytes(uint8_t *out, uint32_t n)
 	return 8 + n;
 }
 
-static void make_fashion(struct fixture *f)
+static void make_idx(struct fixture *f)
 {
 	uint8_t bytes[16 + 12 * 784];
 	write_at(f, TRAIN_IMAGES, 0, bytes, idx_image_bytes(bytes, 12));
@@ -158,7 +234,7 @@ static void compress_file(const struct fixture *f, const char *name, const uint8
 	unlink(plain);
 }
 
-static void check_fashion(const struct dataset *d)
+static void check_idx(const struct dataset *d)
 {
 	const struct image_set *train = &d->sets[SPLIT_TRAIN];
 	uint8_t image[IMAGE_VALUES];
@@ -176,16 +252,28 @@ static void test_idx_plain_and_gzip(void **state)
 {
 	struct fixture *f = *state;
 	uint8_t bytes[16 + 12 * 784];
-	make_fashion(f);
+	make_idx(f);
 	expect_good(f, "fashion-mnist", 0, 0);
-	check_fashion(f->data);
+	check_idx(f->data);
 	dataset_free(f->data);
 	compress_file(f, TRAIN_IMAGES, bytes, idx_image_bytes(bytes, 12));
 	expect_good(f, "fashion-mnist", 0, 0);
-	check_fashion(f->data);
+	check_idx(f->data);
 	dataset_free(f->data);
 	expect_good(f, "fashion-mnist", 7, 1);
 	assert_true(f->data->sets[SPLIT_TRAIN].count == 7 && f->data->sets[SPLIT_TEST].count == 1);
+}
+
+static void test_mnist_is_fashion_mnist_with_its_own_statistics(void **state)
+{
+	struct fixture *f = *state;
+	make_idx(f);
+	expect_good(f, "mnist", 0, 0);
+	check_idx(f->data);
+	for (int c = 0; c < 3; c++)
+		assert_true(f->data->mean[c] == 0.1307f && f->data->std[c] == 0.3081f);
+	write_at(f, TRAIN_LABELS, 8 + 5, (uint8_t[]){10}, 1);
+	expect_error(f, "mnist", 0, TRAIN_LABELS, "label 5 is 10");
 }
 
 static void test_idx_damage(void **state)
@@ -193,7 +281,7 @@ static void test_idx_damage(void **state)
 	struct fixture *f = *state;
 	uint8_t word[4];
 	expect_error(f, "fashion-mnist", 0, TRAIN_IMAGES, "No such file");
-	make_fashion(f);
+	make_idx(f);
 	expect_error(f, "fashion-mnist", 13, TRAIN_IMAGES, "13");
 	resize(f, TRAIN_IMAGES, 16 + 12 * 784 - 1);
 	expect_error(f, "fashion-mnist", 0, TRAIN_IMAGES, "ends after");
@@ -201,15 +289,15 @@ static void test_idx_damage(void **state)
 	expect_error(f, "fashion-mnist", 0, TRAIN_IMAGES, "more follows");
 	resize(f, TRAIN_IMAGES, 9);
 	expect_error(f, "fashion-mnist", 0, TRAIN_IMAGES, "ends after");
-	make_fashion(f);
+	make_idx(f);
 	resize(f, TRAIN_IMAGES, 16 + 12 * 784);
 	write_at(f, TRAIN_IMAGES, 0, (uint8_t[]){1}, 1);
 	expect_error(f, "fashion-mnist", 0, TRAIN_IMAGES, "magic");
-	make_fashion(f);
+	make_idx(f);
 	put_be32(word, 29);
 	write_at(f, TRAIN_IMAGES, 8, word, 4);
 	expect_error(f, "fashion-mnist", 0, TRAIN_IMAGES, "29 x 28");
-	make_fashion(f);
+	make_idx(f);
 	put_be32(word, 0xffffffff);
 	write_at(f, TRAIN_IMAGES, 4, word, 4);
 	expect_error(f, "fashion-mnist", 0, TRAIN_IMAGES, "4294967295");
@@ -219,7 +307,7 @@ static void test_idx_label_damage(void **state)
 {
 	struct fixture *f = *state;
 	uint8_t bytes[8 + 13];
-	make_fashion(f);
+	make_idx(f);
 	write_at(f, TRAIN_LABELS, 8 + 5, (uint8_t[]){10}, 1);
 	expect_error(f, "fashion-mnist", 0, TRAIN_LABELS, "label 5 is 10");
 	write_at(f, TRAIN_LABELS, 0, bytes, idx_label_bytes(bytes, 13));
@@ -235,7 +323,7 @@ static void test_gzip_damage(void **state)
 	struct fixture *f = *state;
 	uint8_t bytes[16 + 12 * 784];
 	struct stat st;
-	make_fashion(f);
+	make_idx(f);
 	compress_file(f, TRAIN_IMAGES, bytes, idx_image_bytes(bytes, 12));
 	autofree char *path = path_of(f, TRAIN_IMAGES ".gz");
 	assert_int_equal(stat(path, &st), 0);
@@ -251,29 +339,129 @@ static void test_gzip_damage(void **state)
 	expect_error(f, "fashion-mnist", 0, TRAIN_IMAGES ".gz", "damaged gzip");
 }
 
-/* --- the real one --- */
+/* --- where they lie --- */
+
+static void make_directory(const struct fixture *f, const char *name)
+{
+	autofree char *path = path_of(f, name);
+	assert_int_equal(mkdir(path, 0700), 0);
+}
+
+/* Files for datasets_find() alone, which looks at names only. */
+static void touch_all(const struct fixture *f, const char *dir, const char *const *names)
+{
+	for (; *names; names++) {
+		autofree char *name = xasprintf("%s/%s", dir, *names);
+		write_at(f, name, 0, NULL, 0);
+	}
+}
+
+/* Data set `name` is found in dir/below when looked for in dir/in. */
+static void expect_found(struct fixture *f, const char *name, const char *in, const char *below)
+{
+	char *found = NULL;
+	autofree char *place = path_of(f, in), *expected = *below ? xasprintf("%s/%s", place, below) : xstrdup(place);
+	if (datasets_find(name, place, &found, &f->err) < 0)
+		fail_msg("%s", f->err.text);
+	assert_string_equal(found, expected);
+	free(found);
+}
+
+static void expect_not_found(struct fixture *f, const char *name, const char *in, const char *words)
+{
+	char *found = NULL;
+	autofree char *place = path_of(f, in);
+	assert_int_equal(datasets_find(name, place, &found, &f->err), -ENOENT);
+	assert_null(found);
+	if (!strstr(f->err.text, place) || !strstr(f->err.text, words) || !strstr(f->err.text, "do this:"))
+		fail_msg("\"%s\" does not say \"%s\" and \"%s\"", f->err.text, place, words);
+}
+
+static void test_finding(void **state)
+{
+	static const char *const idx[] = {TRAIN_IMAGES ".gz", TRAIN_LABELS, "t10k-images-idx3-ubyte",
+					  "t10k-labels-idx1-ubyte.gz", NULL};
+	static const char *const cifar10[] = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
+					      "data_batch_4.bin", "test_batch.bin", NULL};
+	struct fixture *f = *state;
+	setenv("XDG_DATA_HOME", f->dir, 1);
+	unsetenv("SWEEPD_DATA");
+	make_directory(f, "fashion-mnist");
+	touch_all(f, "fashion-mnist", idx);
+	expect_not_found(f, "mnist", ".", "ossci-datasets");
+	expect_not_found(f, "mnist", "fashion-mnist", TRAIN_IMAGES);
+	expect_not_found(f, "mnist", "fashion-mnist/", TRAIN_IMAGES);
+	make_directory(f, "MNIST");
+	make_directory(f, "MNIST/raw");
+	touch_all(f, "MNIST/raw", idx);
+	expect_found(f, "mnist", ".", "MNIST/raw");
+	expect_found(f, "mnist", "MNIST/raw", "");
+	make_directory(f, "mnist");
+	touch_all(f, "mnist", idx);
+	expect_found(f, "mnist", ".", "mnist");
+	make_directory(f, "cifar-10-batches-bin");
+	touch_all(f, "cifar-10-batches-bin", cifar10);
+	expect_not_found(f, "cifar10", ".", "cifar-10-binary.tar.gz");
+	write_at(f, "cifar-10-batches-bin/data_batch_5.bin", 0, NULL, 0);
+	expect_found(f, "cifar10", ".", "cifar-10-batches-bin");
+	expect_found(f, "cifar10", "cifar-10-batches-bin", "");
+}
+
+/* --- the real ones --- */
+
+/* Mean and std of channel c of the set, whose images have so many pixels that are no padding. */
+static void check_statistics(const struct dataset *d, int c, double pixels, double allowed)
+{
+	const struct image_set *train = &d->sets[SPLIT_TRAIN];
+	uint64_t sum = 0, squares = 0;
+	for (size_t i = 0; i < train->count; i++) {
+		const uint8_t *plane = train->pixels + i * train->pitch + (size_t)c * train->plane_pitch;
+		for (size_t k = 0; k < IMAGE_PLANE; k++) {
+			sum += plane[k];
+			squares += (uint64_t)plane[k] * plane[k];
+		}
+	}
+	double n = (double)train->count * pixels * 255, mean = (double)sum / n;
+	assert_near(mean, d->mean[c], 0, allowed, "mean");
+	assert_near(sqrt((double)squares / n / 255 - mean * mean), d->std[c], 0, allowed, "std");
+}
+
+static void check_labels(const struct image_set *set, size_t classes, size_t each)
+{
+	size_t labels[256] = {0};
+	assert_int_equal(set->count, classes * each);
+	for (size_t i = 0; i < set->count; i++)
+		labels[set->labels[i * set->label_pitch]]++;
+	for (size_t i = 0; i < classes; i++)
+		assert_int_equal(labels[i], each);
+}
 
 static void test_debians_fashion_mnist(void **state)
 {
 	struct fixture *f = *state;
-	uint64_t sum = 0, squares = 0, labels[10] = {0};
 	if (access(DEBIAN_FASHION, R_OK) < 0)
 		skip();
 	if (dataset_open(&f->data, "fashion-mnist", DEBIAN_FASHION, 0, 0, &f->err) < 0)
 		fail_msg("%s", f->err.text);
-	const struct image_set *train = &f->data->sets[SPLIT_TRAIN];
-	assert_true(train->count == 60000 && f->data->sets[SPLIT_TEST].count == 10000);
-	for (size_t i = 0; i < train->count * IMAGE_PLANE; i++) {
-		sum += train->pixels[i];
-		squares += (uint64_t)train->pixels[i] * train->pixels[i];
-	}
-	for (size_t i = 0; i < train->count; i++)
-		labels[train->labels[i]]++;
-	for (size_t i = 0; i < 10; i++)
-		assert_int_equal(labels[i], 6000);
-	double n = 60000.0 * 784 * 255, mean = (double)sum / n; /* without the padding */
-	assert_near(mean, f->data->mean[2], 0, 1e-7, "mean");
-	assert_near((double)squares / n / 255 - mean * mean, f->data->std[2] * f->data->std[2], 0, 1e-6, "variance");
+	check_labels(&f->data->sets[SPLIT_TRAIN], 10, 6000);
+	check_labels(&f->data->sets[SPLIT_TEST], 10, 1000);
+	check_statistics(f->data, 2, 28 * 28, 2e-7);
+}
+
+static void test_real_cifar100(void **state)
+{
+	struct fixture *f = *state;
+	if (access(REAL_CIFAR, R_OK) < 0)
+		skip();
+	autofree char *unpack = xasprintf("cd %s && timeout 10 sh -c 'xz -dc train-1.bin.xz train-2.bin.xz train-3.bin.xz "
+					  ">%s/train.bin && xz -dc test.bin.xz >%s/test.bin'", REAL_CIFAR, f->dir, f->dir);
+	if (system(unpack) != 0) /* no xz, no room, too slow a machine */
+		skip();
+	expect_good(f, "cifar100", 0, 0);
+	check_labels(&f->data->sets[SPLIT_TRAIN], 100, 500);
+	check_labels(&f->data->sets[SPLIT_TEST], 100, 100);
+	for (int c = 0; c < 3; c++)
+		check_statistics(f->data, c, IMAGE_PLANE, 1e-6);
 }
 
 /* --- */
@@ -300,9 +488,22 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		DATA_TEST(test_unknown_name), DATA_TEST(test_cifar),	    DATA_TEST(test_cifar_subset),
-		DATA_TEST(test_cifar_damage), DATA_TEST(test_idx_plain_and_gzip), DATA_TEST(test_idx_damage),
-		DATA_TEST(test_idx_label_damage), DATA_TEST(test_gzip_damage), DATA_TEST(test_debians_fashion_mnist),
+		DATA_TEST(test_unknown_name),
+		DATA_TEST(test_cifar),
+		DATA_TEST(test_cifar_subset),
+		DATA_TEST(test_cifar_gzip),
+		DATA_TEST(test_cifar_damage),
+		DATA_TEST(test_cifar10),
+		DATA_TEST(test_cifar10_subset),
+		DATA_TEST(test_cifar10_damage),
+		DATA_TEST(test_idx_plain_and_gzip),
+		DATA_TEST(test_mnist_is_fashion_mnist_with_its_own_statistics),
+		DATA_TEST(test_idx_damage),
+		DATA_TEST(test_idx_label_damage),
+		DATA_TEST(test_gzip_damage),
+		DATA_TEST(test_finding),
+		DATA_TEST(test_debians_fashion_mnist),
+		DATA_TEST(test_real_cifar100),
 	};
 	return cmocka_run_group_tests_name("data", tests, NULL, NULL);
 }
