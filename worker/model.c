@@ -148,17 +148,20 @@ struct net *net_new_custom(bool bottleneck, const int blocks[4], int width, int 
 static const struct {
 	const char *name;
 	bool bottleneck;
-	int blocks[4];
+	int blocks[4], width;
 } nets[] = {
-	{"resnet18", false, {2, 2, 2, 2}},
-	{"resnet50", true, {3, 4, 6, 3}},
+	{"resnet8", false, {1, 1, 1}, 16},
+	{"resnet18", false, {2, 2, 2, 2}, 64},
+	{"resnet20", false, {3, 3, 3}, 16},
+	{"resnet34", false, {3, 4, 6, 3}, 64},
+	{"resnet50", true, {3, 4, 6, 3}, 64},
 };
 
 struct net *net_new(const char *name, int size, int classes)
 {
 	for (size_t i = 0; i < ARRAY_LEN(nets); i++)
 		if (str_eq(nets[i].name, name))
-			return net_new_custom(nets[i].bottleneck, nets[i].blocks, 64, size, classes);
+			return net_new_custom(nets[i].bottleneck, nets[i].blocks, nets[i].width, size, classes);
 	return NULL;
 }
 

@@ -51,9 +51,12 @@ struct net {
 #define BN_EPS 1e-5
 #define BN_MOMENTUM 0.1 /* running = 0.9 * running + 0.1 * batch; running_var takes the unbiased variance */
 
-/* name: "resnet18" or "resnet50"; CIFAR stem for a 3 x size x size image.  NULL: no such network. */
+/* name: one of params.def's `model`; CIFAR stem for a 3 x size x size image.  NULL: no such network.
+ * resnet18, 34, 50: torchvision's.  resnet8 and resnet20: section 4.2 of He et al. 2015 (arXiv 1512.03385), 6n+2 layers
+ * in three stages of 16, 32 and 64 channels, with projections (option B) where the shape changes: the same blocks and
+ * names, and the same initialisation. */
 struct net *net_new(const char *name, int size, int classes);
-/* Any bottleneck/basic residual network, for tests: blocks per stage (4 stages), width of the first stage. */
+/* Any bottleneck/basic residual network, for tests: blocks per stage (0: no such stage), width of the first stage. */
 struct net *net_new_custom(bool bottleneck, const int blocks[4], int width, int size, int classes);
 void net_free(struct net *net);
 

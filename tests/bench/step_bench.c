@@ -21,7 +21,7 @@ struct options {
 };
 
 static const struct argp_option argp_options[] = {
-	{"model", 'm', "NAME", 0, "resnet18 (default) or resnet50", 0},
+	{"model", 'm', "NAME", 0, "network of params.def (default resnet18)", 0},
 	{"batch", 'b', "N", 0, "images a step (128)", 0},
 	{"threads", 't', "N", 0, "OpenMP threads (2)", 0},
 	{"workers", 'w', "N", 0, "loader threads (2)", 0},

@@ -3,7 +3,8 @@
  *
  * The gradients are read from the momentum after the first step, where without weight decay they are the same.  An
  * activation within rounding of 0 may pass a ReLU on one side only, which moves the gradients of a net this small by a
- * per cent; it happens to one data set in twenty, so each case runs on three and the median must be within the limit. */
+ * per cent; it happens to one data set in twenty, so each case runs on three and the median must be within the limit.
+ * It happens to half of them in ResNet-34, 1.4e-5 being its worst gradient in the others: golden_test.c has the rest. */
 #include "parity.h"
 
 #include <math.h>
@@ -15,7 +16,8 @@ static const char *const measure_names[N_MEASURES] = {"loss",	      "worst gradi
 
 /* Allowed |cpu - ref| / |ref|; measured values are about a fifth of these. */
 static const double fp32_limits[N_MEASURES] = {5e-7, 2e-5, 1e-5, 5e-7, 1e-6, 2e-7};
-static const double winograd_limits[N_MEASURES] = {1e-6, 5e-5, 2e-5, 1e-6, 2e-6, 1e-6};
+static const double looser_limits[N_MEASURES] = {1e-6, 5e-5, 2e-5, 1e-6, 2e-6, 1e-6}; /* Winograd; 20 layers */
+static const double deep_limits[N_MEASURES] = {2e-6, 5e-2, 3e-2, 1e-2, 5e-3, 1e-1}; /* after a ReLU parted, see above */
 static const double bf16_limits[N_MEASURES] = {1e-3, 8e-1, 4e-1, 5e-3, 1e-2, 2e-3};
 
 struct net_case {
@@ -26,6 +28,7 @@ struct net_case {
 	double smoothing;
 	bool nesterov, winograd, amp;
 	const double *limits;
+	const char *model; /* NULL: of bottleneck, blocks and width */
 };
 
 static const struct net_case cases[] = {
@@ -37,9 +40,12 @@ static const struct net_case cases[] = {
 	{"batch 2, tail 1", true, {1, 1, 1, 1}, 16, 2, 3, 1, 0, false, false, false, fp32_limits},
 	{"batch 3", false, {1, 1, 1, 1}, 32, 3, 6, 3, 0, false, false, false, fp32_limits},
 	{"fewer images than the batch", false, {1, 1, 1, 1}, 16, 16, 7, 3, 0, false, false, false, fp32_limits},
-	{"Winograd", false, {1, 1, 1, 1}, 32, 8, 12, 8, 0, false, true, false, winograd_limits},
+	{"Winograd", false, {1, 1, 1, 1}, 32, 8, 12, 8, 0, false, true, false, looser_limits},
 	{"bf16", false, {1, 1, 1, 1}, 16, 8, 12, 8, 0, false, false, true, bf16_limits},
 	{"bf16 bottleneck, odd width", true, {1, 1, 1, 1}, 12, 5, 12, 8, 0.1, true, false, true, bf16_limits},
+	{"resnet8", false, {0}, 0, 4, 6, 4, 0, false, false, false, fp32_limits, "resnet8"},
+	{"resnet20", false, {0}, 0, 2, 3, 2, 0, false, false, false, looser_limits, "resnet20"},
+	{"resnet34", false, {0}, 0, 1, 2, 1, 0, false, false, false, deep_limits, "resnet34"},
 };
 
 static double relative(double cpu, double ref)
@@ -93,7 +99,8 @@ static void train_both(const struct net_case *c, const struct net *net, struct j
 
 static void measure(const struct net_case *c, uint64_t seed, double *ret)
 {
-	struct net *net = net_new_custom(c->bottleneck, c->blocks, c->width, 32, 10);
+	struct net *net = c->model ? net_new(c->model, 32, 10)
+				   : net_new_custom(c->bottleneck, c->blocks, c->width, 32, 10);
 	struct dataset *data = made_dataset(c->train, c->test, 10, seed);
 	struct recipe recipe = {.momentum = 0.9, .nesterov = c->nesterov, .label_smoothing = c->smoothing,
 				.random_crop = true, .random_flip = true, .seed = 5, .amp = c->amp};

@@ -1,9 +1,25 @@
 /* The networks against torchvision's state dicts, their operations' shapes, Philox and the initialisation. */
 #include "golden.h"
 
+#include "common/params.h"
 #include "worker/rng.h"
 
 #include <math.h>
+
+/* Every network there is.  gmacs: multiplications of a forward pass of one image, 100 classes, in 10^9; params: known
+ * figures.  last: (C, H, W) before the pooling. */
+static const struct {
+	const char *name;
+	double gmacs;
+	size_t params;
+	int channels, size;
+} models[] = {
+	{"resnet8", 0.0125, 83892, 64, 8},
+	{"resnet18", 0.5555, 11220132, 512, 4},
+	{"resnet20", 0.0408, 278324, 64, 8},
+	{"resnet34", 1.1594, 21328292, 512, 4},
+	{"resnet50", 1.2980, 23705252, 2048, 4},
+};
 
 /* Key `at` of the state dict: its name and shape. */
 static void check_key(const json_t *keys, size_t at, const char *name, int ndim, const int *shape)
@@ -49,8 +65,8 @@ static void check_table(const json_t *tables, const char *model)
 static void test_state_dict_of_torchvision(void **state)
 {
 	json_t *tables = golden_load("tables.json");
-	check_table(tables, "resnet18");
-	check_table(tables, "resnet50");
+	for (size_t i = 0; i < ARRAY_LEN(models); i++)
+		check_table(tables, models[i].name);
 	json_decref(tables);
 }
 
@@ -86,7 +102,7 @@ static void check_ops(const struct net *net)
 	free(read);
 }
 
-/* Multiplications of a forward pass of one image: known figures of the two networks. */
+/* Multiplications of a forward pass of one image. */
 static double macs(const struct net *net)
 {
 	double sum = 0;
@@ -101,15 +117,25 @@ static double macs(const struct net *net)
 
 static void test_operations(void **state)
 {
-	struct net *r18 = net_new("resnet18", 32, 100), *r50 = net_new("resnet50", 32, 100);
-	check_ops(r18);
-	check_ops(r50);
-	assert_near(macs(r18) / 1e9, 0.5555, 0, 5e-5, "multiplications of resnet18");
-	assert_near(macs(r50) / 1e9, 1.2980, 0, 5e-5, "multiplications of resnet50");
-	const struct tensor *last = &r50->tensors[r50->ops[r50->n_ops - 2].in];
-	assert_true(last->c == 2048 && last->h == 4 && last->w == 4);
-	net_free(r18);
-	net_free(r50);
+	for (size_t i = 0; i < ARRAY_LEN(models); i++) {
+		struct net *net = net_new(models[i].name, 32, 100);
+		check_ops(net);
+		assert_near(macs(net) / 1e9, models[i].gmacs, 0, 5e-5, models[i].name);
+		assert_int_equal(net->param_count, models[i].params);
+		const struct tensor *last = &net->tensors[net->ops[net->n_ops - 2].in];
+		assert_true(last->c == models[i].channels && last->h == models[i].size && last->w == models[i].size);
+		net_free(net);
+	}
+}
+
+/* The table above and params.def name the same networks. */
+static void test_every_choice_is_a_network(void **state)
+{
+	char name[32];
+	size_t n = 0;
+	for (; param_choice(param_find("model"), (int)n, name, sizeof(name)); n++)
+		assert_string_equal(name, models[n].name);
+	assert_int_equal(n, ARRAY_LEN(models));
 }
 
 static void test_custom_network(void **state)
@@ -172,11 +198,11 @@ static void check_init(const struct net_param *p, const float *v, bool uniform, 
 static void test_init_is_torchs(void **state)
 {
 	struct net *net = net_new("resnet18", 32, 100);
-	float *params = xcalloc(net->param_count, sizeof(float)), *buffers = xcalloc(net->buffer_count, sizeof(float));
-	net_init(net, 7, params, buffers);
+	float *values = xcalloc(net->param_count, sizeof(float)), *buffers = xcalloc(net->buffer_count, sizeof(float));
+	net_init(net, 7, values, buffers);
 	for (int i = 0; i < net->n_params; i++) {
 		const struct net_param *p = &net->params[i];
-		const float *v = params + p->offset;
+		const float *v = values + p->offset;
 		if (p->role == ROLE_CONV && i == 0)
 			check_init(p, v, true, 1 / sqrt(27.0));
 		else if (p->role == ROLE_CONV)
@@ -193,7 +219,7 @@ static void test_init_is_torchs(void **state)
 		int c = net->bns[i].channels;
 		assert_true(mean[0] == 0 && mean[c - 1] == 0 && mean[c] == 1 && mean[2 * c - 1] == 1);
 	}
-	free(params);
+	free(values);
 	free(buffers);
 	net_free(net);
 }
@@ -221,6 +247,7 @@ int main(void)
 		cmocka_unit_test(test_state_dict_of_torchvision),
 		cmocka_unit_test(test_unknown_network),
 		cmocka_unit_test(test_operations),
+		cmocka_unit_test(test_every_choice_is_a_network),
 		cmocka_unit_test(test_custom_network),
 		cmocka_unit_test(test_philox_known_answers),
 		cmocka_unit_test(test_init_is_torchs),

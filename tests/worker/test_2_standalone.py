@@ -70,6 +70,19 @@ def test_killed_in_both_epochs_and_resumed_gives_the_same_bits(tmp_path, undistu
 
 
 @needs_data
+@pytest.mark.parametrize("model, tensors", [("resnet8", 56), ("resnet20", 128), ("resnet34", 218)])
+def test_other_networks_go_on_to_the_same_bits(tmp_path, model, tensors):
+    config = dict(SMALL, model=model, train_images=96, checkpoint_interval_s=0)
+    whole, killed = Run(tmp_path, config, name="whole"), Run(tmp_path, config, name="killed")
+    code, _, err = whole.finish()
+    assert code == 0, err
+    killed.until(lambda e: e["type"] == "checkpoint", kill)
+    code, events, err = killed.finish("--resume")
+    assert code == 0 and events[0]["start_step"] >= 1, err
+    assert killed.weights() == whole.weights() and len(whole.weights()) == tensors
+
+
+@needs_data
 def test_interrupted_run_checkpoints_and_goes_on(tmp_path):
     run = Run(tmp_path, SMALL)
     events, code = run.until(lambda e: e["type"] == "started", lambda p: p.send_signal(signal.SIGINT))
