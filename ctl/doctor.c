@@ -170,7 +170,10 @@ static void check_data(struct doctor *d)
 			add(d, HEALTH_OK, "data", NULL, "%s, %s", name, shown);
 			found++;
 		} else {
-			add(d, HEALTH_NONE, "data", NULL, "%s", err.text);
+			/* where it was looked for is told when a sweep wants it */
+			const char *hint = strstr(err.text, "\n  do this:");
+			add(d, HEALTH_NONE, "data", NULL, "%.*s%s", (int)strcspn(err.text, "\n"), err.text,
+			    hint ? hint : "");
 		}
 	}
 	if (!found)
