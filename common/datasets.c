@@ -18,11 +18,11 @@ static const struct {
 	{"cifar10", {"cifar-10-batches-bin"},
 	 {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin",
 	  "test_batch.bin"},
-	 "unpack cifar-10-binary.tar.gz of cs.toronto.edu/~kriz/cifar.html" NAME_IT},
+	 "unpack cifar-10-binary.tar.gz (cs.toronto.edu/~kriz)" NAME_IT},
 	{"cifar100", {"cifar-100-binary"}, {"train.bin", "test.bin"},
-	 "unpack cifar-100-binary.tar.gz of cs.toronto.edu/~kriz/cifar.html" NAME_IT},
+	 "unpack cifar-100-binary.tar.gz (cs.toronto.edu/~kriz)" NAME_IT},
 	{"mnist", {"mnist", "MNIST/raw"}, {IDX_FILES},
-	 "put ossci-datasets.s3.amazonaws.com/mnist/*.gz into mnist/" NAME_IT},
+	 "four .gz of ossci-datasets.s3.amazonaws.com into mnist/" NAME_IT},
 	{"fashion-mnist", {"fashion-mnist", "FashionMNIST/raw"}, {IDX_FILES}, "apt-get install dataset-fashion-mnist"},
 };
 
