@@ -22,7 +22,7 @@ static const struct {
 	{"cifar100", {"cifar-100-binary"}, {"train.bin", "test.bin"},
 	 "unpack cifar-100-binary.tar.gz (cs.toronto.edu/~kriz)" NAME_IT},
 	{"mnist", {"mnist", "MNIST/raw"}, {IDX_FILES},
-	 "four .gz of ossci-datasets.s3.amazonaws.com into mnist/" NAME_IT},
+	 "*.gz of ossci-datasets.s3.amazonaws.com/mnist" NAME_IT},
 	{"fashion-mnist", {"fashion-mnist", "FashionMNIST/raw"}, {IDX_FILES}, "apt-get install dataset-fashion-mnist"},
 };
 
