@@ -151,7 +151,7 @@ static void test_network(void **state)
 	struct err err;
 	const struct net_case *c = *state;
 	if (c->amp && !dnn_has_bf16())
-		skip();
+		SKIP_TEST("no bf16 on this processor");
 	fixture_init(&f, c);
 	struct pass *pass = f.plan->passes[0];
 	autofree double *losses = golden_doubles(golden_get(f.golden, "loss_3_steps"), NULL);

@@ -3,6 +3,7 @@
  *
  * Inputs are multiples of 1/64 below 2, exact in bf16, so that both sides compute from the same numbers. */
 #include "parity.h"
+#include "tests/unit/cmocka_all.h"
 
 #include "worker/cpu/dnn.h"
 #include "worker/cpu/head.h"
@@ -189,7 +190,7 @@ static void test_conv(void **state)
 {
 	enum how how = *(enum how *)*state;
 	if (how == BF16 && !dnn_has_bf16())
-		skip();
+		SKIP_TEST("no bf16 on this processor");
 	for (size_t i = 0; i < ARRAY_LEN(conv_cases); i++)
 		compare_conv(&conv_cases[i], how);
 }
@@ -322,7 +323,7 @@ static void test_bn(void **state)
 {
 	enum how how = *(enum how *)*state;
 	if (how == BF16 && !dnn_has_bf16())
-		skip();
+		SKIP_TEST("no bf16 on this processor");
 	for (size_t i = 0; i < ARRAY_LEN(bn_cases); i++) {
 		struct bn_truth truth;
 		bn_truth_init(&truth, &bn_cases[i]);

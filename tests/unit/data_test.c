@@ -440,7 +440,7 @@ static void test_debians_fashion_mnist(void **state)
 {
 	struct fixture *f = *state;
 	if (access(DEBIAN_FASHION, R_OK) < 0)
-		skip();
+		SKIP_TEST("no dataset-fashion-mnist");
 	if (dataset_open(&f->data, "fashion-mnist", DEBIAN_FASHION, 0, 0, &f->err) < 0)
 		fail_msg("%s", f->err.text);
 	check_labels(&f->data->sets[SPLIT_TRAIN], 10, 6000);
@@ -452,11 +452,11 @@ static void test_real_cifar100(void **state)
 {
 	struct fixture *f = *state;
 	if (access(REAL_CIFAR, R_OK) < 0)
-		skip();
+		SKIP_TEST("no CIFAR-100");
 	autofree char *unpack = xasprintf("cd %s && timeout 10 sh -c 'xz -dc train-1.bin.xz train-2.bin.xz train-3.bin.xz "
 					  ">%s/train.bin && xz -dc test.bin.xz >%s/test.bin'", REAL_CIFAR, f->dir, f->dir);
-	if (system(unpack) != 0) /* no xz, no room, too slow a machine */
-		skip();
+	if (system(unpack) != 0)
+		SKIP_TEST("CIFAR-100 cannot be unpacked: no xz, no room, or too slow a machine");
 	expect_good(f, "cifar100", 0, 0);
 	check_labels(&f->data->sets[SPLIT_TRAIN], 100, 500);
 	check_labels(&f->data->sets[SPLIT_TEST], 100, 100);
