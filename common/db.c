@@ -218,16 +218,6 @@ bool stmt_is_null(struct stmt *s, int column)
 	return sqlite3_column_type(s->handle, column) == SQLITE_NULL;
 }
 
-int stmt_columns(struct stmt *s)
-{
-	return sqlite3_column_count(s->handle);
-}
-
-const char *stmt_column_name(struct stmt *s, int column)
-{
-	return sqlite3_column_name(s->handle, column);
-}
-
 int64_t db_last_rowid(struct db *db)
 {
 	return sqlite3_last_insert_rowid(db->handle);

@@ -37,8 +37,6 @@ int64_t stmt_int(struct stmt *s, int column);
 double stmt_num(struct stmt *s, int column); /* NaN for SQL NULL */
 const char *stmt_text(struct stmt *s, int column);
 bool stmt_is_null(struct stmt *s, int column);
-int stmt_columns(struct stmt *s);
-const char *stmt_column_name(struct stmt *s, int column);
 
 int64_t db_last_rowid(struct db *db);
 int db_changes(struct db *db);

@@ -11,7 +11,7 @@
 const char *const sweep_metrics[] = {"train_loss", "train_accuracy", "test_loss", "test_accuracy"};
 const size_t n_sweep_metrics = ARRAY_LEN(sweep_metrics);
 
-#define MAX_NAME 64
+#define MAX_NAME 64 /* as SWEEP_NAME_RULE says */
 
 bool sweep_name_is_good(const char *name)
 {
@@ -32,8 +32,7 @@ static void take_name(struct reading *r, struct member m)
 		return;
 	if (!sweep_name_is_good(m.value->text))
 		findings_add(r->f, m.value->mark,
-			     "\"%.80s\" cannot be the name of a sweep\n  expected: at most %d letters, digits, . _ - + and spaces; not a number, not s1",
-			     m.value->text, MAX_NAME);
+			     "\"%.80s\" cannot be the name of a sweep\n  expected: " SWEEP_NAME_RULE, m.value->text);
 	r->sweep->name = xstrdup(m.value->text);
 }
 

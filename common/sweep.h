@@ -45,3 +45,4 @@ int sweep_parse(struct sweep **ret, const char *text, size_t size, const struct 
 void sweep_free(struct sweep *sweep);
 /* The rule of a sweep's name: it must never read as a job (5, 5-8) or a sweep's number (s1). */
 bool sweep_name_is_good(const char *name);
+#define SWEEP_NAME_RULE "at most 64 letters, digits, . _ - + and spaces; not a number, not s1"

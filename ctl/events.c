@@ -15,16 +15,6 @@ static const struct argp_option options[] = {
 	{0},
 };
 
-static int64_t number(const char *arg, struct argp_state *state, const char *option)
-{
-	char *end;
-	long long n = strtoll(arg, &end, 10);
-
-	if (end == arg || *end || n < 0)
-		argp_error(state, "%s needs a number, not \"%s\"", option, arg);
-	return n;
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct events_input *input = state->input;
@@ -34,11 +24,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		input->newest = true;
 		return 0;
 	case 'a':
-		input->after = number(arg, state, "--after");
+		input->after = number_take(arg, state, "--after", "the number of an event", 0);
 		input->newest = false;
 		return 0;
 	case 'n':
-		input->limit = number(arg, state, "-n");
+		input->limit = number_take(arg, state, "-n", "a number of lines", 1);
 		return 0;
 	}
 	return ARGP_ERR_UNKNOWN;

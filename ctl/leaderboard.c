@@ -9,7 +9,7 @@
 
 struct leaderboard_input {
 	struct words targets;
-	long lines; /* 0: all */
+	int lines; /* 0: all */
 };
 
 static const struct argp_option options[] = {
@@ -20,13 +20,10 @@ static const struct argp_option options[] = {
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct leaderboard_input *input = state->input;
-	char *end;
 
 	switch (key) {
 	case 'n':
-		input->lines = strtol(arg, &end, 10);
-		if (end == arg || *end || input->lines < 1)
-			argp_error(state, "-n needs a number of lines, not \"%s\"", arg);
+		input->lines = number_take(arg, state, "-n", "a number of lines", 1);
 		return 0;
 	case ARGP_KEY_ARGS:
 		words_take(&input->targets, state);

@@ -24,16 +24,13 @@ static const struct argp_option options[] = {
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct log_input *input = state->input;
-	char *end;
 
 	switch (key) {
 	case ARGP_KEY_INIT:
 		input->lines = -1;
 		return 0;
 	case 'n':
-		input->lines = strtol(arg, &end, 10);
-		if (end == arg || *end || input->lines < 0)
-			argp_error(state, "-n needs a number of lines, not \"%s\"", arg);
+		input->lines = number_take(arg, state, "-n", "a number of lines", 0);
 		return 0;
 	case 'f':
 		input->follow = true;

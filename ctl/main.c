@@ -3,6 +3,7 @@
 #include "ctl/format.h"
 #include "common/json.h"
 
+#include <limits.h>
 #include <locale.h>
 #include <math.h>
 #include <signal.h>
@@ -21,6 +22,17 @@ void words_take(struct words *words, struct argp_state *state)
 {
 	words->items = state->argv + state->next;
 	words->n = (size_t)(state->argc - state->next);
+}
+
+int number_take(const char *arg, struct argp_state *state, const char *option, const char *wanted, int min)
+{
+	char *end;
+
+	errno = 0;
+	long long n = strtoll(arg, &end, 10);
+	if (end == arg || *end || errno || n < min || n > INT_MAX)
+		argp_error(state, "%s needs %s, not \"%s\"", option, wanted, arg);
+	return (int)n;
 }
 
 int ctl_no_daemon(const struct ctl *ctl)

@@ -27,7 +27,6 @@ static const struct argp_option options[] = {
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct watch_input *input = state->input;
-	char *end;
 
 	switch (key) {
 	case ARGP_KEY_INIT:
@@ -37,9 +36,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		input->exit_status = true;
 		return 0;
 	case 'i':
-		input->interval_s = (int)strtol(arg, &end, 10);
-		if (end == arg || *end || input->interval_s < 0)
-			argp_error(state, "--interval needs seconds, not \"%s\"", arg);
+		input->interval_s = number_take(arg, state, "--interval", "seconds", 0);
 		return 0;
 	case ARGP_KEY_ARGS:
 		words_take(&input->targets, state);

@@ -233,9 +233,7 @@ static int check_extras(const json_t *request, struct err *err)
 	int64_t p = json_int_or(request, "priority", 0);
 	if (name && !sweep_name_is_good(name))
 		return err_set(err, -EINVAL,
-			       "\"%.80s\" cannot be the name of a sweep\n  expected: letters, digits, . _ - + "
-			       "and spaces; not a number, not s1",
-			       name);
+			       "\"%.80s\" cannot be the name of a sweep\n  expected: " SWEEP_NAME_RULE, name);
 	if (data_dir && (*data_dir != '/' || strlen(data_dir) > 4000))
 		return err_set(err, -EINVAL, "\"data_dir\": expected an absolute path");
 	if (strlen(json_str_or(request, "note", "")) > MAX_NOTE)

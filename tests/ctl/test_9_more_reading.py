@@ -26,7 +26,7 @@ def test_events_in_order_and_after_an_id(grid):
     grid.set_state(8, "cancelled", "cancelled by uid 0")
     line = grid.json("events", "--after", newest)
     assert (line["id"], line["job"], line["kind"]) == (newest + 1, 8, "state")
-    assert "needs a number" in grid.run("events", "--after", "x", code=2).stderr
+    assert "needs the number of an event" in grid.run("events", "--after", "x", code=2).stderr
 
 
 def test_events_of_half_a_sweep_are_hidden(grid):

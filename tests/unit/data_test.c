@@ -11,9 +11,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#define DEBIAN_FASHION "/usr/share/datasets/fashion-mnist"
-#define REAL_CIFAR     "/work/shared/data/cifar-100-binary" /* .xz, the training set in three parts */
-#define RECORD	       3074
+#define RECORD 3074
 
 struct fixture {
 	char *dir;
@@ -407,63 +405,6 @@ static void test_finding(void **state)
 	expect_found(f, "cifar10", "cifar-10-batches-bin", "");
 }
 
-/* --- the real ones --- */
-
-/* Mean and std of channel c of the set, whose images have so many pixels that are no padding. */
-static void check_statistics(const struct dataset *d, int c, double pixels, double allowed)
-{
-	const struct image_set *train = &d->sets[SPLIT_TRAIN];
-	uint64_t sum = 0, squares = 0;
-	for (size_t i = 0; i < train->count; i++) {
-		const uint8_t *plane = train->pixels + i * train->pitch + (size_t)c * train->plane_pitch;
-		for (size_t k = 0; k < IMAGE_PLANE; k++) {
-			sum += plane[k];
-			squares += (uint64_t)plane[k] * plane[k];
-		}
-	}
-	double n = (double)train->count * pixels * 255, mean = (double)sum / n;
-	assert_near(mean, d->mean[c], 0, allowed, "mean");
-	assert_near(sqrt((double)squares / n / 255 - mean * mean), d->std[c], 0, allowed, "std");
-}
-
-static void check_labels(const struct image_set *set, size_t classes, size_t each)
-{
-	size_t labels[256] = {0};
-	assert_int_equal(set->count, classes * each);
-	for (size_t i = 0; i < set->count; i++)
-		labels[set->labels[i * set->label_pitch]]++;
-	for (size_t i = 0; i < classes; i++)
-		assert_int_equal(labels[i], each);
-}
-
-static void test_debians_fashion_mnist(void **state)
-{
-	struct fixture *f = *state;
-	if (access(DEBIAN_FASHION, R_OK) < 0)
-		SKIP_TEST("no dataset-fashion-mnist");
-	if (dataset_open(&f->data, "fashion-mnist", DEBIAN_FASHION, 0, 0, &f->err) < 0)
-		fail_msg("%s", f->err.text);
-	check_labels(&f->data->sets[SPLIT_TRAIN], 10, 6000);
-	check_labels(&f->data->sets[SPLIT_TEST], 10, 1000);
-	check_statistics(f->data, 2, 28 * 28, 2e-7);
-}
-
-static void test_real_cifar100(void **state)
-{
-	struct fixture *f = *state;
-	if (access(REAL_CIFAR, R_OK) < 0)
-		SKIP_TEST("no CIFAR-100");
-	autofree char *unpack = xasprintf("cd %s && timeout 10 sh -c 'xz -dc train-1.bin.xz train-2.bin.xz train-3.bin.xz "
-					  ">%s/train.bin && xz -dc test.bin.xz >%s/test.bin'", REAL_CIFAR, f->dir, f->dir);
-	if (system(unpack) != 0)
-		SKIP_TEST("CIFAR-100 cannot be unpacked: no xz, no room, or too slow a machine");
-	expect_good(f, "cifar100", 0, 0);
-	check_labels(&f->data->sets[SPLIT_TRAIN], 100, 500);
-	check_labels(&f->data->sets[SPLIT_TEST], 100, 100);
-	for (int c = 0; c < 3; c++)
-		check_statistics(f->data, c, IMAGE_PLANE, 1e-6);
-}
-
 /* --- */
 
 static int setup(void **state)
@@ -502,8 +443,6 @@ int main(void)
 		DATA_TEST(test_idx_label_damage),
 		DATA_TEST(test_gzip_damage),
 		DATA_TEST(test_finding),
-		DATA_TEST(test_debians_fashion_mnist),
-		DATA_TEST(test_real_cifar100),
 	};
 	return cmocka_run_group_tests_name("data", tests, NULL, NULL);
 }
