@@ -138,7 +138,10 @@ static int start_process(struct slot *slot, struct err *err)
 	slot->process->data = slot;
 	int r = spawn_worker(slot, on_child_exit, err);
 	if (r < 0) {
-		uv_close((uv_handle_t *)slot->process, on_closed); /* even after a failed uv_spawn */
+		if (slot->process->loop) /* even after a failed uv_spawn; nothing is to be closed before it */
+			uv_close((uv_handle_t *)slot->process, on_closed);
+		else
+			free(slot->process);
 		slot->process = NULL;
 		slot->exited = true;
 		return r;
