@@ -97,13 +97,15 @@ struct resize_args {
 };
 
 /* x: (rows, C), rows >= 2 -> the batch's statistics and the coefficients of bn_apply: scale = gamma * inv_std,
- * shift = beta - mean * scale; running = 0.9 * running + 0.1 * batch with the unbiased variance.  All vectors (C). */
+ * shift = beta - mean * scale; running = (1 - momentum) * running + momentum * batch, with the unbiased variance.  eps and
+ * momentum: BN_EPS, BN_MOMENTUM.  All vectors (C). */
 struct bn_stats_args {
 	const void *x;
 	uint32_t rows, c;
 	const float *gamma, *beta;
 	float *mean, *inv_std, *scale, *shift;
 	float *running_mean, *running_var; /* moved */
+	float eps, momentum;
 	float *partials;
 	uint32_t *tickets;
 };
@@ -117,6 +119,7 @@ struct bn_layer {
 struct bn_running_args {
 	const struct bn_layer *layers; /* in device memory */
 	uint32_t count;
+	float eps;
 };
 
 /* y = x * scale + shift, + residual, or + residual * res_scale + res_shift (a projection's batch norm); then max(., 0)
