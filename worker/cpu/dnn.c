@@ -1,22 +1,12 @@
-/* oneDNN 2.x.  Flag and argument values are taken from its header by name: they differ between versions. */
-#include "dnn.h"
+/* See dnn.h.  Flag and argument values are taken from oneDNN's header by name: they differ between versions. */
+#include "dnn_api.h"
 
-#include "worker/model.h"
-
-#include <oneapi/dnnl/dnnl.h>
 #include <oneapi/dnnl/dnnl_debug.h>
-
-#if DNNL_VERSION_MAJOR != 2
-#error "worker/cpu/dnn.c speaks the C interface of oneDNN 2.x"
-#endif
 
 struct dnn {
 	dnnl_engine_t engine;
 	dnnl_stream_t stream;
-};
-
-struct layout {
-	dnnl_memory_desc_t md;
+	dnnl_primitive_attr_t attr; /* of every primitive: the scratchpad is ours */
 };
 
 struct prim {
@@ -72,6 +62,10 @@ int dnn_new(struct dnn **ret, struct err *err)
 	dnnl_status_t status = dnnl_engine_create(&dnn->engine, dnnl_cpu, 0);
 	if (status == dnnl_success)
 		status = dnnl_stream_create(&dnn->stream, dnn->engine, dnnl_stream_default_flags);
+	if (status == dnnl_success)
+		status = dnnl_primitive_attr_create(&dnn->attr);
+	if (status == dnnl_success)
+		status = dnnl_primitive_attr_set_scratchpad_mode(dnn->attr, dnnl_scratchpad_mode_user);
 	if (status != dnnl_success) {
 		dnn_free(dnn);
 		return dnn_err(err, status, "engine");
@@ -84,6 +78,8 @@ void dnn_free(struct dnn *dnn)
 {
 	if (!dnn)
 		return;
+	if (dnn->attr)
+		dnnl_primitive_attr_destroy(dnn->attr);
 	if (dnn->stream)
 		dnnl_stream_destroy(dnn->stream);
 	if (dnn->engine)
@@ -91,53 +87,13 @@ void dnn_free(struct dnn *dnn)
 	free(dnn);
 }
 
-static dnnl_memory_desc_t describe(enum cell cell, int ndim, const int *dims, dnnl_format_tag_t tag)
-{
-	dnnl_memory_desc_t md;
-	dnnl_dims_t d = {0};
-	for (int i = 0; i < ndim; i++)
-		d[i] = dims[i];
-	dnnl_status_t status =
-		dnnl_memory_desc_init_by_tag(&md, ndim, d, cell == CELL_F32 ? dnnl_f32 : dnnl_bf16, tag);
-	INVARIANT(status == dnnl_success, "oneDNN refuses a shape of %d dimensions", ndim);
-	return md;
-}
-
-static struct layout *layout_new(const dnnl_memory_desc_t *md)
-{
-	struct layout *layout = xmalloc(sizeof(*layout));
-	layout->md = *md;
-	return layout;
-}
-
 struct layout *layout_plain(enum cell cell, int ndim, const int *dims)
 {
 	INVARIANT(ndim == 4 || ndim == 1, "layout of %d dimensions", ndim);
-	dnnl_memory_desc_t md = describe(cell, ndim, dims, ndim == 4 ? dnnl_abcd : dnnl_a);
-	return layout_new(&md);
+	return layout_new(cell, ndim, dims, ndim == 4 ? dnnl_abcd : dnnl_a);
 }
 
-struct layout *layout_copy(const struct layout *layout)
-{
-	return layout_new(&layout->md);
-}
-
-bool layout_equal(const struct layout *a, const struct layout *b)
-{
-	return dnnl_memory_desc_equal(&a->md, &b->md);
-}
-
-size_t layout_bytes(const struct layout *layout)
-{
-	return dnnl_memory_desc_get_size(&layout->md);
-}
-
-void layout_free(struct layout *layout)
-{
-	free(layout);
-}
-
-/* The primitive of desc (consumed), with the layouts of workspace and scratchpad; the maker adds the others. */
+/* The primitive of desc (consumed), with the layout of its scratchpad; the maker adds the others. */
 static int prim_new(struct dnn *dnn, dnnl_primitive_desc_t desc, struct prim **ret, struct err *err)
 {
 	struct prim *prim = xcalloc(1, sizeof(*prim));
@@ -149,120 +105,97 @@ static int prim_new(struct dnn *dnn, dnnl_primitive_desc_t desc, struct prim **r
 		prim_free(prim);
 		return dnn_err(err, status, "primitive");
 	}
-	const dnnl_memory_desc_t *scratch = dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0);
-	if (scratch && dnnl_memory_desc_get_size(scratch) > 0)
-		prim->layouts[ARG_SCRATCH] = layout_new(scratch);
+	prim->layouts[ARG_SCRATCH] = layout_of(desc, dnnl_query_scratchpad_md);
 	*ret = prim;
 	return 0;
 }
 
-/* The layout oneDNN chose for an argument. */
-static void take_layout(struct prim *prim, enum prim_arg arg, dnnl_query_t query)
+static struct desc_base base_of(const struct dnn *dnn, const struct prim *forward)
 {
-	const dnnl_memory_desc_t *md = dnnl_primitive_desc_query_md(prim->desc, query, 0);
-	INVARIANT(md, "oneDNN names no layout for argument %d", (int)arg);
-	if (dnnl_memory_desc_get_size(md) > 0)
-		prim->layouts[arg] = layout_new(md);
+	return (struct desc_base){.engine = dnn->engine, .attr = dnn->attr, .hint = forward ? forward->desc : NULL};
 }
 
-static int make(struct dnn *dnn, const_dnnl_op_desc_t op, dnnl_primitive_desc_t hint, const char *what,
-		struct prim **ret, struct err *err)
-{
-	dnnl_primitive_attr_t attr;
-	dnnl_status_t status = dnnl_primitive_attr_create(&attr);
-	if (status != dnnl_success)
-		return dnn_err(err, status, "attributes");
-	dnnl_primitive_desc_t desc = NULL;
-	status = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
-	if (status == dnnl_success)
-		status = dnnl_primitive_desc_create(&desc, op, attr, dnn->engine, hint);
-	dnnl_primitive_attr_destroy(attr);
-	if (status != dnnl_success)
-		return dnn_err(err, status, what);
-	return prim_new(dnn, desc, ret, err);
-}
+/* --- convolution: every layout is oneDNN's to choose --- */
 
-/* A convolution's descriptors with free layouts. */
-struct conv_desc {
-	dnnl_memory_desc_t src, weights, diff_weights, dst;
-	dnnl_dims_t strides, pads;
-	dnnl_alg_kind_t algorithm;
-};
-
-static struct conv_desc conv_describe(const struct dnn_conv *s)
+static void conv_describe(const struct dnn_conv *s, enum cell weights_cell, struct conv_desc *ret)
 {
 	int src[] = {s->n, s->ci, s->hi, s->wi};
 	int dst[] = {s->n, s->co, s->ho, s->wo};
 	int weights[] = {s->co, s->ci, s->kernel, s->kernel};
-	return (struct conv_desc){
-		.src = describe(s->cell, 4, src, dnnl_format_tag_any),
-		.weights = describe(s->cell, 4, weights, dnnl_format_tag_any),
-		.diff_weights = describe(CELL_F32, 4, weights, dnnl_format_tag_any),
-		.dst = describe(s->cell, 4, dst, dnnl_format_tag_any),
+	*ret = (struct conv_desc){
+		.src = layout_new(s->cell, 4, src, dnnl_format_tag_any),
+		.weights = layout_new(weights_cell, 4, weights, dnnl_format_tag_any),
+		.dst = layout_new(s->cell, 4, dst, dnnl_format_tag_any),
 		.strides = {s->stride, s->stride},
 		.pads = {s->pad, s->pad},
 		.algorithm = s->direct ? dnnl_convolution_direct : dnnl_convolution_auto,
 	};
 }
 
-int prim_conv_forward(struct dnn *dnn, const struct dnn_conv *shape, struct prim **ret, struct err *err)
+/* One of the three kinds: what makes its descriptor, and the names of its arguments. */
+struct conv_kind {
+	const char *name;
+	dnnl_status_t (*desc)(const struct desc_base *base, const struct conv_desc *conv, dnnl_primitive_desc_t *ret);
+	bool weights_f32; /* whatever the cell */
+	struct {
+		enum prim_arg arg;
+		dnnl_query_t query;
+	} src, weights, dst;
+};
+
+static int prim_conv(struct dnn *dnn, const struct conv_kind *kind, const struct dnn_conv *shape,
+		     const struct prim *forward, struct prim **ret, struct err *err)
 {
-	struct conv_desc d = conv_describe(shape);
-	dnnl_convolution_desc_t op;
-	dnnl_status_t status = dnnl_convolution_forward_desc_init(&op, dnnl_forward_training, d.algorithm, &d.src,
-								  &d.weights, NULL, &d.dst, d.strides, d.pads, d.pads);
+	struct desc_base base = base_of(dnn, forward);
+	struct conv_desc conv;
+	dnnl_primitive_desc_t desc;
+	conv_describe(shape, kind->weights_f32 ? CELL_F32 : shape->cell, &conv);
+	dnnl_status_t status = kind->desc(&base, &conv, &desc);
+	layout_free(conv.src);
+	layout_free(conv.weights);
+	layout_free(conv.dst);
 	if (status != dnnl_success)
-		return dnn_err(err, status, "convolution forward");
+		return dnn_err(err, status, kind->name);
 	struct prim *prim;
-	int r = make(dnn, &op, NULL, "convolution forward", &prim, err);
+	int r = prim_new(dnn, desc, &prim, err);
 	if (r < 0)
 		return r;
-	take_layout(prim, ARG_SRC, dnnl_query_src_md);
-	take_layout(prim, ARG_WEIGHTS, dnnl_query_weights_md);
-	take_layout(prim, ARG_DST, dnnl_query_dst_md);
+	prim->layouts[kind->src.arg] = layout_of(desc, kind->src.query);
+	prim->layouts[kind->weights.arg] = layout_of(desc, kind->weights.query);
+	prim->layouts[kind->dst.arg] = layout_of(desc, kind->dst.query);
 	*ret = prim;
 	return 0;
+}
+
+int prim_conv_forward(struct dnn *dnn, const struct dnn_conv *shape, struct prim **ret, struct err *err)
+{
+	static const struct conv_kind kind = {
+		"convolution forward", desc_conv_forward, false,
+		{ARG_SRC, dnnl_query_src_md}, {ARG_WEIGHTS, dnnl_query_weights_md}, {ARG_DST, dnnl_query_dst_md}};
+	return prim_conv(dnn, &kind, shape, NULL, ret, err);
 }
 
 int prim_conv_dgrad(struct dnn *dnn, const struct dnn_conv *shape, const struct prim *forward, struct prim **ret,
 		    struct err *err)
 {
-	struct conv_desc d = conv_describe(shape);
-	dnnl_convolution_desc_t op;
-	dnnl_status_t status = dnnl_convolution_backward_data_desc_init(&op, d.algorithm, &d.src, &d.weights, &d.dst,
-									d.strides, d.pads, d.pads);
-	if (status != dnnl_success)
-		return dnn_err(err, status, "convolution backward data");
-	struct prim *prim;
-	int r = make(dnn, &op, forward->desc, "convolution backward data", &prim, err);
-	if (r < 0)
-		return r;
-	take_layout(prim, ARG_DIFF_SRC, dnnl_query_diff_src_md);
-	take_layout(prim, ARG_WEIGHTS, dnnl_query_weights_md);
-	take_layout(prim, ARG_DIFF_DST, dnnl_query_diff_dst_md);
-	*ret = prim;
-	return 0;
+	static const struct conv_kind kind = {
+		"convolution backward data", desc_conv_dgrad, false,
+		{ARG_DIFF_SRC, dnnl_query_diff_src_md}, {ARG_WEIGHTS, dnnl_query_weights_md},
+		{ARG_DIFF_DST, dnnl_query_diff_dst_md}};
+	return prim_conv(dnn, &kind, shape, forward, ret, err);
 }
 
 int prim_conv_wgrad(struct dnn *dnn, const struct dnn_conv *shape, const struct prim *forward, struct prim **ret,
 		    struct err *err)
 {
-	struct conv_desc d = conv_describe(shape);
-	dnnl_convolution_desc_t op;
-	dnnl_status_t status = dnnl_convolution_backward_weights_desc_init(
-		&op, d.algorithm, &d.src, &d.diff_weights, NULL, &d.dst, d.strides, d.pads, d.pads);
-	if (status != dnnl_success)
-		return dnn_err(err, status, "convolution backward weights");
-	struct prim *prim;
-	int r = make(dnn, &op, forward->desc, "convolution backward weights", &prim, err);
-	if (r < 0)
-		return r;
-	take_layout(prim, ARG_SRC, dnnl_query_src_md);
-	take_layout(prim, ARG_DIFF_WEIGHTS, dnnl_query_diff_weights_md);
-	take_layout(prim, ARG_DIFF_DST, dnnl_query_diff_dst_md);
-	*ret = prim;
-	return 0;
+	static const struct conv_kind kind = {
+		"convolution backward weights", desc_conv_wgrad, true,
+		{ARG_SRC, dnnl_query_src_md}, {ARG_DIFF_WEIGHTS, dnnl_query_diff_weights_md},
+		{ARG_DIFF_DST, dnnl_query_diff_dst_md}};
+	return prim_conv(dnn, &kind, shape, forward, ret, err);
 }
+
+/* --- batch norm --- */
 
 static unsigned bn_flags(const struct dnn_bn *shape)
 {
@@ -281,21 +214,22 @@ int prim_bn_forward(struct dnn *dnn, const struct dnn_bn *shape, const struct la
 		    struct err *err)
 {
 	static const enum prim_arg vectors[] = {ARG_MEAN, ARG_VARIANCE, ARG_SCALE, ARG_SHIFT};
-	dnnl_batch_normalization_desc_t op;
-	dnnl_status_t status = dnnl_batch_normalization_forward_desc_init(
-		&op, shape->global_stats ? dnnl_forward_inference : dnnl_forward_training, &data->md, (float)BN_EPS,
-		bn_flags(shape));
+	struct desc_base base = base_of(dnn, NULL);
+	dnnl_primitive_desc_t desc;
+	dnnl_status_t status = desc_bn_forward(
+		&base, shape->global_stats ? dnnl_forward_inference : dnnl_forward_training, data, bn_flags(shape),
+		&desc);
 	if (status != dnnl_success)
 		return dnn_err(err, status, "batch norm forward");
 	struct prim *prim;
-	int r = make(dnn, &op, NULL, "batch norm forward", &prim, err);
+	int r = prim_new(dnn, desc, &prim, err);
 	if (r < 0)
 		return r;
 	prim->layouts[ARG_SRC] = layout_copy(data);
-	take_layout(prim, ARG_DST, dnnl_query_dst_md);
+	prim->layouts[ARG_DST] = layout_of(desc, dnnl_query_dst_md);
 	bn_vectors(prim, shape->channels, vectors, ARRAY_LEN(vectors));
 	if (shape->relu && !shape->global_stats)
-		take_layout(prim, ARG_WORKSPACE, dnnl_query_workspace_md);
+		prim->layouts[ARG_WORKSPACE] = layout_of(desc, dnnl_query_workspace_md);
 	*ret = prim;
 	return 0;
 }
@@ -303,23 +237,23 @@ int prim_bn_forward(struct dnn *dnn, const struct dnn_bn *shape, const struct la
 int prim_bn_backward(struct dnn *dnn, const struct dnn_bn *shape, const struct layout *data,
 		     const struct prim *forward, struct prim **ret, struct err *err)
 {
-	static const enum prim_arg vectors[] = {ARG_MEAN,  ARG_VARIANCE,   ARG_SCALE,
-						ARG_SHIFT, ARG_DIFF_SCALE, ARG_DIFF_SHIFT};
-	dnnl_batch_normalization_desc_t op;
-	dnnl_status_t status = dnnl_batch_normalization_backward_desc_init(&op, dnnl_backward, &data->md, &data->md,
-									   (float)BN_EPS, bn_flags(shape));
+	static const enum prim_arg vectors[] = {ARG_MEAN,	ARG_VARIANCE,	ARG_SCALE,
+						ARG_DIFF_SCALE, ARG_DIFF_SHIFT, ARG_SHIFT};
+	struct desc_base base = base_of(dnn, forward);
+	dnnl_primitive_desc_t desc;
+	dnnl_status_t status = desc_bn_backward(&base, data, bn_flags(shape), &desc);
 	if (status != dnnl_success)
 		return dnn_err(err, status, "batch norm backward");
 	struct prim *prim;
-	int r = make(dnn, &op, forward->desc, "batch norm backward", &prim, err);
+	int r = prim_new(dnn, desc, &prim, err);
 	if (r < 0)
 		return r;
 	prim->layouts[ARG_SRC] = layout_copy(data);
 	prim->layouts[ARG_DIFF_DST] = layout_copy(data);
 	prim->layouts[ARG_DIFF_SRC] = layout_copy(data);
-	bn_vectors(prim, shape->channels, vectors, ARRAY_LEN(vectors));
+	bn_vectors(prim, shape->channels, vectors, ARRAY_LEN(vectors) - !bn_backward_takes_shift);
 	if (shape->relu)
-		take_layout(prim, ARG_WORKSPACE, dnnl_query_workspace_md);
+		prim->layouts[ARG_WORKSPACE] = layout_of(desc, dnnl_query_workspace_md);
 	*ret = prim;
 	return 0;
 }
@@ -327,15 +261,9 @@ int prim_bn_backward(struct dnn *dnn, const struct dnn_bn *shape, const struct l
 int prim_reorder(struct dnn *dnn, const struct layout *from, const struct layout *to, struct prim **ret,
 		 struct err *err)
 {
-	dnnl_primitive_attr_t attr;
-	dnnl_status_t status = dnnl_primitive_attr_create(&attr);
-	if (status != dnnl_success)
-		return dnn_err(err, status, "attributes");
-	dnnl_primitive_desc_t desc = NULL;
-	status = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
-	if (status == dnnl_success)
-		status = dnnl_reorder_primitive_desc_create(&desc, &from->md, dnn->engine, &to->md, dnn->engine, attr);
-	dnnl_primitive_attr_destroy(attr);
+	struct desc_base base = base_of(dnn, NULL);
+	dnnl_primitive_desc_t desc;
+	dnnl_status_t status = desc_reorder(&base, from, to, &desc);
 	if (status != dnnl_success)
 		return dnn_err(err, status, "reorder");
 	struct prim *prim;
@@ -347,6 +275,8 @@ int prim_reorder(struct dnn *dnn, const struct layout *from, const struct layout
 	*ret = prim;
 	return 0;
 }
+
+/* --- use --- */
 
 void prim_free(struct prim *prim)
 {
@@ -384,7 +314,7 @@ void prim_bind(struct prim *prim, enum prim_arg arg, void *data)
 		INVARIANT(status == dnnl_success, "oneDNN refuses to move argument %d", (int)arg);
 		return;
 	}
-	dnnl_status_t status = dnnl_memory_create(&slot->memory, &prim->layouts[arg]->md, prim->engine, data);
+	dnnl_status_t status = layout_memory(prim->layouts[arg], prim->engine, data, &slot->memory);
 	INVARIANT(status == dnnl_success, "oneDNN refuses argument %d", (int)arg);
 	slot->arg = arg_ids[arg];
 	prim->packed[prim->n_packed++] = *slot;

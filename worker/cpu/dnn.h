@@ -1,7 +1,7 @@
 /* What this backend asks of oneDNN: convolutions, batch norms and reorders on one CPU, each a `struct prim`.
  *
- * dnn.c is the only file that knows dnnl.h, so that moving to another version of oneDNN (3.x: primitive descriptors
- * without operation descriptors, opaque memory descriptors, other values of the normalization flags) changes one file.
+ * Only dnn.c and what stands behind dnn_api.h, dnn_v2.c or dnn_v3.c, know dnnl.h: another major version of oneDNN is
+ * another such file.  It must be a oneDNN that computes with OpenMP threads.
  * All shapes are logical (N, C, H, W) and (O, I, kh, kw), whatever lies in memory.
  *
  * Life of a primitive: prim_conv_*() or another maker -> prim_layout() of each argument -> prim_bind() of each argument
