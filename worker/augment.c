@@ -1,43 +1,12 @@
 /* See augment.h.  Compiled without fused multiply-add, so that every machine computes the same bits. */
 #include "augment.h"
 
-#include "rng.h"
-
-struct augment_draw augment_draw(uint64_t seed, uint32_t sample, uint32_t epoch, bool crop, bool flip)
+/* plane: (32, 32) of the image */
+static void augment_plane(uint8_t *out, const uint8_t *plane, struct augment_draw draw)
 {
-	struct philox r = philox4x32(seed, sample, epoch, RNG_AUGMENT, 0);
-	struct augment_draw draw = AUGMENT_NONE;
-	if (crop) {
-		draw.row = (int)rng_below(r.v[0], 2 * CROP_PADDING + 1);
-		draw.col = (int)rng_below(r.v[1], 2 * CROP_PADDING + 1);
-	}
-	if (flip)
-		draw.flip = r.v[2] >> 31;
-	return draw;
-}
-
-/* plane: (32, 32) of the image.  Output row y, column x shows the image's row y + dy, column x + dx, or 0. */
-static void crop_plane(uint8_t *out, const uint8_t *plane, struct augment_draw draw)
-{
-	int dy = draw.row - CROP_PADDING, dx = draw.col - CROP_PADDING;
-	int from = MAX(0, -dx), to = MIN(IMAGE_SIZE, IMAGE_SIZE - dx);
-	memset(out, 0, IMAGE_PLANE);
 	for (int y = 0; y < IMAGE_SIZE; y++)
-		if (y + dy >= 0 && y + dy < IMAGE_SIZE)
-			memcpy(out + y * IMAGE_SIZE + from, plane + (y + dy) * IMAGE_SIZE + from + dx,
-			       (size_t)(to - from));
-}
-
-static void flip_plane(uint8_t *plane)
-{
-	for (int y = 0; y < IMAGE_SIZE; y++) {
-		uint8_t *row = plane + y * IMAGE_SIZE;
-		for (int x = 0; x < IMAGE_SIZE / 2; x++) {
-			uint8_t left = row[x];
-			row[x] = row[IMAGE_SIZE - 1 - x];
-			row[IMAGE_SIZE - 1 - x] = left;
-		}
-	}
+		for (int x = 0; x < IMAGE_SIZE; x++)
+			out[y * IMAGE_SIZE + x] = augment_byte(plane, draw, y, x);
 }
 
 void augment_bytes(uint8_t *out, const struct image_set *set, size_t index, struct augment_draw draw)
@@ -48,9 +17,7 @@ void augment_bytes(uint8_t *out, const struct image_set *set, size_t index, stru
 			memcpy(plane, out, IMAGE_PLANE);
 			continue;
 		}
-		crop_plane(plane, set->pixels + index * set->pitch + (size_t)c * set->plane_pitch, draw);
-		if (draw.flip)
-			flip_plane(plane);
+		augment_plane(plane, set->pixels + index * set->pitch + (size_t)c * set->plane_pitch, draw);
 	}
 }
 
@@ -58,7 +25,7 @@ void normalizer_init(struct normalizer *n, const float mean[3], const float std[
 {
 	for (int c = 0; c < 3; c++)
 		for (int b = 0; b < 256; b++)
-			n->value[c][b] = ((float)b / 255.0f - mean[c]) / std[c];
+			n->value[c][b] = normalize_value((float)b, mean[c], std[c]);
 }
 
 void augment_sample(float *out, const struct image_set *set, size_t index, struct augment_draw draw,

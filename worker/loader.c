@@ -52,7 +52,7 @@ static void fill(const struct loader *l, struct buffer *buffer, uint32_t step)
 	const struct image_set *set = &l->data->sets[pass->split];
 	size_t first = step * l->batch, n = MIN(l->batch, pass->n_images - first);
 	for (size_t i = 0; i < n; i++) {
-		struct augment_draw draw = AUGMENT_NONE;
+		struct augment_draw draw = augment_draw_none();
 		size_t index = first + i;
 		if (pass->train) {
 			const struct recipe *recipe = pass->recipe;

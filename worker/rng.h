@@ -2,6 +2,8 @@
  * nothing but the seed, i, e and the purpose: not on batch size, thread count or device. */
 #pragma once
 
+#include "hd.h"
+
 #include <stdint.h>
 
 enum rng_purpose { RNG_AUGMENT = 1, RNG_ORDER = 2, RNG_INIT = 3 };
@@ -10,7 +12,7 @@ struct philox {
 	uint32_t v[4];
 };
 
-static inline struct philox philox4x32(uint64_t key, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3)
+HD struct philox philox4x32(uint64_t key, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3)
 {
 	uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
 	for (int round = 0; round < 10; round++) {
@@ -23,11 +25,12 @@ static inline struct philox philox4x32(uint64_t key, uint32_t c0, uint32_t c1, u
 		k0 += 0x9E3779B9u;
 		k1 += 0xBB67AE85u;
 	}
-	return (struct philox){{c0, c1, c2, c3}};
+	struct philox r = {{c0, c1, c2, c3}};
+	return r;
 }
 
 /* Uniform integer in [0, n) from 32 random bits (multiply-shift; the bias of at most n/2^32 is accepted). */
-static inline uint32_t rng_below(uint32_t bits, uint32_t n)
+HD uint32_t rng_below(uint32_t bits, uint32_t n)
 {
 	return (uint32_t)(((uint64_t)bits * n) >> 32);
 }

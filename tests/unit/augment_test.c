@@ -47,7 +47,7 @@ static void test_bytes_are_torchvisions(void **state)
 	json_t *g = golden_load("transforms.json");
 	struct image_set set = golden_set();
 	uint8_t out[IMAGE_VALUES];
-	augment_bytes(out, &set, 0, AUGMENT_NONE);
+	augment_bytes(out, &set, 0, augment_draw_none());
 	check_interleaved(out, json_string_value(golden_get(g, "image_sha256")));
 	augment_bytes(out, &set, 0, (struct augment_draw){3, 7, false});
 	check_interleaved(out, digest(g, "pad4_crop_i3_j7"));
@@ -64,7 +64,7 @@ static void test_floats_are_torchvisions(void **state)
 	float out[IMAGE_VALUES];
 	char hex[65];
 	normalizer_init(&normalizer, (float[]){.5071f, .4867f, .4408f}, (float[]){.2675f, .2565f, .2761f});
-	augment_sample(out, &set, 0, AUGMENT_NONE, &normalizer);
+	augment_sample(out, &set, 0, augment_draw_none(), &normalizer);
 	sha256_hex(out, sizeof(out), hex);
 	const json_t *expected = golden_get(g, "normalize_0.5071_chw_float32");
 	assert_string_equal(hex, json_string_value(golden_get(expected, "sha256_le_f32")));

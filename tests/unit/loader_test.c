@@ -119,7 +119,7 @@ static void test_evaluation_between_steps(void **state)
 		while ((b = loader_next(loader))) {
 			for (int k = 0; k < b->n; k++, seen++) {
 				float expected[IMAGE_VALUES];
-				augment_sample(expected, set, seen, AUGMENT_NONE, &f->normalizer);
+				augment_sample(expected, set, seen, augment_draw_none(), &f->normalizer);
 				assert_memory_equal(b->images + (size_t)k * IMAGE_VALUES, expected, sizeof(expected));
 				assert_int_equal(b->labels[k], set->labels[seen * set->label_pitch]);
 			}

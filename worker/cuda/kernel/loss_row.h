@@ -1,0 +1,45 @@
+/* The parts of softmax_ce that no cell type changes. */
+#pragma once
+
+#include "vocab.h"
+
+/* A block's share of the sums: the first 8 of the (8 + C) floats of partials it writes, its column sums of dlogits behind
+ * them.  The loss is the sum of two floats, which keep 48 bits of the double. */
+enum { PART_LOSS, PART_LOSS_REST, PART_CORRECT, PART_CORRECT5, PART_COLUMNS = 8 };
+
+/* What an image should be: q[k] = base + weight * (k == label) + weight2 * (k == label2). */
+struct target {
+	float base, weight, weight2;
+	int32_t label, label2;
+};
+
+DEVICE struct target target_of(const struct softmax_ce_args *a, uint32_t row)
+{
+	struct target t;
+	float share = a->labels2 ? a->lambda[row] : 1;
+	t.base = a->smoothing / (float)a->classes;
+	t.weight = (1 - a->smoothing) * share;
+	t.weight2 = (1 - a->smoothing) * (1 - share);
+	t.label = a->labels[row];
+	t.label2 = a->labels2 ? a->labels2[row] : -1;
+	return t;
+}
+
+/* The whole batch's sums, from the blocks' in their order. */
+DEVICE void add_to_state(struct step_state *state, const float *partials, uint32_t stride, uint32_t blocks, uint32_t n)
+{
+	double loss = 0;
+	uint32_t correct = 0, correct5 = 0;
+	for (uint32_t block = 0; block < blocks; block++) {
+		struct float8 part = ld8_other_block(partials + (size_t)block * stride, 0);
+		loss += (double)part.v[PART_LOSS] + (double)part.v[PART_LOSS_REST];
+		correct += (uint32_t)part.v[PART_CORRECT];
+		correct5 += (uint32_t)part.v[PART_CORRECT5];
+	}
+	if (!(loss - loss == 0) && state->bad_step == NO_BAD_STEP)
+		state->bad_step = state->step;
+	state->loss += loss;
+	state->correct += correct;
+	state->correct5 += correct5;
+	state->images += n;
+}
