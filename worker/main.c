@@ -39,7 +39,7 @@ static const struct argp_option option_table[] = {
 	{"socket", OPT_SOCKET, "PATH", 0, "sweepd's worker socket", 0},
 	{"token-file", OPT_TOKEN, "FILE", 0, "Holds the token that sweepd expects", 0},
 	{"worker", OPT_WORKER, "N", 0, "sweepd's number for this worker", 0},
-	{"device", OPT_DEVICE, "ID", 0, "Device to train on: cpu", 0},
+	{"device", OPT_DEVICE, "ID", 0, "Device to train on: cpu, or cpu:N as one of several on it", 0},
 	{"orphan-timeout", OPT_ORPHAN, "SECONDS", 0, "Without sweepd so long: checkpoint and end (default: 86400)", 0},
 	{0},
 };
@@ -52,6 +52,14 @@ static long parse_count(const char *arg, const char *what, struct argp_state *st
 	if (errno || *end || end == arg || n < 1 || n > 1000000000)
 		argp_error(state, "%s: expected a whole number from 1, not \"%s\"", what, arg);
 	return n;
+}
+
+/* "cpu", or one of several workers that share it: "cpu:0". */
+static bool is_cpu_place(const char *id)
+{
+	if (strncmp(id, "cpu", 3) != 0)
+		return false;
+	return !id[3] || (id[3] == ':' && id[4] && strspn(id + 4, "0123456789") == strlen(id + 4));
 }
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -92,8 +100,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		o->link.worker = parse_count(arg, "--worker", state);
 		break;
 	case OPT_DEVICE:
-		if (!str_eq(arg, "cpu"))
-			argp_error(state, "--device: expected cpu, not \"%s\"", arg);
+		if (!is_cpu_place(arg))
+			argp_error(state, "--device: expected cpu or cpu:N, not \"%s\"", arg);
 		o->link.device_id = arg;
 		break;
 	case OPT_ORPHAN:
