@@ -95,6 +95,41 @@ void ref_add_bwd(size_t count, const double *dy, double *da, double *db)
 	}
 }
 
+/* --- pooling --- */
+
+static int largest_of_window(const struct pool_shape *s, const double *plane, int oy, int ox)
+{
+	int best = -1;
+	for (int y = MAX(0, oy * s->stride - s->pad); y < MIN(s->ih, oy * s->stride - s->pad + s->kernel); y++)
+		for (int x = MAX(0, ox * s->stride - s->pad); x < MIN(s->iw, ox * s->stride - s->pad + s->kernel); x++) {
+			int i = y * s->iw + x;
+			if (best < 0 || plane[i] > plane[best] || isnan(plane[i]))
+				best = i;
+		}
+	return best;
+}
+
+void ref_maxpool_fwd(const struct pool_shape *s, const double *x, double *y, int32_t *index)
+{
+	size_t in = (size_t)s->ih * (size_t)s->iw, out = (size_t)s->oh * (size_t)s->ow;
+#pragma omp parallel for
+	for (size_t plane = 0; plane < (size_t)s->n * (size_t)s->c; plane++)
+		for (size_t o = 0; o < out; o++) {
+			int i = largest_of_window(s, x + plane * in, (int)o / s->ow, (int)o % s->ow);
+			index[plane * out + o] = i;
+			y[plane * out + o] = x[plane * in + (size_t)i];
+		}
+}
+
+void ref_maxpool_bwd(const struct pool_shape *s, const double *dy, const int32_t *index, double *dx)
+{
+	size_t in = (size_t)s->ih * (size_t)s->iw, out = (size_t)s->oh * (size_t)s->ow;
+#pragma omp parallel for
+	for (size_t plane = 0; plane < (size_t)s->n * (size_t)s->c; plane++)
+		for (size_t o = 0; o < out; o++)
+			dx[plane * in + (size_t)index[plane * out + o]] += dy[plane * out + o];
+}
+
 /* --- classifier --- */
 
 void ref_avgpool_fwd(int n, int c, int hw, const double *x, double *y)

@@ -46,6 +46,17 @@ void ref_add_fwd(size_t count, const double *a, const double *b, double *y);
 /* da += dy; db += dy */
 void ref_add_bwd(size_t count, const double *dy, double *da, double *db);
 
+struct pool_shape {
+	int n, c, ih, iw, oh, ow; /* x: (n, c, ih, iw); y: (n, c, oh, ow) */
+	int kernel, stride, pad;
+};
+
+/* y = the largest of each window, without its padding; index: (n, c, oh, ow), the place in the plane (ih, iw) of the
+ * first of equals; a NaN is larger than any number, the last one counts (torch.nn.MaxPool2d). */
+void ref_maxpool_fwd(const struct pool_shape *s, const double *x, double *y, int32_t *index);
+/* dx += */
+void ref_maxpool_bwd(const struct pool_shape *s, const double *dy, const int32_t *index, double *dx);
+
 /* y: (n, c) = mean over hw of x: (n, c, hw) */
 void ref_avgpool_fwd(int n, int c, int hw, const double *x, double *y);
 /* dx += */
