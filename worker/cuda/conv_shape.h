@@ -3,9 +3,9 @@
  * three colours become 8, 100 classes 104).  The classifier is a 1x1 convolution of a 1x1 image. */
 #pragma once
 
+#include "kernel/kernels.h" /* enum cell: of activations, filters and their gradients; sums are fp32 */
 #include "worker/model.h"
 
-enum cell { CELL_F32, CELL_F16, CELL_BF16 }; /* type of activations, filters and their gradients; sums are fp32 */
 enum conv_pass { CONV_FPROP, CONV_DGRAD, CONV_WGRAD };
 
 #define CHANNEL_STEP 8
