@@ -3,8 +3,8 @@
  *
  * torch's own fp32 is off by up to 1.6e-4 (ResNet-18), 1.1e-3 (ResNet-34) and 2.7e-3 (ResNet-50) in the norm of a
  * gradient: in a batch of 8 an activation within rounding of 0 passes a ReLU on one side only.  Which ones do differs
- * from one implementation to the next, so the worst gradient may be several times that, the mean may not.  In ResNet-20
- * none does in torch and one here.  Logits reach 53 in ResNet-34, 30 in ResNet-50, 3 in ResNet-18. */
+ * from one implementation and one instruction set to the next, so the worst gradient may be several times that, the
+ * mean may not.  In ResNet-20 none does in torch and one here; in ResNet-18 one does with AVX2, none with AVX-512.  Logits reach 53 in ResNet-34, 30 in ResNet-50, 3 in ResNet-18. */
 #include "tests/unit/golden.h"
 
 #include "worker/cpu/plan.h"
@@ -23,10 +23,10 @@ struct net_case {
 
 static const struct net_case cases[] = {
 	{"ResNet-8 fp32", "resnet8", false, 4e-6, 1e-6, 3e-4, 3e-5, 2e-6},
-	{"ResNet-18 fp32", "resnet18", false, 4e-6, 1e-6, 3e-4, 3e-5, 2e-6},
+	{"ResNet-18 fp32", "resnet18", false, 4e-6, 1e-6, 1e-2, 1e-3, 2e-6},
 	{"ResNet-20 fp32", "resnet20", false, 8e-6, 1e-6, 1e-2, 1e-3, 2e-6},
 	{"ResNet-34 fp32", "resnet34", false, 1e-4, 1e-6, 1e-2, 2e-3, 5e-6},
-	{"ResNet-50 fp32", "resnet50", false, 1e-4, 1e-6, 2e-2, 3e-3, 5e-6},
+	{"ResNet-50 fp32", "resnet50", false, 1e-4, 5e-6, 2e-2, 3e-3, 5e-6},
 	{"ResNet-8 bf16", "resnet8", true, 0.05, 2e-3, 0.3, 0.05, 1e-3},
 	{"ResNet-18 bf16", "resnet18", true, 0.05, 2e-3, 0.3, 0.05, 1e-3},
 	{"ResNet-20 bf16", "resnet20", true, 0.05, 2e-3, 0.3, 0.05, 1e-3},

@@ -3,13 +3,15 @@
  *
  * The gradients are read from the momentum after the first step, where without weight decay they are the same.  An
  * activation within rounding of 0 may pass a ReLU on one side only, which moves the gradients of a net this small by a
- * per cent; it happens to one data set in twenty, so each case runs on three and the median must be within the limit.
+ * per cent.  Where that happens depends on the data and on the order in which the processor's instruction set sums:
+ * to one data set in twenty for a small net, to two in three with 32 channels and 12 images.  A wrong computation is
+ * wrong on all of them, so that a case passes when every number is within its limit on two of at most six data sets.
  * It happens to half of them in ResNet-34, 1.4e-5 being its worst gradient in the others: golden_test.c has the rest. */
 #include "parity.h"
 
 #include <math.h>
 
-enum { RUNS = 3 };
+enum { GOOD_RUNS = 2, MAX_RUNS = 6 };
 enum measure { LOSS, GRAD, ALL_GRADS, PARAMS, BUFFERS, EVAL, N_MEASURES };
 static const char *const measure_names[N_MEASURES] = {"loss",	      "worst gradient",	    "gradients as a whole",
 						      "parameters",   "running statistics", "loss of the evaluation"};
@@ -117,31 +119,29 @@ static void measure(const struct net_case *c, uint64_t seed, double *ret)
 	net_free(net);
 }
 
-static double median(double *v)
+/* Notes what was found; returns whether all of it is within the limits. */
+static bool within(const struct net_case *c, const double *found)
 {
-	for (int i = 1; i < RUNS; i++)
-		for (int k = i; k > 0 && v[k - 1] > v[k]; k--) {
-			double t = v[k];
-			v[k] = v[k - 1];
-			v[k - 1] = t;
-		}
-	return v[RUNS / 2];
+	bool good = true;
+	for (int m = 0; m < N_MEASURES; m++) {
+		bool ok = found[m] <= c->limits[m]; /* a NaN is not */
+		print_message("# %s: %s off by %.2g%s\n", c->name, measure_names[m], found[m], ok ? "" : ", too much");
+		good &= ok;
+	}
+	return good;
 }
 
 static void test_net(void **state)
 {
 	const struct net_case *c = *state;
-	double found[RUNS][N_MEASURES];
-	for (int run = 0; run < RUNS; run++)
-		measure(c, 3 + (uint64_t)run, found[run]);
-	for (int m = 0; m < N_MEASURES; m++) {
-		double v[RUNS];
-		for (int run = 0; run < RUNS; run++)
-			v[run] = isnan(found[run][m]) ? INFINITY : found[run][m];
-		double d = median(v);
-		print_message("# %s: %s off by %.2g\n", c->name, measure_names[m], d);
-		assert_close(measure_names[m], d, c->limits[m]);
+	double found[N_MEASURES];
+	int good = 0, run = 0;
+	for (; run < MAX_RUNS && good < GOOD_RUNS; run++) {
+		measure(c, 3 + (uint64_t)run, found);
+		good += within(c, found);
 	}
+	if (good < GOOD_RUNS)
+		fail_msg("%s: within the limits on %d of %d data sets, at least %d expected", c->name, good, run, GOOD_RUNS);
 }
 
 int main(void)
