@@ -11,8 +11,10 @@
 #define HEARTBEAT_MS 2000
 #define HEARTBEAT_LOST_MS 60000
 
-/* Why an attempt failed; oom, device and internal (and a worker that vanished) are worth a retry. */
-#define FAIL_CLASSES(X) X(CONFIG, "config") X(DATA, "data") X(DIVERGED, "diverged") X(OOM, "oom") X(DEVICE, "device") X(INTERNAL, "internal")
+/* Why an attempt failed.  Workers say the first six; time_limit and hang are the daemon's (sched_retry() says which are
+ * worth a retry). */
+#define FAIL_CLASSES(X) X(CONFIG, "config") X(DATA, "data") X(DIVERGED, "diverged") X(OOM, "oom") X(DEVICE, "device") X(INTERNAL, "internal") \
+	X(TIME_LIMIT, "time_limit") X(HANG, "hang")
 enum fail_class {
 #define X(id, text) FAIL_##id,
 	FAIL_CLASSES(X)
@@ -24,6 +26,9 @@ static const char *const fail_class_names[] = {
 	FAIL_CLASSES(X)
 #undef X
 };
+
+/* sweepd ends with it when it shall be started again and workers go on meanwhile: RestartForceExitStatus of its unit. */
+#define EXIT_RESTART 75
 
 /* Exit codes of sweepctl and of a refused control request. */
 enum exit_code {

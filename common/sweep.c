@@ -3,6 +3,7 @@
  * Everything wrong is collected, so that one run tells it all.  See sweep.h and sweep_internal.h. */
 #include "sweep_internal.h"
 
+#include "duration.h"
 #include "json.h"
 
 #include <ctype.h>
@@ -97,6 +98,22 @@ static void take_run_cap(struct reading *r, struct member m)
 	want_int(r, m.value, "run_cap", 1, SWEEP_MAX_JOBS, &r->plan.run_cap);
 }
 
+/* Of one attempt, as Slurm's: a job that goes on from its checkpoint has it anew. */
+static void take_time_limit(struct reading *r, const struct node *node)
+{
+	struct err err;
+	double s = node->kind == NODE_INT ? (double)node->integer : node->real;
+	if (node->kind == NODE_STR && duration_parse(node->text, &s, &err) < 0)
+		findings_add(r->f, node->mark, "%s\n  expected: " DURATION_RULE, err.text);
+	else if (node->kind != NODE_STR && node->kind != NODE_INT && node->kind != NODE_REAL)
+		findings_add(r->f, node->mark, "\"time_limit\" needs a length of time, not %s\n  expected: " DURATION_RULE,
+			     node_kind_name(node));
+	else if (!(s > 0 && s <= DURATION_MAX_S))
+		findings_add(r->f, node->mark, "\"time_limit\" is not between nothing and a year (31536000 seconds)\n  expected: " DURATION_RULE);
+	else
+		r->sweep->time_limit_s = s;
+}
+
 static void take_resources(struct reading *r, struct member m)
 {
 	int64_t n;
@@ -109,8 +126,11 @@ static void take_resources(struct reading *r, struct member m)
 			r->sweep->priority = want_int(r, item, "priority", -1000, 1000, &n) ? (int)n : 0;
 		else if (str_eq(key, "retries"))
 			r->sweep->retries = want_int(r, item, "retries", 0, 100, &n) ? (int)n : 0;
+		else if (str_eq(key, "time_limit"))
+			take_time_limit(r, item);
 		else
-			findings_add(r->f, m.value->key_marks[i], "unknown key \"%.60s\" in resources\n  expected: priority, retries",
+			findings_add(r->f, m.value->key_marks[i],
+				     "unknown key \"%.60s\" in resources\n  expected: priority, retries, time_limit",
 				     key);
 	}
 }

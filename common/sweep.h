@@ -23,11 +23,12 @@ struct sweep {
 	bool maximize;
 	int priority;	 /* resources.priority: higher first; 0 */
 	int retries;	 /* resources.retries: 2 */
+	double time_limit_s; /* resources.time_limit, of each attempt of a job; 0: none */
 	char **swept;	 /* names of the swept parameters, in the order in which they vary (last fastest) */
 	size_t n_swept;
 	struct sweep_job *jobs;
 	size_t n_jobs;
-	char hash[65];	 /* of everything above but name, priority and retries: the same sweep again has the same hash;
+	char hash[65];	 /* of everything above but name and resources: the same sweep again has the same hash;
 			    JSON and YAML twins have one hash */
 };
 

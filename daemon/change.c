@@ -241,7 +241,9 @@ static void wait_for_slots(struct changing *c)
 		w->wait = w->running;
 		struct slot *slot = w->wait ? slot_of_job(c->daemon, w->id) : NULL;
 		if (slot)
-			slot_ask(slot, c->kind->wish, c->uid);
+			slot_ask(slot, c->kind->wish, c->uid,
+				 c->kind->wish == WISH_CANCEL ? "did not end when asked to cancel its job"
+							      : "did not end when asked to pause its job");
 	}
 	c->next = c->daemon->changing;
 	c->daemon->changing = c;

@@ -29,6 +29,9 @@ struct daemon_options {
 	int drain_ms;		    /* a stop waits so long for checkpoints */
 	int heartbeat_lost_ms;	    /* a worker silent for so long is killed */
 	int adopt_ms;		    /* a worker that starts, or one of the last daemon, must have said hello within */
+	int stall_ms, stall_factor; /* a job without a step for so long, or so many times its longest step: it stalls */
+	int device_faults, aside_ms; /* so many faults in a row set a device aside, for so long at first */
+	int breaker_jobs, breaker_ms; /* so many jobs in a row that fail within that time stop their sweep; 0: never */
 };
 
 struct daemon {

@@ -3,6 +3,7 @@
 
 #include "sched.h"
 #include "slot.h"
+#include "store_supervise.h"
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -15,6 +16,7 @@ struct start { /* one attempt that begins */
 	struct slot *slot;
 	int64_t job, attempt;
 	char *config, *data_dir;
+	double limit_s;
 };
 
 struct dispatch {
@@ -40,6 +42,7 @@ static int begin(struct dispatch *in, struct store *store, struct slot *slot, in
 	struct start *start = &in->starts[in->n++];
 	*start = (struct start){.slot = slot, .job = job};
 	int r = store_begin_attempt(store, job, slot->worker, slot->device, &start->attempt, err);
+	r = r ? r : store_time_limit(store, job, &start->limit_s, err);
 	return r ? r : store_job_config(store, job, &start->config, &start->data_dir, err);
 }
 
@@ -73,7 +76,7 @@ static void send_start(const struct start *start)
 {
 	struct slot *slot = start->slot;
 	log_info("%s: job %lld starts, attempt %lld", slot->device, (long long)start->job, (long long)start->attempt);
-	slot_take_attempt(slot, start->attempt, start->job);
+	slot_take_attempt(slot, start->attempt, start->job, monotonic_s(), start->limit_s);
 	slot_send_run(slot, start->config, start->data_dir);
 }
 

@@ -13,11 +13,14 @@
 
 #include <unistd.h>
 
+enum phase { PHASE_TRAIN = 1, PHASE_TEST, PHASE_EVENT };
+
 /* --- hello --- */
 
 struct hello {
 	struct input input;
 	struct slot *slot;
+	struct trust trust;
 };
 
 static void fence(struct peer *peer, int64_t attempt)
@@ -56,8 +59,10 @@ static void fence_others(struct peer *peer, const struct slot *slot, const json_
 
 static int apply_hello(struct input *input, struct store *store, struct err *err)
 {
-	const struct slot *slot = ((struct hello *)input)->slot;
+	struct hello *in = (struct hello *)input;
+	const struct slot *slot = in->slot;
 	int r = store_worker_ready(store, slot->worker, err);
+	r = r ? r : trust_good(&in->trust, store, slot, false, err);
 	return r || slot->surplus ? r : store_upsert_device(store, slot->device, "cpu", slot->name, err);
 }
 
@@ -66,6 +71,8 @@ static void done_hello(struct input *input)
 	struct hello *in = (struct hello *)input;
 	if (input->failed && input->failed != -ECANCELED)
 		log_error("hello: %s", input->err.text);
+	if (!input->failed)
+		trust_done(&in->trust, in->slot);
 	daemon_poke(in->slot->daemon);
 }
 
@@ -96,8 +103,23 @@ static int check_hello(struct daemon *d, const struct peer *peer, const json_t *
 	struct slot *slot = slot_of_worker(d, worker);
 	if (!slot || slot->exited || slot->state == SLOT_ADDING || slot->state == SLOT_GONE)
 		return err_set(err, -ESRCH, "worker %lld is not known here", (long long)worker);
+	if (peer->pid != slot->pid) /* a second one would write to the first one's attempt (invariant 3) */
+		return err_set(err, -ESRCH, "pid %d says that it is worker %lld, which is pid %d", (int)peer->pid,
+			       (long long)worker, (int)slot->pid);
 	*ret = slot;
 	return 0;
+}
+
+/* Whoever it is, what it trains is not its own: it ends. */
+static void send_away(struct peer *peer, const json_t *hello, const char *why)
+{
+	size_t i;
+	json_t *job;
+	json_array_foreach(json_object_get(hello, "jobs"), i, job)
+		fence(peer, json_int_or(job, "attempt", 0));
+	peer_send(peer, json_pack("{s:s}", "type", "stop"));
+	peer_close(peer);
+	log_warn("%s; told to end", why);
 }
 
 /* Its attempt was committed but the run never reached it: sweepd died in between. */
@@ -118,10 +140,8 @@ static int take_hello(struct peer *peer, const json_t *m, struct err *err)
 	struct slot *slot = NULL;
 	struct daemon *d = peer->owner;
 	int r = check_hello(d, peer, m, &slot, err);
-	if (r == -ESRCH) { /* of a place that was given up: it may go */
-		peer_send(peer, json_pack("{s:s}", "type", "stop"));
-		peer_close(peer);
-		log_warn("%s; told to end", err->text);
+	if (r == -ESRCH) { /* of a place that was given up, or a second one */
+		send_away(peer, m, err->text);
 		return 0;
 	}
 	if (r < 0)
@@ -136,7 +156,7 @@ static int take_hello(struct peer *peer, const json_t *m, struct err *err)
 	if (slot->attempt && !known)
 		send_run_again(slot);
 	if (slot->attempt && slot->wish != WISH_NONE)
-		slot_ask(slot, slot->wish, slot->wished_by);
+		slot_ask(slot, slot->wish, slot->wished_by, slot->kill_reason);
 	if (d->stopping)
 		slot_begin_stop(slot);
 	struct hello *in = input_new(d, &hello_kind, sizeof(*in));
@@ -154,7 +174,8 @@ struct arrival {
 	json_t *event;
 	int64_t attempt;
 	struct outcome outcome;
-	bool ends;
+	struct trust trust; /* of an epoch */
+	bool ends, is_epoch;
 };
 
 static int apply_arrival(struct input *input, struct store *store, struct err *err)
@@ -163,7 +184,7 @@ static int apply_arrival(struct input *input, struct store *store, struct err *e
 	int r = store_add_event(store, in->attempt, in->event, err);
 	in->ends = r == 1 && outcome_of_event(in->event, &in->outcome);
 	if (!in->ends)
-		return r;
+		return r == 1 && in->is_epoch ? trust_good(&in->trust, store, in->slot, true, err) : r;
 	return outcome_apply(store, in->slot, in->attempt, &in->outcome, err);
 }
 
@@ -189,9 +210,12 @@ static void done_arrival(struct input *input)
 		if (current && seq > slot->stored) {
 			slot->stored = seq;
 			slot->bad_lines = 0;
+			if (in->is_epoch && !in->ends)
+				trust_done(&in->trust, slot);
 		}
 		if (in->ends) {
 			log_outcome(in);
+			outcome_done(slot, &in->outcome);
 			link_send_acks(slot->daemon);
 			slot_forget_attempt(slot);
 		}
@@ -217,6 +241,8 @@ static int take_event(struct slot *slot, const json_t *m, struct err *err)
 	in->peer = slot->peer;
 	in->event = json_incref((json_t *)m);
 	in->attempt = attempt;
+	in->is_epoch = str_eq(json_str_or(m, "type", ""), "epoch");
+	watch_moved(&slot->watch, monotonic_s(), -1, seq, PHASE_EVENT);
 	turn_add(slot->daemon->turn, &in->input);
 	return 0;
 }
@@ -235,6 +261,14 @@ void link_send_acks(struct daemon *d)
 
 /* --- lines --- */
 
+static void take_progress(struct slot *slot, const json_t *m)
+{
+	bool test = str_eq(json_str_or(m, "phase", ""), "test");
+	watch_moved(&slot->watch, monotonic_s(), json_int_or(m, "epoch", 0), json_int_or(m, "step", 0),
+		    test ? PHASE_TEST : PHASE_TRAIN);
+	watch_publish_progress(slot->daemon, slot->job, slot->device, m);
+}
+
 static int on_message(struct peer *peer, const json_t *m, struct err *err)
 {
 	struct daemon *d = peer->owner;
@@ -244,13 +278,13 @@ static int on_message(struct peer *peer, const json_t *m, struct err *err)
 		return slot ? err_set(err, -EPROTO, "a second hello") : take_hello(peer, m, err);
 	if (!slot)
 		return err_set(err, -EPROTO, "expected hello, got \"%.40s\"", type);
-	slot->heard_s = monotonic_s();
+	watch_heard(&slot->watch, monotonic_s());
 	if (str_eq(type, "heartbeat"))
 		return 0;
 	if (!str_eq(type, "progress"))
 		return take_event(slot, m, err);
 	if (json_int_or(m, "attempt", 0) == slot->attempt && slot->attempt)
-		watch_publish_progress(d, slot->job, slot->device, m);
+		take_progress(slot, m);
 	return 0;
 }
 

@@ -46,6 +46,18 @@ static const struct {
 	NUMBER("heartbeat-lost-ms", "MS", "a worker silent for so long is killed", DAEMON(heartbeat_lost_ms), 100, DAY_MS,
 	       HEARTBEAT_LOST_MS),
 	NUMBER("adopt-ms", "MS", "a worker must have connected within", DAEMON(adopt_ms), 100, DAY_MS, 60000),
+	NUMBER("stall-ms", "MS", "a job without a step for so long (and --stall-factor) is ended and tried again",
+	       DAEMON(stall_ms), 100, DAY_MS, 600000),
+	NUMBER("aside-ms", "MS", "first back-off of a device that was set aside; each further one is twice as long, to 1 h",
+	       DAEMON(aside_ms), 1, DAY_MS, 60000),
+	NUMBER("breaker-ms", "MS", "for --breaker-jobs: a failure within", DAEMON(breaker_ms), 1, DAY_MS, 60000),
+	HEAD("When things go wrong:"),
+	NUMBER("stall-factor", "N", "a stall is at least N times the job's longest step so far", DAEMON(stall_factor), 1,
+	       1000, 10),
+	NUMBER("device-faults", "N", "so many in a row, of several jobs, set a device aside", DAEMON(device_faults), 1, 1000,
+	       3),
+	NUMBER("breaker-jobs", "N", "so many jobs that fail quickly in one way pause their sweep; 0: never",
+	       DAEMON(breaker_jobs), 0, 1000, 5),
 };
 
 #define FIRST_KEY 256 /* row i has the key FIRST_KEY + i: no short options */

@@ -1,7 +1,10 @@
 /* See sched.h. */
 #include "sched.h"
 
-#define RETRY_MAX_MS (10 * 60 * 1000)
+bool sched_is_due(int64_t not_before_ms, int64_t now_ms)
+{
+	return not_before_ms <= now_ms || not_before_ms > now_ms + SCHED_WAIT_MAX_MS;
+}
 
 static bool before(const struct sched_job *a, const struct sched_job *b)
 {
@@ -15,7 +18,7 @@ static size_t next_job(const struct sched_job *jobs, size_t n, const struct sche
 {
 	size_t best = n;
 	for (size_t i = 0; i < n; i++) {
-		if (jobs[i].not_before_ms > now_ms || (last && !before(last, &jobs[i])))
+		if (!sched_is_due(jobs[i].not_before_ms, now_ms) || (last && !before(last, &jobs[i])))
 			continue;
 		if (best == n || before(&jobs[i], &jobs[best]))
 			best = i;
@@ -46,19 +49,21 @@ static bool is_worth_a_retry(int fail_class)
 	case FAIL_OOM:
 	case FAIL_DEVICE:
 	case FAIL_INTERNAL:
+	case FAIL_HANG:
 	case FAIL_LOST:
 		return true;
-	default: /* FAIL_CONFIG, FAIL_DATA, FAIL_DIVERGED */
+	default: /* FAIL_CONFIG, FAIL_DATA, FAIL_DIVERGED, FAIL_TIME_LIMIT */
 		return false;
 	}
 }
 
 struct sched_retry sched_retry(int fail_class, int retries_used, int limit, int64_t base_ms)
 {
-	if (!is_worth_a_retry(fail_class) || retries_used >= limit)
+	int most = fail_class == FAIL_DEVICE ? DEVICE_FAULTS_MAX - 1 : limit;
+	if (!is_worth_a_retry(fail_class) || retries_used >= most)
 		return (struct sched_retry){0};
 	int64_t delay = base_ms;
-	for (int i = 0; i < retries_used && delay < RETRY_MAX_MS; i++)
+	for (int i = 0; i < retries_used && delay < SCHED_WAIT_MAX_MS; i++)
 		delay *= 5;
-	return (struct sched_retry){.again = true, .delay_ms = MIN(delay, (int64_t)RETRY_MAX_MS)};
+	return (struct sched_retry){.again = true, .delay_ms = MIN(delay, (int64_t)SCHED_WAIT_MAX_MS)};
 }

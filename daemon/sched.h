@@ -14,7 +14,11 @@ struct sched_choice {
 	size_t job, slot; /* indices */
 };
 
-/* Puts startable jobs (not_before_ms <= now_ms) on free slots: highest priority first, then the lowest id; slots in
+/* No back-off is longer.  One that seems to be belongs to a clock that has been set back since: it is over. */
+#define SCHED_WAIT_MAX_MS (10 * 60 * 1000)
+bool sched_is_due(int64_t not_before_ms, int64_t now_ms);
+
+/* Puts startable jobs (sched_is_due) on free slots: highest priority first, then the lowest id; slots in
  * order.  out holds n_slots entries.  Returns how many. */
 size_t sched_pick(const struct sched_job *jobs, size_t n_jobs, const bool *slot_free, size_t n_slots, int64_t now_ms,
 		  struct sched_choice *out);
@@ -27,6 +31,9 @@ struct sched_retry {
 /* FAIL_LOST: the worker vanished. */
 #define FAIL_LOST N_FAIL_CLASSES
 
-/* What follows a failure: oom, device, internal and a lost worker are repeated from the checkpoint, `limit` times, after
- * base_ms, 5 x base_ms, 25 x base_ms ... (at most 10 minutes); config, data and diverged would only fail again. */
+/* What follows a failure: oom, internal, hang and a lost worker are repeated from the checkpoint, `limit` times, after
+ * base_ms, 5 x base_ms, 25 x base_ms ... (at most SCHED_WAIT_MAX_MS); config, data and diverged would only fail again, and
+ * a time limit is a person's to lift.  A fault of the device costs no retry: it is repeated as often as
+ * DEVICE_FAULTS_MAX allows, whatever `limit` (there `retries_used` counts such faults before this one). */
+#define DEVICE_FAULTS_MAX 10
 struct sched_retry sched_retry(int fail_class, int retries_used, int limit, int64_t base_ms);

@@ -23,7 +23,7 @@
 bool slot_is_free(const struct slot *slot)
 {
 	return slot->state == SLOT_READY && slot->peer && !slot->exited && !slot->attempt &&
-	       slot->kill_step == KILL_NONE && !slot->surplus;
+	       slot->kill_step == KILL_NONE && !slot->surplus && !health_is_aside(&slot->health, monotonic_s());
 }
 
 /* --- watching the process --- */
@@ -87,6 +87,8 @@ static void on_closed(uv_handle_t *handle)
 static void on_child_exit(uv_process_t *process, int64_t status, int signal)
 {
 	struct slot *slot = process->data;
+	slot->signal = signal;
+	slot->exit_status = (int)status;
 	if (signal)
 		snprintf(slot->how, sizeof(slot->how), "killed by signal %d (%s)", signal, strsignal(signal));
 	else
@@ -147,7 +149,8 @@ static int start_process(struct slot *slot, struct err *err)
 		return r;
 	}
 	slot->pid = slot->process->pid;
-	slot->heard_s = slot->started_s = monotonic_s();
+	slot->started_s = monotonic_s();
+	watch_start(&slot->watch, slot->started_s);
 	record_process(slot);
 	log_info("%s: worker %lld started, pid %d", slot->device, (long long)slot->worker, (int)slot->pid);
 	return slot_watch(slot, err);
@@ -175,7 +178,7 @@ static void done_add_worker(struct input *input)
 	slot->state = SLOT_STARTING;
 	if (start_process(slot, &err) < 0) {
 		log_error("%s: cannot start a worker: %s", slot->device, err.text);
-		snprintf(slot->how, sizeof(slot->how), "not started: %.80s", err.text);
+		snprintf(slot->how, sizeof(slot->how), "not started: %.300s", err.text);
 		if (slot->pid)
 			slot_kill(slot, err.text);
 		slot_check_gone(slot);
@@ -192,9 +195,10 @@ static void begin_worker(struct slot *slot)
 	slot->exited = false;
 	slot->pid = 0;
 	slot->kill_step = KILL_NONE;
-	slot->kill_reason = NULL;
-	slot->useful = false;
+	slot->kill_reason[0] = '\0';
+	slot->useful = slot->greeted = false;
 	slot->how[0] = '\0';
+	slot->signal = -1;
 	turn_add(slot->daemon->turn, &in->input);
 }
 
@@ -234,7 +238,7 @@ static void begin_kill(struct slot *slot, enum kill_step step, double in_s, cons
 		return;
 	slot->kill_step = step;
 	slot->kill_at_s = at_s;
-	slot->kill_reason = reason;
+	snprintf(slot->kill_reason, sizeof(slot->kill_reason), "%s", reason);
 	daemon_poke(slot->daemon);
 }
 
@@ -243,30 +247,33 @@ void slot_kill(struct slot *slot, const char *reason)
 	if (!has_process(slot) || slot->kill_step == KILL_KILL)
 		return;
 	log_warn("%s: worker pid %d is killed: %s", slot->device, (int)slot->pid, reason);
-	slot->kill_reason = reason;
+	snprintf(slot->kill_reason, sizeof(slot->kill_reason), "%s", reason);
 	kill(-slot->pid, SIGKILL);
 	kill(slot->pid, SIGKILL);
 	slot->kill_step = KILL_KILL;
 	slot->kill_at_s = INFINITY;
 }
 
-void slot_ask(struct slot *slot, enum slot_wish wish, uid_t by)
+static json_t *message_of(const struct slot *slot, enum slot_wish wish)
+{
+	static const char *const why[] = {[WISH_STALL] = "stop", [WISH_TIME] = "time_limit", [WISH_PAUSE] = "pause"};
+	json_int_t attempt = slot->attempt;
+	if (wish == WISH_CANCEL)
+		return json_pack("{s:s, s:I}", "type", "cancel", "attempt", attempt);
+	return json_pack("{s:s, s:I, s:s}", "type", "release", "attempt", attempt, "why", why[wish]);
+}
+
+void slot_ask(struct slot *slot, enum slot_wish wish, uid_t by, const char *why)
 {
 	const struct daemon_options *o = &slot->daemon->options;
-	json_int_t attempt = slot->attempt;
-	if (slot->wish == WISH_CANCEL && wish == WISH_PAUSE) /* the stronger wish stays */
+	bool checkpoint = wish == WISH_PAUSE || wish == WISH_TIME; /* worth to be waited for */
+	if (slot->wish > wish)
 		return;
 	slot->wish = wish;
 	slot->wished_by = by;
-	if (wish == WISH_CANCEL) {
-		if (slot->peer)
-			peer_send(slot->peer, json_pack("{s:s, s:I}", "type", "cancel", "attempt", attempt));
-		begin_kill(slot, KILL_ASKED, o->ask_ms / 1000.0, "did not end when asked to cancel its job");
-	} else {
-		if (slot->peer)
-			peer_send(slot->peer, json_pack("{s:s, s:I, s:s}", "type", "release", "attempt", attempt, "why", "pause"));
-		begin_kill(slot, KILL_ASKED, o->drain_ms / 1000.0, "did not end when asked to pause its job");
-	}
+	if (slot->peer)
+		peer_send(slot->peer, message_of(slot, wish));
+	begin_kill(slot, KILL_ASKED, (checkpoint ? o->drain_ms : o->ask_ms) / 1000.0, why);
 }
 
 void slot_begin_stop(struct slot *slot)
@@ -284,26 +291,35 @@ void slot_attach(struct slot *slot, struct peer *peer)
 		peer_close(slot->peer);
 	slot->peer = peer;
 	slot->state = SLOT_READY;
-	slot->heard_s = monotonic_s();
+	slot->greeted = true;
+	watch_connected(&slot->watch, monotonic_s());
 }
 
 void slot_detach(struct slot *slot)
 {
 	slot->peer = NULL;
+	watch_disconnected(&slot->watch);
 	slot_check_gone(slot);
 }
 
-void slot_take_attempt(struct slot *slot, int64_t attempt, int64_t job)
+void slot_take_attempt(struct slot *slot, int64_t attempt, int64_t job, double began_s, double limit_s)
 {
 	slot->attempt = attempt;
 	slot->job = job;
 	slot->stored = slot->acked = 0;
 	slot->wish = WISH_NONE;
+	if (!attempt) {
+		watch_attempt_ended(&slot->watch);
+		return;
+	}
+	watch_attempt(&slot->watch, monotonic_s(), began_s, limit_s);
+	cgroup_of("", slot->pid, &slot->group);
+	oom_read(&slot->oom, &slot->group);
 }
 
 void slot_forget_attempt(struct slot *slot)
 {
-	slot_take_attempt(slot, 0, 0);
+	slot_take_attempt(slot, 0, 0, NAN, 0);
 	slot->useful = true;
 	slot->bad_lines = 0;
 	if (slot->kill_step == KILL_ASKED && !slot->daemon->stopping)
@@ -344,21 +360,15 @@ static double tick_empty(struct slot *slot, double now_s)
 
 static double tick_alive(struct slot *slot, double now_s)
 {
-	const struct daemon_options *o = &slot->daemon->options;
 	if (slot->exited) {
 		slot_check_gone(slot);
 		return slot->gone_by_s;
 	}
 	if (slot->surplus && !slot->attempt)
 		slot_begin_stop(slot);
-	double silent_ms = slot->state == SLOT_READY ? o->heartbeat_lost_ms : MAX(o->heartbeat_lost_ms, o->adopt_ms);
-	double lost_at = slot->heard_s + silent_ms / 1000.0;
-	bool unread = slot->daemon->workers.paused; /* then the silence is ours */
-	if (now_s >= lost_at && slot->kill_step != KILL_KILL && !unread)
-		slot_kill(slot, "no heartbeat");
+	double next = slot->daemon->workers.paused ? INFINITY : slot_look(slot, now_s); /* else the silence is ours */
 	if (slot->kill_step != KILL_NONE && now_s >= slot->kill_at_s)
 		escalate(slot, now_s);
-	double next = slot->kill_step == KILL_KILL || unread ? INFINITY : lost_at;
 	return slot->kill_step == KILL_NONE ? next : MIN(next, slot->kill_at_s);
 }
 
@@ -394,7 +404,9 @@ void slot_vacate(struct slot *slot)
 	slot_close(slot);
 	slot->quick_ends = quick ? slot->quick_ends + 1 : 0;
 	slot->restart_at_s = now_s + restart_delay_s(slot->quick_ends);
-	slot_take_attempt(slot, 0, 0);
+	if (health_is_aside(&slot->health, now_s))
+		slot->restart_at_s = MAX(slot->restart_at_s, slot->health.until_s);
+	slot_take_attempt(slot, 0, 0, NAN, 0);
 	slot->worker = slot->pid = 0;
 	slot->bad_lines = 0;
 	slot->state = SLOT_EMPTY;

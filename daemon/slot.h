@@ -10,10 +10,14 @@
 #pragma once
 
 #include "daemon.h"
+#include "health.h"
+#include "oom.h"
+#include "watchdog.h"
 
 enum slot_state { SLOT_EMPTY, SLOT_ADDING, SLOT_STARTING, SLOT_READY, SLOT_GONE };
 
-enum slot_wish { WISH_NONE, WISH_CANCEL, WISH_PAUSE };
+/* What its job is asked for, the stronger later: to end for it stalls, for its time is over, to pause, to be cancelled. */
+enum slot_wish { WISH_NONE, WISH_STALL, WISH_TIME, WISH_PAUSE, WISH_CANCEL };
 
 enum kill_step { KILL_NONE, KILL_ASKED, KILL_TERM, KILL_KILL };
 
@@ -31,25 +35,32 @@ struct slot {
 	uv_poll_t *poll;       /* of pidfd; freed by its close callback */
 	uv_process_t *process; /* of a child that has not been reaped, likewise */
 	bool exited;
-	char how[96]; /* it ended: "killed by signal 9" */
+	int signal;	/* that ended it; 0: an exit status; -1: not known */
+	int exit_status;
+	char how[384];	/* it ended: "killed by signal 9" */
+	bool greeted;	/* it has said hello; also one that was adopted */
+	struct cgroup group;	 /* its, when its job started */
+	struct oom_counters oom; /* the same */
+	enum oom_verdict out_of_memory; /* of its end */
 	struct peer *peer; /* its connection, after a good hello */
-	double heard_s;	   /* when it last said something */
+	struct watch watch;
 	double gone_by_s;  /* exited, but its connection is still open: waited for until then */
 	int bad_lines;	   /* that cost it its connection, since it was last understood */
 	/* its job */
 	int64_t attempt, job; /* 0: none; as committed */
-	enum slot_wish wish;  /* of somebody, for that job */
+	enum slot_wish wish;  /* for that job */
 	uid_t wished_by;
 	int64_t acked; /* highest seq told */
 	int64_t stored; /* highest seq committed */
 	/* its end */
 	enum kill_step kill_step;
 	double kill_at_s; /* the next step */
-	const char *kill_reason;
+	char kill_reason[256];
 	double started_s;
 	bool useful;	     /* it has ended an attempt by its own word */
 	double restart_at_s; /* EMPTY: not before */
 	int quick_ends;	     /* in a row: soon after the start, without having been useful */
+	struct health health; /* of the device */
 };
 
 /* Makes the slots and takes over the workers that the store knows as alive; those that are not end with their
@@ -67,14 +78,20 @@ bool slots_empty(const struct daemon *d);
 
 /* Sends the job whose attempt here is committed, and makes its directory.  Nothing without a connection: hello will. */
 void slot_send_run(struct slot *slot, const char *config, const char *data_dir);
-/* Asks its worker to end the job (WISH_PAUSE: with a checkpoint), then TERM, then KILL of the process group. */
-void slot_ask(struct slot *slot, enum slot_wish wish, uid_t by);
+/* Asks its worker to end the job (with a checkpoint, but for WISH_CANCEL), then TERM, then KILL of the process group.
+ * why: of a worker that does not heed, for people. */
+void slot_ask(struct slot *slot, enum slot_wish wish, uid_t by, const char *why);
 void slot_begin_stop(struct slot *slot);
 void slot_kill(struct slot *slot, const char *reason);
-/* An attempt of that job is this slot's (committed). */
-void slot_take_attempt(struct slot *slot, int64_t attempt, int64_t job);
+/* An attempt of that job is this slot's (committed): it began then (NAN: in another boot), and may take so long (0: no
+ * limit).  attempt 0: none. */
+void slot_take_attempt(struct slot *slot, int64_t attempt, int64_t job, double began_s, double limit_s);
 /* It has ended (committed): the slot may take another job. */
 void slot_forget_attempt(struct slot *slot);
+/* The deadlines of its worker, in slot_watch.c.  Returns the next one. */
+double slot_look(struct slot *slot, double now_s);
+/* It was told to end because of something; not merely asked. */
+bool slot_was_killed(const struct slot *slot);
 /* Nobody was read for a while: that was not their silence. */
 void slots_forgive_silence(struct daemon *d);
 /* A line of it could not be used; too many, and it is killed: nobody else would end what it goes on sending. */

@@ -1,17 +1,23 @@
-/* The end of a worker: what its attempt still has in its event file is stored, then attempt and worker end.
+/* The end of a worker: what it started is killed, what its attempt still has in its event file is stored, then attempt and
+ * worker end.
  *
- * The file is read in the thread pool, a bounded stretch at a time; each stretch is one input of a turn.  A half last
- * line was never said.  A terminal event in the file counts as if it had been received. */
+ * All that needs files is done in the thread pool.  The event file is read a bounded stretch at a time; each stretch is
+ * one input of a turn.  A half last line was never said.  A terminal event in the file counts as if it had been
+ * received. */
 #include "slot.h"
 
 #include "outcome.h"
+#include "proc.h"
 #include "sched.h"
+#include "spawn.h"
 
 #include "common/json.h"
 #include "common/lines.h"
 #include "common/log.h"
+#include "common/utf8.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <unistd.h>
 
 #define STRETCH_BYTES (256 * 1024)
@@ -19,7 +25,13 @@
 struct replay {
 	uv_work_t work;
 	struct slot *slot;
-	int64_t attempt;
+	bool cleared; /* what it started is gone; the three below are known */
+	char *mark, *log;
+	struct cgroup group;
+	char words[200];
+	struct oom_counters oom;
+	int leftovers;
+	int64_t attempt; /* 0: it had none */
 	char *path;
 	off_t offset;
 	struct lines lines;
@@ -31,9 +43,10 @@ struct replay {
 
 struct replayed {
 	struct input input;
-	struct replay *replay; /* NULL: the worker had no attempt */
+	struct replay *replay;
 	struct slot *slot;
 	struct outcome outcome;
+	struct trust trust; /* of a worker that never said hello */
 	bool said;    /* outcome is the worker's own word */
 	bool settled; /* the attempt had ended: its last words were still on their way when its worker went */
 };
@@ -43,6 +56,8 @@ static void replay_free(struct replay *r)
 	json_decref(r->events);
 	lines_fini(&r->lines);
 	free(r->path);
+	free(r->mark);
+	free(r->log);
 	free(r);
 }
 
@@ -63,9 +78,16 @@ static void take_lines(struct replay *r)
 	}
 }
 
-static void read_stretch(uv_work_t *work)
+/* A process that outlived its worker, in a session of its own, would keep the device and the job's files. */
+static void clear_up(struct replay *r)
 {
-	struct replay *r = work->data;
+	r->leftovers = proc_kill_marked(r->mark);
+	last_words(r->log, r->words, sizeof(r->words));
+	oom_read(&r->oom, &r->group);
+}
+
+static void read_stretch(struct replay *r)
+{
 	autofree char *buf = xmalloc(STRETCH_BYTES);
 	autoclose int fd = open(r->path, O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? 0 : pread(fd, buf, STRETCH_BYTES, r->offset);
@@ -79,24 +101,57 @@ static void read_stretch(uv_work_t *work)
 		take_lines(r);
 }
 
+static void work_on(uv_work_t *work)
+{
+	struct replay *r = work->data;
+	if (!r->cleared)
+		clear_up(r);
+	if (r->path)
+		read_stretch(r);
+	else
+		r->at_end = true;
+}
+
 /* --- in turns --- */
 
-/* Not merely asked to end. */
-static bool was_killed(const struct slot *slot)
+bool slot_was_killed(const struct slot *slot)
 {
 	return slot->kill_step >= KILL_TERM;
 }
 
 static const char *gone_reason(const struct slot *slot)
 {
-	return was_killed(slot) ? slot->kill_reason : slot->how;
+	return slot_was_killed(slot) ? slot->kill_reason : slot->how;
+}
+
+/* What its end looks like, once it is known whether memory was the cause and what it said last. */
+static void complete_how(struct slot *slot, const struct replay *r)
+{
+	size_t size = strlen(slot->how);
+	bool failed = slot->signal > 0 ? slot->signal != SIGKILL && slot->signal != SIGTERM
+				       : slot->signal == 0 && slot->exit_status != 0;
+	slot->out_of_memory = OOM_NO;
+	if (slot_was_killed(slot))
+		return;
+	if (r->attempt)
+		slot->out_of_memory = oom_judge(&slot->oom, &r->oom, slot->signal);
+	if (slot->out_of_memory == OOM_YES)
+		snprintf(slot->how, sizeof(slot->how), "killed by the kernel: out of memory");
+	else if (slot->out_of_memory == OOM_PROBABLY)
+		snprintf(slot->how + size, sizeof(slot->how) - size,
+			 ", probably by the kernel for lack of memory: it killed something then");
+	else if (failed && *r->words)
+		snprintf(slot->how + size, sizeof(slot->how) - size, "; its last words: %s", r->words);
+	utf8_clean(slot->how);
 }
 
 static void say_lost(struct replayed *in)
 {
 	const struct slot *slot = in->slot;
-	in->outcome = (struct outcome){.attempt = ATTEMPT_LOST, .fail_class = FAIL_LOST};
-	snprintf(in->outcome.reason, sizeof(in->outcome.reason), "worker %s%s", was_killed(slot) ? "killed: " : "",
+	in->outcome = (struct outcome){.attempt = ATTEMPT_LOST, .fail_class = FAIL_LOST, .epoch = -1};
+	if (slot->out_of_memory != OOM_NO)
+		in->outcome.fail_class = FAIL_OOM;
+	snprintf(in->outcome.reason, sizeof(in->outcome.reason), "worker %s%s", slot_was_killed(slot) ? "killed: " : "",
 		 gone_reason(slot));
 }
 
@@ -134,14 +189,22 @@ static int end_attempt(struct replayed *in, struct store *store, struct err *err
 
 static bool is_last(const struct replayed *in)
 {
-	return !in->replay || in->replay->at_end || in->said || in->settled;
+	return in->replay->at_end || in->said || in->settled;
+}
+
+/* It was started and nobody ever heard of it: the device's fault, or this program's; no job has had it yet. */
+static int heed_spawn_fault(struct replayed *in, struct store *store, struct err *err)
+{
+	const struct slot *slot = in->slot;
+	bool fault = !slot->greeted && !slot->daemon->stopping && !slot->surplus;
+	return trust_fault(&in->trust, store, slot, fault ? FAULT_SPAWN : FAULT_NONE, 0, gone_reason(slot), err);
 }
 
 static int apply_replayed(struct input *input, struct store *store, struct err *err)
 {
 	struct replayed *in = (struct replayed *)input;
 	in->said = in->settled = false;
-	int r = in->replay ? end_attempt(in, store, err) : 0;
+	int r = in->replay->attempt ? end_attempt(in, store, err) : heed_spawn_fault(in, store, err);
 	if (r < 0 || !is_last(in))
 		return r;
 	return store_worker_gone(store, in->slot->worker, gone_reason(in->slot), err);
@@ -156,13 +219,12 @@ static void done_replayed(struct input *input)
 	struct replay *r = in->replay;
 	struct slot *slot = in->slot;
 	if (input->failed == -ECANCELED) {
-		if (r)
-			replay_free(r);
+		replay_free(r);
 		return;
 	}
 	if (input->failed) { /* what the file says from there on cannot be trusted */
 		log_warn("%s", input->err.text);
-		INVARIANT(r && json_array_size(r->events), "worker %lld cannot end: %s", (long long)slot->worker,
+		INVARIANT(json_array_size(r->events), "worker %lld cannot end: %s", (long long)slot->worker,
 			  input->err.text);
 		while (json_array_size(r->events) > r->bad)
 			json_array_remove(r->events, r->bad);
@@ -174,11 +236,17 @@ static void done_replayed(struct input *input)
 		submit_stretch(r);
 		return;
 	}
-	bool ended = r && !in->settled;
+	bool ended = r->attempt && !in->settled;
 	log_info("%s: worker %lld is gone (%s)%s%s", slot->device, (long long)slot->worker, gone_reason(slot),
 		 ended ? "; its attempt: " : "", ended ? attempt_state_names[in->outcome.attempt] : "");
-	if (r)
-		replay_free(r);
+	if (r->leftovers)
+		log_warn("%s: %d process%s that worker %lld left behind %s killed", slot->device, r->leftovers,
+			 r->leftovers == 1 ? "" : "es", (long long)slot->worker, r->leftovers == 1 ? "was" : "were");
+	if (ended)
+		outcome_done(slot, &in->outcome);
+	else if (!r->attempt)
+		trust_done(&in->trust, slot);
+	replay_free(r);
 	slot_vacate(slot);
 }
 
@@ -192,34 +260,37 @@ static void add_input(struct slot *slot, struct replay *r)
 	turn_add(slot->daemon->turn, &in->input);
 }
 
-static void stretch_read(uv_work_t *work, int status)
+static void worked_on(uv_work_t *work, int status)
 {
 	struct replay *r = work->data;
-	if (status == UV_ECANCELED)
+	if (status == UV_ECANCELED) {
 		replay_free(r);
-	else
-		add_input(r->slot, r);
+		return;
+	}
+	if (!r->cleared)
+		complete_how(r->slot, r);
+	r->cleared = true;
+	add_input(r->slot, r);
 }
 
 static void submit_stretch(struct replay *r)
 {
 	json_decref(r->events);
 	r->events = json_array();
-	uv_queue_work(&r->slot->daemon->loop, &r->work, read_stretch, stretch_read);
+	uv_queue_work(&r->slot->daemon->loop, &r->work, work_on, worked_on);
 }
 
 void slot_end(struct slot *slot)
 {
-	if (!slot->attempt) {
-		add_input(slot, NULL);
-		return;
-	}
 	autofree char *dir = paths_job_dir(&slot->daemon->paths, slot->job);
 	struct replay *r = xcalloc(1, sizeof(*r));
 	r->work.data = r;
 	r->slot = slot;
 	r->attempt = slot->attempt;
-	r->path = xasprintf("%s/events.%lld.jsonl", dir, (long long)r->attempt);
+	r->path = r->attempt ? xasprintf("%s/events.%lld.jsonl", dir, (long long)r->attempt) : NULL;
+	r->mark = spawn_mark(slot);
+	r->log = spawn_log_path(slot);
+	r->group = slot->group;
 	lines_init(&r->lines, WORKER_LINE_MAX);
 	submit_stretch(r);
 }

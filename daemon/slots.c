@@ -2,10 +2,13 @@
 #include "slot.h"
 
 #include "proc.h"
+#include "store_supervise.h"
+#include "trust.h"
 
 #include "common/clock.h"
 #include "common/log.h"
 
+#include <math.h>
 #include <unistd.h>
 
 /* --- finding one --- */
@@ -45,7 +48,7 @@ bool slots_empty(const struct daemon *d)
 void slots_forgive_silence(struct daemon *d)
 {
 	for (int i = 0; i < d->n_slots; i++)
-		d->slots[i].heard_s = monotonic_s();
+		watch_forgive(&d->slots[i].watch, monotonic_s());
 }
 
 /* --- adopting --- */
@@ -58,6 +61,21 @@ static bool is_alive(const struct worker_row *row)
 	return row->pid > 0 && str_eq(row->boot_id, boot_id) && proc_start_time(row->pid) == row->start_time;
 }
 
+/* The clock of its start holds in this boot alone. */
+static int adopt_attempt(struct slot *slot, const struct worker_row *row, const struct attempt_row *attempt, struct err *err)
+{
+	char boot_id[40];
+	double began_s, limit_s;
+	proc_boot_id(boot_id, sizeof(boot_id));
+	int r = store_attempt_began(slot->daemon->store, attempt->id, &began_s, err);
+	r = r ? r : store_time_limit(slot->daemon->store, attempt->job, &limit_s, err);
+	if (r < 0)
+		return r;
+	slot_take_attempt(slot, attempt->id, attempt->job, str_eq(row->boot_id, boot_id) ? began_s : NAN, limit_s);
+	slot->stored = slot->acked = attempt->last_seq;
+	return 0;
+}
+
 static int adopt(struct slot *slot, const struct worker_row *row, struct err *err)
 {
 	struct err gone;
@@ -67,11 +85,14 @@ static int adopt(struct slot *slot, const struct worker_row *row, struct err *er
 		return r;
 	slot->worker = row->id;
 	slot->pid = row->pid;
-	slot->attempt = r ? attempt.id : 0;
-	slot->job = r ? attempt.job : 0;
-	slot->stored = slot->acked = r ? attempt.last_seq : 0;
 	slot->state = SLOT_STARTING;
-	slot->heard_s = slot->started_s = monotonic_s();
+	slot->greeted = true;
+	slot->signal = -1;
+	slot->started_s = monotonic_s();
+	watch_start(&slot->watch, slot->started_s);
+	r = r ? adopt_attempt(slot, row, &attempt, err) : 0;
+	if (r < 0)
+		return r;
 	if (is_alive(row) && slot_watch(slot, &gone) == 0 &&
 	    is_alive(row)) { /* again: what is watched is that process */
 		log_info("%s: worker %lld, pid %d, goes on%s", slot->device, (long long)row->id, (int)row->pid,
@@ -80,6 +101,7 @@ static int adopt(struct slot *slot, const struct worker_row *row, struct err *er
 	}
 	snprintf(slot->how, sizeof(slot->how), "%s", row->pid ? "ended while sweepd was away" : "never started");
 	slot->exited = true;
+	slot->watch.attempt_s = NAN; /* nobody knows when */
 	slot_check_gone(slot);
 	return 0;
 }
@@ -106,7 +128,10 @@ static int add_slot(struct daemon *d, struct err *err)
 	slot->surplus = i >= n;
 	slot->threads = d->options.threads ? d->options.threads : MAX(usable_cores() / n, 1);
 	snprintf(slot->device, sizeof(slot->device), n == 1 && !slot->surplus ? "cpu" : "cpu:%d", i);
-	return slot->surplus ? 0 : store_upsert_device(d->store, slot->device, "cpu", NULL, err);
+	if (slot->surplus)
+		return 0;
+	int r = store_upsert_device(d->store, slot->device, "cpu", NULL, err);
+	return r ? r : trust_load(slot, err);
 }
 
 int slots_new(struct daemon *d, struct err *err)

@@ -31,9 +31,33 @@ int spawn_find_worker(const char *option, char **ret, struct err *err)
 	return err_set(err, -ENOENT, "no sweep-worker beside %s, in ../worker or in ../libexec/sweepd", dir);
 }
 
+char *spawn_mark(const struct slot *slot)
+{
+	return xasprintf("SWEEPD_WORKER=%s:%lld", slot->daemon->paths.state, (long long)slot->worker);
+}
+
+char *spawn_log_path(const struct slot *slot)
+{
+	return xasprintf("%s/workers/%lld.log", slot->daemon->paths.state, (long long)slot->worker);
+}
+
+/* This environment with the mark; the array is allocated, its texts are not. */
+static char **marked_environment(char *mark)
+{
+	size_t n = 0;
+	while (environ[n])
+		n++;
+	char **env = xcalloc(n + 2, sizeof(*env));
+	env[0] = mark;
+	for (size_t i = 0, used = 1; i < n; i++)
+		if (strncmp(environ[i], "SWEEPD_WORKER=", strlen("SWEEPD_WORKER=")) != 0)
+			env[used++] = environ[i];
+	return env;
+}
+
 static int open_log(const struct slot *slot, struct err *err)
 {
-	autofree char *path = xasprintf("%s/workers/%lld.log", slot->daemon->paths.state, (long long)slot->worker);
+	autofree char *path = spawn_log_path(slot);
 	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
 	return fd < 0 ? err_sys(err, -errno, "cannot create %s", path) : fd;
 }
@@ -55,6 +79,8 @@ int spawn_worker(struct slot *slot, uv_exit_cb on_exit, struct err *err)
 	char *args[] = {program, "--socket", d->paths.worker, "--token-file", token_file, "--worker",
 			worker,  "--device", slot->device,    "--threads",    threads,    backend ? "--backend" : NULL,
 			backend, NULL};
+	autofree char *mark = spawn_mark(slot);
+	autofree char **env = marked_environment(mark);
 	uv_stdio_container_t stdio[] = {
 		{.flags = UV_IGNORE},
 		{.flags = UV_INHERIT_FD, .data.fd = log_fd},
@@ -64,6 +90,7 @@ int spawn_worker(struct slot *slot, uv_exit_cb on_exit, struct err *err)
 		.exit_cb = on_exit,
 		.file = program,
 		.args = args,
+		.env = env,
 		.flags = UV_PROCESS_DETACHED,
 		.stdio = stdio,
 		.stdio_count = ARRAY_LEN(stdio),

@@ -4,6 +4,10 @@
 
 #include "slot.h"
 
+/* What every process that this worker starts inherits: "SWEEPD_WORKER=STATE:ID"; allocated. */
+char *spawn_mark(const struct slot *slot);
+/* Its log; allocated. */
+char *spawn_log_path(const struct slot *slot);
 /* Into slot->process, which the caller closes even when this fails. */
 int spawn_worker(struct slot *slot, uv_exit_cb on_exit, struct err *err);
 /* The program: --worker-program, else beside this one, in the build tree, or installed; allocated.  -ENOENT. */

@@ -13,6 +13,7 @@ int store_begin_attempt(struct store *s, int64_t job, int64_t worker, const char
 	stmt_bind_int(q, 2, worker);
 	stmt_bind_text(q, 3, device);
 	stmt_bind_int(q, 4, wall_ms());
+	stmt_bind_int(q, 5, (int64_t)(monotonic_s() * 1000));
 	int r = store_run(q, err);
 	if (r < 0)
 		return r;

@@ -34,6 +34,7 @@ int store_startable(struct store *s, int64_t now_ms, int limit, struct sched_job
 	struct stmt *q = store_query(s, "startable");
 	stmt_bind_int(q, 1, now_ms);
 	stmt_bind_int(q, 2, limit);
+	stmt_bind_int(q, 3, now_ms + SCHED_WAIT_MAX_MS);
 	while ((r = stmt_step(q, err)) == 1)
 		jobs[n++] = (struct sched_job){
 			.id = stmt_int(q, 0),
@@ -53,6 +54,7 @@ int64_t store_next_start(struct store *s, int64_t now_ms)
 {
 	struct stmt *q = store_query(s, "next_start");
 	stmt_bind_int(q, 1, now_ms);
+	stmt_bind_int(q, 2, now_ms + SCHED_WAIT_MAX_MS);
 	if (stmt_step(q, NULL) != 1)
 		return 0;
 	int64_t at = stmt_int(q, 0);

@@ -65,6 +65,7 @@ int store_add_sweep(struct store *s, const struct new_sweep *n, int64_t *ret_swe
 	stmt_bind_int(q, 13, n->owner);
 	stmt_bind_text(q, 14, n->note);
 	stmt_bind_int(q, 15, wall_ms());
+	stmt_bind_num(q, 16, n->sweep->time_limit_s);
 	int r = store_run(q, err);
 	if (r == 0)
 		*ret_sweep = db_last_rowid(s->db);

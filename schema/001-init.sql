@@ -16,6 +16,8 @@ CREATE TABLE sweep (
   hash         TEXT NOT NULL,    -- of what it expands to: the same sweep again has the same hash
   submission   TEXT UNIQUE,      -- the client's id of this submit: sent twice, stored once
   data_dir     TEXT,             -- --data: where its data set was found
+  time_limit_s REAL,             -- of each attempt; NULL: none
+  breaker_attempt INTEGER NOT NULL DEFAULT 0, -- attempts up to it do not count any more for the circuit breaker
   retries      INTEGER NOT NULL, -- how often a job is repeated after oom, device, internal or a lost worker
   owner_uid    INTEGER NOT NULL,
   note         TEXT,
@@ -58,7 +60,8 @@ CREATE TABLE device (
   name   TEXT,                   -- as the worker found it
   slots  INTEGER NOT NULL DEFAULT 1,
   state  TEXT NOT NULL CHECK (state IN ('ready', 'set_aside', 'absent')),
-  reason TEXT
+  reason TEXT,
+  times_aside INTEGER NOT NULL DEFAULT 0 -- set aside so often in a row; 0: it works
 ) STRICT;
 
 CREATE TABLE attempt (
@@ -68,13 +71,16 @@ CREATE TABLE attempt (
   worker     INTEGER REFERENCES worker(id),
   device     TEXT,
   state      TEXT NOT NULL CHECK (state IN ('running', 'done', 'failed', 'cancelled', 'released', 'lost')),
-  class      TEXT CHECK (class IN ('config', 'data', 'diverged', 'oom', 'device', 'internal')), -- of a failure
+  class      TEXT CHECK (class IN ('config', 'data', 'diverged', 'oom', 'device', 'internal', 'time_limit',
+                    'hang')), -- of a failure; of a lost worker where it is known
   reason     TEXT,
   start_epoch INTEGER,           -- epochs finished when it started: > 0 after a resume
   start_step INTEGER,            -- steps done in the epoch it resumed in
   details    TEXT,               -- JSON of the worker's `started`: backend, amp, threads, versions
   started_ms INTEGER NOT NULL,
+  started_mono_ms INTEGER,       -- CLOCK_MONOTONIC, comparable while the machine is up: time asleep does not count
   ended_ms   INTEGER,
+  seconds    REAL,               -- from start to end by that clock; NULL: not known
   last_seq   INTEGER NOT NULL DEFAULT 0, -- events 1..last_seq are stored
   UNIQUE (job, number)
 ) STRICT;

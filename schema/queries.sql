@@ -11,8 +11,8 @@ SELECT id FROM sweep WHERE state = 'expanding' AND (submission = ?1 OR hash = ?2
 
 -- name: add_sweep
 INSERT INTO sweep (name, project, state, metric, goal, swept, n_jobs, text, overrides, hash, submission, data_dir,
-                   retries, owner_uid, note, submitted_ms)
-VALUES (?1, ?2, 'expanding', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15);
+                   retries, owner_uid, note, submitted_ms, time_limit_s)
+VALUES (?1, ?2, 'expanding', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, nullif(?16, 0));
 
 -- name: add_job
 INSERT INTO job (sweep, position, kind, config, swept, state, priority, created_ms)
@@ -47,11 +47,11 @@ WHERE j.id = ?1 AND s.state = 'active';
 
 -- name: startable
 SELECT j.id, j.priority, j.not_before_ms FROM job AS j JOIN sweep AS s ON s.id = j.sweep
-WHERE j.state = 'queued' AND j.not_before_ms <= ?1 AND s.state = 'active'
+WHERE j.state = 'queued' AND (j.not_before_ms <= ?1 OR j.not_before_ms > ?3) AND s.state = 'active'
 ORDER BY j.priority DESC, j.id LIMIT ?2;
 
 -- name: next_start
-SELECT min(not_before_ms) FROM job WHERE state = 'queued' AND not_before_ms > ?1;
+SELECT min(not_before_ms) FROM job WHERE state = 'queued' AND not_before_ms > ?1 AND not_before_ms <= ?2;
 
 -- name: move_job
 UPDATE job SET state = ?2, reason = ?3, not_before_ms = ?4, retries_used = ?5, ended_ms = ?6
@@ -64,8 +64,8 @@ UPDATE job SET priority = ?2 WHERE id = ?1;
 SELECT j.config, s.data_dir FROM job AS j JOIN sweep AS s ON s.id = j.sweep WHERE j.id = ?1;
 
 -- name: begin_attempt
-INSERT INTO attempt (job, number, worker, device, state, started_ms)
-VALUES (?1, (SELECT coalesce(max(number), 0) + 1 FROM attempt WHERE job = ?1), ?2, ?3, 'running', ?4);
+INSERT INTO attempt (job, number, worker, device, state, started_ms, started_mono_ms)
+VALUES (?1, (SELECT coalesce(max(number), 0) + 1 FROM attempt WHERE job = ?1), ?2, ?3, 'running', ?4, ?5);
 
 -- name: end_attempt
 UPDATE attempt SET state = ?2, class = ?3, reason = ?4, ended_ms = ?5 WHERE id = ?1 AND state = 'running';
@@ -100,11 +100,13 @@ INSERT INTO metric (attempt, epoch, name, value, nonfinite, event) VALUES (?1, ?
 INSERT INTO telemetry (event, attempt, at_ms, name, value) VALUES (?1, ?2, ?3, ?4, ?5);
 
 -- name: devices_absent
-UPDATE device SET state = 'absent', reason = NULL;
+UPDATE device SET state = 'absent', reason = CASE WHEN times_aside > 0 THEN reason END;
 
 -- name: upsert_device
 INSERT INTO device (id, kind, name, state) VALUES (?1, ?2, ?3, 'ready')
-ON CONFLICT (id) DO UPDATE SET name = coalesce(excluded.name, name), state = 'ready', reason = NULL;
+ON CONFLICT (id) DO UPDATE SET name = coalesce(excluded.name, name),
+  state = CASE WHEN times_aside > 0 THEN 'set_aside' ELSE 'ready' END,
+  reason = CASE WHEN times_aside > 0 THEN reason END;
 
 -- name: add_worker
 INSERT INTO worker (device, pid, start_time, boot_id, state, started_ms) VALUES (?1, 0, 0, '', 'starting', ?2);
@@ -120,3 +122,38 @@ UPDATE worker SET state = 'gone', reason = ?2, ended_ms = ?3 WHERE id = ?1;
 
 -- name: workers
 SELECT id, device, pid, start_time, boot_id FROM worker WHERE state <> 'gone' ORDER BY id;
+
+-- name: time_limit
+SELECT coalesce(s.time_limit_s, 0) FROM job AS j JOIN sweep AS s ON s.id = j.sweep WHERE j.id = ?1;
+
+-- name: attempt_began
+SELECT coalesce(started_mono_ms, 0) FROM attempt WHERE id = ?1;
+
+-- name: attempt_ran
+UPDATE attempt SET seconds = ?2 WHERE id = ?1;
+
+-- name: attempt_has_epoch
+SELECT 1 FROM epoch WHERE attempt = ?1 LIMIT 1;
+
+-- name: device_faults
+SELECT count(*) FROM attempt WHERE job = ?1 AND class = 'device';
+
+-- name: set_aside
+UPDATE device SET state = 'set_aside', times_aside = ?2, reason = ?3 WHERE id = ?1;
+
+-- name: take_back
+UPDATE device SET state = 'ready', times_aside = 0, reason = NULL WHERE id = ?1;
+
+-- name: device_aside
+SELECT times_aside, reason FROM device WHERE id = ?1;
+
+-- name: newest_attempts
+SELECT a.id, a.job,
+  coalesce(a.class, CASE a.state WHEN 'lost' THEN 'lost' ELSE '' END),
+  EXISTS (SELECT 1 FROM epoch AS e WHERE e.attempt = a.id), coalesce(a.seconds, -1)
+FROM attempt AS a CROSS JOIN job AS j ON j.id = a.job JOIN sweep AS s ON s.id = j.sweep
+WHERE j.sweep = ?1 AND a.id > s.breaker_attempt AND a.state IN ('done', 'failed', 'lost') AND j.state <> 'cancelled'
+ORDER BY a.id DESC LIMIT ?2;
+
+-- name: breaker_mark
+UPDATE sweep SET breaker_attempt = ?2 WHERE id = ?1;

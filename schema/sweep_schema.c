@@ -1,5 +1,6 @@
 /* Prints the JSON schema of sweep files, so that editors complete and check them.  Made from params.def like everything
  * else that lists parameters; schema/sweep.schema.json is its output, and a test keeps the two equal. */
+#include "common/duration.h"
 #include "common/json.h"
 #include "common/sweep.h"
 
@@ -108,6 +109,13 @@ static json_t *rule_schema(void)
 			 "additionalProperties", 0);
 }
 
+static json_t *duration_schema(const char *description)
+{
+	return json_pack("{s:[{s:s, s:i, s:I}, {s:s, s:i, s:s}], s:s}", "anyOf", "type", "number", "exclusiveMinimum", 0,
+			 "maximum", (json_int_t)DURATION_MAX_S, "type", "string", "minLength", 1, "pattern",
+			 DURATION_PATTERN, "description", description);
+}
+
 static json_t *keys_schema(void)
 {
 	json_t *keys = json_object();
@@ -128,9 +136,10 @@ static json_t *keys_schema(void)
 	json_object_set_new(keys, "repeat", integer_schema(1, SWEEP_MAX_REPEATS, "n: seeds 0 to n - 1"));
 	json_object_set_new(keys, "run_cap", integer_schema(1, SWEEP_MAX_JOBS, "at most so many jobs"));
 	json_object_set_new(keys, "resources",
-			    json_pack("{s:s, s:{s:o, s:o}, s:b}", "type", "object", "properties", "priority",
+			    json_pack("{s:s, s:{s:o, s:o, s:o}, s:b}", "type", "object", "properties", "priority",
 				      integer_schema(-1000, 1000, "higher starts first"), "retries",
-				      integer_schema(0, 100, "of a job whose worker was lost, or out of memory"),
+				      integer_schema(0, 100, "of a job whose worker was lost, or out of memory"), "time_limit",
+				      duration_schema("of each attempt, without time in the queue: " DURATION_RULE),
 				      "additionalProperties", 0));
 	return keys;
 }

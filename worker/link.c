@@ -174,6 +174,14 @@ static int start_job(struct link *l, const json_t *message, struct err *err)
 	return r;
 }
 
+static enum release_why release_of(const char *why)
+{
+	for (int i = RELEASE_STOP; i < N_RELEASE_WHYS; i++)
+		if (str_eq(release_names[i], why))
+			return (enum release_why)i;
+	return RELEASE_STOP;
+}
+
 static int take_message(struct link *l, const json_t *message, struct err *err)
 {
 	const char *type = json_str_or(message, "type", "");
@@ -195,8 +203,7 @@ static int take_message(struct link *l, const json_t *message, struct err *err)
 	} else if (str_eq(type, "checkpoint") && ours) {
 		atomic_store(&control->checkpoint, true);
 	} else if (str_eq(type, "release") && ours) {
-		bool pause = str_eq(json_str_or(message, "why", "stop"), "pause");
-		atomic_store(&control->release, pause ? RELEASE_PAUSE : RELEASE_STOP);
+		atomic_store(&control->release, release_of(json_str_or(message, "why", "")));
 	}
 	return 0;
 }

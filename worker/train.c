@@ -347,9 +347,11 @@ static int train_epochs(struct training *t, enum outcome *ret, struct err *err)
 	return write_checkpoint(t, CHECKPOINT_FINAL, err);
 }
 
+const char *const release_names[N_RELEASE_WHYS] = {"", "stop", "pause", "time_limit"};
+
 static const char *release_name(const struct train_control *control)
 {
-	return atomic_load(&control->release) == RELEASE_PAUSE ? "pause" : "stop";
+	return release_names[atomic_load(&control->release)];
 }
 
 static int emit_outcome(struct training *t, enum outcome outcome, struct err *err)

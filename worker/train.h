@@ -12,7 +12,8 @@
 
 #include <stdatomic.h>
 
-enum release_why { RELEASE_NONE, RELEASE_STOP, RELEASE_PAUSE };
+enum release_why { RELEASE_NONE, RELEASE_STOP, RELEASE_PAUSE, RELEASE_TIME_LIMIT, N_RELEASE_WHYS };
+extern const char *const release_names[N_RELEASE_WHYS]; /* as in messages */
 
 /* Wishes of other threads, looked at between steps. */
 struct train_control {

@@ -225,13 +225,18 @@ class Worker:
 
     def do_grandchild(self, own_session=False):
         """A process that holds the connection open."""
+        ready, theirs = os.pipe()
         pid = os.fork()
         if pid:
+            os.close(theirs)
+            os.read(ready, 1)
+            os.close(ready)
             note("pids", str(pid))
             return
         if own_session:
             os.setsid()
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.write(theirs, b"1")
         signal.pause()
 
     def do_touch(self, name):

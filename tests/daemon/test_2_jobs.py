@@ -70,8 +70,10 @@ def test_what_a_failure_leads_to(sweepd, fail_class, again):
     assert sweepd.reason_of(job) == (None if again else "because")
     assert sweepd.epochs(job) == ([1, 2] if again else [1])
     if again:
-        assert "because; retry 1 of 2 in 0.001 s" in sweepd.sql(
+        what = "not its own fault: again" if fail_class == "device" else "retry 1 of 2"
+        assert f"because; {what} in 0.001 s" in sweepd.sql(
             "SELECT detail FROM event WHERE kind = 'state' ORDER BY id")[1][0]
+        assert sweepd.one("SELECT retries_used FROM job") == (0 if fail_class == "device" else 1,)
 
 
 def test_retries_end(sweepd):

@@ -21,6 +21,8 @@ static const struct {
 	{"more slots than jobs", {{1, 0, 0}}, 1, {true, true}, 2, 0, {1, 0}},
 	{"busy slots are left out", {{1, 0, 0}, {2, 0, 0}}, 2, {false, true, false, true}, 4, 0, {0, 1, 0, 2}},
 	{"its time has not come", {{1, 9, 11}, {2, 0, 10}}, 2, {true, true}, 2, 10, {2, 0}},
+	{"the clock was set back a day: no back-off is so long", {{1, 0, 86400000}, {2, 0, 5}}, 2, {true}, 1, 10, {1}},
+	{"nor by a minute", {{1, 0, 60010}, {2, 0, 5}}, 2, {true}, 1, 10, {2}},
 	{"same priority, other order of time", {{2, 1, 5}, {1, 1, 6}}, 2, {true, true}, 2, 6, {1, 2}},
 };
 
@@ -50,7 +52,11 @@ static const struct {
 	{FAIL_DATA, 0, 9, false, 0},
 	{FAIL_DIVERGED, 0, 9, false, 0},
 	{FAIL_OOM, 0, 2, true, 1000},
-	{FAIL_DEVICE, 1, 2, true, 5000},
+	{FAIL_DEVICE, 1, 0, true, 5000}, /* costs no retry */
+	{FAIL_DEVICE, 8, 0, true, 600000},
+	{FAIL_DEVICE, 9, 99, false, 0},
+	{FAIL_HANG, 0, 1, true, 1000},
+	{FAIL_TIME_LIMIT, 0, 9, false, 0},
 	{FAIL_INTERNAL, 2, 3, true, 25000},
 	{FAIL_LOST, 3, 9, true, 125000},
 	{FAIL_LOST, 4, 9, true, 600000},

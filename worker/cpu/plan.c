@@ -3,28 +3,18 @@
 #include "kernels.h"
 #include "worker/state.h"
 
+#include "common/cgroup.h"
+
 #include <math.h>
 #include <omp.h>
 #include <sys/mman.h>
 
 /* --- memory --- */
 
-/* What can be had without swapping; no limit where the kernel does not say. */
-static size_t available_bytes(void)
-{
-	autofile FILE *f = fopen("/proc/meminfo", "re");
-	char line[128];
-	size_t kib;
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "MemAvailable: %zu kB", &kib) == 1)
-			return kib << 10;
-	return SIZE_MAX;
-}
-
 /* Touches what it maps: more than there is would not be refused, but have something killed. */
 static int block_init(struct block *ret, size_t bytes, const char *what, struct err *err)
 {
-	size_t available = available_bytes();
+	size_t available = memory_available("");
 	if (bytes > available)
 		return err_set(err, -ENOMEM, "%s need %zu MiB of memory, %zu MiB are free; a smaller batch_size needs less",
 			       what, bytes >> 20, available >> 20);
