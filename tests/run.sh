@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.." || exit 1
 # shellcheck source=sweeps/packages.sh
 . sweeps/packages.sh
 # shellcheck disable=SC2086  # a list of names
-need_packages $BUILD_PACKAGES libcmocka-dev python3 python3-pytest python3-jsonschema python3-yaml dataset-fashion-mnist systemd || exit 1
+need_packages $BUILD_PACKAGES libcmocka-dev python3 python3-pip python3-pytest python3-jsonschema python3-yaml dataset-fashion-mnist systemd || exit 1
 
 build=${SWEEPD_TEST_BUILD:-build-tests}
 plain=${SWEEPD_TEST_BUILD:-build-tests}-plain
@@ -30,6 +30,7 @@ meson test -C "$build" --no-rebuild --suite unit --suite style --print-errorlogs
 cp "$build/meson-logs/testlog.junit.xml" "$results/unit.xml"
 meson test -C "$plain" --no-rebuild --suite parity --suite numerics --print-errorlogs || status=1
 cp "$plain/meson-logs/testlog.junit.xml" "$results/parity.xml"
+tests/onednn3.sh "$build-onednn3" "$results" || status=1
 
 # Programs: sanitized daemon and sweepctl, the worker as it is installed.
 export SWEEPD_BUILD=$PWD/$build SWEEPD_PLAIN_BUILD=$PWD/$plain SWEEPCTL=$PWD/$build/ctl/sweepctl
