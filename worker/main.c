@@ -1,6 +1,7 @@
 /* sweep-worker: trains one job at a time on one device.
  *
  * Started by sweepd (--socket) it serves jobs for its whole life; with --standalone it trains one configuration. */
+#include "devices.h"
 #include "link.h"
 #include "standalone.h"
 
@@ -16,13 +17,13 @@ struct options {
 	struct link_config link;
 	struct standalone_config standalone;
 	const char *backend;
-	bool alone;
+	bool alone, devices, json;
 	int threads;
 	const char **overrides;
 };
 
 enum { OPT_SOCKET = 256, OPT_TOKEN, OPT_WORKER, OPT_DEVICE, OPT_ORPHAN, OPT_ALONE, OPT_OVERRIDE, OPT_DATA, OPT_BACKEND,
-       OPT_DIR, OPT_RESUME, OPT_THREADS };
+       OPT_DIR, OPT_RESUME, OPT_THREADS, OPT_DEVICES, OPT_JSON };
 
 static const struct argp_option option_table[] = {
 	{0, 0, 0, 0, "One configuration by hand:", 1},
@@ -32,10 +33,13 @@ static const struct argp_option option_table[] = {
 	{"dir", OPT_DIR, "DIR", 0, "Checkpoints, events and log go there (default: sweep-worker-run)", 0},
 	{"data", OPT_DATA, "DIR", 0, "Look for the data set there first", 0},
 	{"resume", OPT_RESUME, 0, 0, "Go on from DIR/last.safetensors", 0},
-	{0, 0, 0, 0, "Common:", 2},
+	{0, 0, 0, 0, "What there is:", 2},
+	{"devices", OPT_DEVICES, 0, 0, "List what this machine could train on, and why not on the rest", 0},
+	{"json", OPT_JSON, 0, 0, "That list as one line of JSON", 0},
+	{0, 0, 0, 0, "Common:", 3},
 	{"backend", OPT_BACKEND, "NAME", 0, "cpu (oneDNN) or ref (slow, exact; the specification)", 0},
 	{"threads", OPT_THREADS, "N", 0, "Threads of the training (default: the cores this process may use)", 0},
-	{0, 0, 0, 0, "As sweepd starts it:", 3},
+	{0, 0, 0, 0, "As sweepd starts it:", 4},
 	{"socket", OPT_SOCKET, "PATH", 0, "sweepd's worker socket", 0},
 	{"token-file", OPT_TOKEN, "FILE", 0, "Holds the token that sweepd expects", 0},
 	{"worker", OPT_WORKER, "N", 0, "sweepd's number for this worker", 0},
@@ -90,6 +94,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPT_THREADS:
 		o->threads = (int)parse_count(arg, "--threads", state);
 		break;
+	case OPT_DEVICES:
+		o->devices = true;
+		break;
+	case OPT_JSON:
+		o->json = true;
+		break;
 	case OPT_SOCKET:
 		o->link.socket_path = arg;
 		break;
@@ -108,6 +118,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		o->link.orphan_timeout_s = (double)parse_count(arg, "--orphan-timeout", state);
 		break;
 	case ARGP_KEY_END:
+		if (o->devices)
+			break;
+		if (o->json)
+			argp_error(state, "--json goes with --devices");
 		if (o->alone && !o->standalone.config_file)
 			argp_error(state, "--standalone needs --config FILE");
 		if (!o->alone && (!o->link.socket_path || !o->link.token_file || !o->link.worker))
@@ -142,6 +156,17 @@ static void ensure_passive_waiting(char **argv)
 	}
 }
 
+static int list_devices(bool json)
+{
+	autojson json_t *found = devices_find();
+	autofree char *line = json_line(found);
+	if (json)
+		puts(line);
+	else
+		devices_print(found, stdout);
+	return EXIT_OK;
+}
+
 static int usable_cores(void)
 {
 	cpu_set_t set;
@@ -174,6 +199,8 @@ int main(int argc, char **argv)
 	};
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
+	if (o.devices)
+		return list_devices(o.json);
 	struct err err;
 	struct slot_device device = {.backend = backend_find(o.backend), .threads = o.threads ? o.threads : usable_cores()};
 	if (!device.backend) {
