@@ -139,7 +139,7 @@ static int read_file(const struct conv_cache *cache, struct rows *ret, struct er
 	struct rows rows = {0};
 	int r = fs_read_file(cache->path, FILE_BYTES_MAX, &text, &size, err);
 	if (r < 0)
-		return r == -ENOENT ? 0 : r;
+		return r == -ENOENT ? 0 : err_prefix(err, r, "the choices of plans are not used");
 	autojson json_t *file = json_parse(text, size, err);
 	r = file ? read_rows(file, cache, &rows, err) : -EINVAL;
 	if (r < 0) {
