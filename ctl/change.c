@@ -262,6 +262,7 @@ static const struct argp cancel_argp = {NULL, parse_targets}, resume_argp = {NUL
 		.example = "sweepctl " #id " " how,                 \
 		.input_size = sizeof(struct change_input),          \
 		.argp = &id##_argp,                                 \
+		.exits = exits_of_changing,                         \
 		.run = run_##id,                                    \
 	};
 

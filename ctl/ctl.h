@@ -24,10 +24,16 @@ struct verb {
 	const char *example;     /* opens `sweepctl VERB --help` */
 	size_t input_size;       /* of what argp fills and run() gets */
 	const struct argp *argp; /* its parser's input is that; NULL: no options, no arguments */
+	const int *exits; /* exit codes beyond those of every verb (exits.c), ended by 0; NULL: none */
 	int (*run)(struct ctl *ctl, void *input);
 };
 
-#define VERBS(X) X(submit) X(daemon) X(list) X(watch) X(show) X(log) X(wait) X(events) X(results) X(leaderboard) X(report) X(cancel) X(pause) X(resume) X(retry) X(priority) X(doctor) X(devices) X(params) X(version) X(manual)
+/* Of a verb that only reads the store; of one that asks the daemon for a change. */
+extern const int exits_of_reading[], exits_of_changing[];
+/* "EXITS(EXIT_STATE, EXIT_TIMEOUT)" for a verb with codes of its own. */
+#define EXITS(...) (const int[]){__VA_ARGS__, 0}
+
+#define VERBS(X) X(submit) X(daemon) X(list) X(watch) X(show) X(log) X(wait) X(events) X(results) X(leaderboard) X(compare) X(report) X(cancel) X(pause) X(resume) X(retry) X(priority) X(doctor) X(devices) X(params) X(version) X(manual)
 #define X(name)  extern const struct verb verb_##name;
 VERBS(X)
 #undef X

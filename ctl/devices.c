@@ -36,7 +36,9 @@ static void print_table(const struct ctl *ctl, const json_t *devices)
 	table_column(t, "STATE", false, 0);
 	table_column(t, "JOB", true, 0);
 	table_column(t, "NAME", false, 0);
-	table_column(t, "REASON", false, 1);
+	table_shrink_text(t, 16);
+	table_column(t, "REASON", false, 0);
+	table_shrink_text(t, 16);
 	json_array_foreach(devices, i, d)
 	{
 		int64_t job = json_int_or(d, "job", 0);
@@ -78,5 +80,6 @@ const struct verb verb_devices = {
 	.line = "what trains here, and which job it has",
 	.group = "Machine",
 	.example = "sweepctl devices",
+	.exits = EXITS(EXIT_NO_DAEMON, EXIT_PERMISSION),
 	.run = run,
 };

@@ -265,5 +265,6 @@ const struct verb verb_doctor = {
 	.line = "whether training can run here; what to do if not",
 	.group = "Machine",
 	.example = "sweepctl doctor",
+	.exits = EXITS(EXIT_BAD_OUTCOME),
 	.run = run,
 };

@@ -93,5 +93,6 @@ const struct verb verb_events = {
 	.example = "sweepctl events --after 120 --json",
 	.input_size = sizeof(struct events_input),
 	.argp = &argp,
+	.exits = EXITS(EXIT_PERMISSION),
 	.run = run,
 };

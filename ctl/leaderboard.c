@@ -79,6 +79,7 @@ static void print_table(const struct ctl *ctl, const struct selection *sel, cons
 	{
 		autofree char *title = format_upper(json_string_value(name));
 		table_column(t, title, false, 0);
+		table_shrink(t, 8);
 	}
 	autofree char *value_title = format_upper(metric);
 	table_column(t, value_title, true, 0);
@@ -151,5 +152,6 @@ const struct verb verb_leaderboard = {
 	.example = "sweepctl leaderboard s1 -n 3",
 	.input_size = sizeof(struct leaderboard_input),
 	.argp = &argp,
+	.exits = exits_of_reading,
 	.run = run,
 };

@@ -75,6 +75,7 @@ static struct table *sweep_table(void)
 
 	table_column(t, "SWEEP", false, 0);
 	table_column(t, "NAME", false, 0);
+	table_shrink_text(t, 12);
 	table_column(t, "STATE", false, 0);
 	table_column(t, "JOBS", true, 0);
 	table_column(t, "DONE", true, 0);
@@ -183,12 +184,14 @@ static void list_jobs(struct ctl *ctl, const struct selection *sel, const char *
 		autofree char *title = format_upper(json_string_value(name));
 		table_column(t, title, json_is_number(json_object_get(sel->jobs[0].config, json_string_value(name))),
 			     0);
+		table_shrink(t, 8);
 	}
 	table_column(t, "STATE", false, 0);
 	table_column(t, "EPOCH", true, 1);
 	table_column(t, "TEST %", true, 2);
 	table_column(t, "DEVICE", false, 3);
 	table_column(t, "REASON", false, 0);
+	table_shrink_text(t, 18);
 	for (i = 0; i < sel->n_jobs; i++) {
 		const struct job_row *job = &sel->jobs[i];
 		if (state && !str_eq(state, job_state_names[job->state]))
@@ -280,5 +283,6 @@ const struct verb verb_list = {
 	.example = "sweepctl list s1 --state queued",
 	.input_size = sizeof(struct list_input),
 	.argp = &argp,
+	.exits = exits_of_reading,
 	.run = run,
 };

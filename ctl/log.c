@@ -208,5 +208,6 @@ const struct verb verb_log = {
 	.example = "sweepctl log 5 -n 20 -f",
 	.input_size = sizeof(struct log_input),
 	.argp = &argp,
+	.exits = EXITS(EXIT_NO_SUCH, EXIT_STATE, EXIT_PERMISSION),
 	.run = run,
 };

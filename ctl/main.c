@@ -1,10 +1,10 @@
 /* sweepctl: finds the verb, reads the options, runs it.  --help comes from the same table. */
 #include "ctl/ctl.h"
+#include "ctl/exits.h"
 #include "ctl/format.h"
 #include "common/json.h"
 
 #include <limits.h>
-#include <locale.h>
 #include <math.h>
 #include <signal.h>
 #include <unistd.h>
@@ -133,8 +133,9 @@ static int run_verb(struct ctl *ctl, const struct verb *verb, int argc, char **a
 {
 	autofree void *input = xcalloc(1, verb->input_size + 1);
 	autofree char *name = xasprintf("sweepctl %s", verb->name);
-	autofree char *doc = xasprintf("%s.%s%s", verb->line, verb->example ? "\n\nExample: " : "",
-				       verb->example ? verb->example : "");
+	autofree char *exits = exits_brief(verb);
+	autofree char *doc = xasprintf("%s.%s%s\vExit codes: %s.", verb->line, verb->example ? "\n\nExample: " : "",
+				       verb->example ? verb->example : "", exits);
 	struct verb_call call = {.ctl = ctl, .verb = verb, .input = input};
 	struct argp_child children[] = {{&common_argp, 0, "Common to all:", 100}, {verb->argp, 0, NULL, 0}, {0}};
 	struct argp argp = {NULL, parse_verb, verb->args, doc, children};
@@ -232,7 +233,7 @@ int main(int argc, char **argv)
 	struct argp argp = {NULL, parse_main, "[VERB [ARG...]]", doc, children};
 	char *list_argv[] = {argv[0], NULL};
 
-	setlocale(LC_CTYPE, "");
+	columns_init();
 	signal(SIGPIPE, SIG_DFL);
 	argp_err_exit_status = EXIT_USAGE;
 	if (argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &call))

@@ -2,6 +2,7 @@
  * build calls it; it is not listed among the verbs (it has no group).  To describe a new verb nothing is to be done
  * here; a new exit code or environment variable is a row below. */
 #include "ctl/ctl.h"
+#include "ctl/exits.h"
 #include "common/params.h"
 
 struct manual_input {
@@ -17,30 +18,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		words_take(&input->words, state);
 		return 0;
 	case ARGP_KEY_NO_ARGS:
-		argp_error(state, "man, bash or zsh?");
+		argp_error(state, "man, bash, zsh, exits, targets or params?");
 		return 0;
 	}
 	return ARGP_ERR_UNKNOWN;
 }
 
 static const struct argp argp = {NULL, parse};
-
-static const struct {
-	int code;
-	const char *meaning;
-} exits[] = {
-	{EXIT_OK, "done as asked (an empty list too)"},
-	{EXIT_BAD_OUTCOME, "the outcome is bad: wait, watch --exit-status: a job failed or was cancelled; doctor: training "
-			   "cannot run here"},
-	{EXIT_USAGE, "wrong usage"},
-	{EXIT_NO_DAEMON, "sweepd is not running, or silent for 5 seconds"},
-	{EXIT_NO_SUCH, "no such job or sweep"},
-	{EXIT_REFUSED, "the sweep file or a value in it is refused; nothing was stored"},
-	{EXIT_STATE, "not possible in this state (done already)"},
-	{EXIT_PERMISSION, "no permission (not your sweep); or the store is unreadable, damaged or too new"},
-	{EXIT_TIMEOUT, "--timeout ran out"},
-	{EXIT_INTERRUPTED, "Ctrl-C"},
-};
 
 static const struct {
 	const char *name, *meaning;
@@ -108,6 +92,24 @@ static void man_verb(const struct verb *v)
 		man_options(v->argp->options);
 }
 
+/* Each code with the verbs that may end with it. */
+static void man_exits(void)
+{
+	for (size_t i = 0; i < n_exit_rows; i++) {
+		const char *comma = "";
+		printf(".TP\n%d\n", exit_rows[i].code);
+		roff_line("", exit_rows[i].meaning);
+		fputs(".br\nVerbs: ", stdout);
+		for (size_t k = 0; !exit_rows[i].common && k < n_verbs; k++) {
+			if (!verbs[k]->group || !exit_is_of(verbs[k], &exit_rows[i]))
+				continue;
+			printf("%s%s", comma, verbs[k]->name);
+			comma = ", ";
+		}
+		puts(exit_rows[i].common ? "all" : "");
+	}
+}
+
 static void print_man(void)
 {
 	const char *group = "";
@@ -131,10 +133,7 @@ static void print_man(void)
 	puts(".SH OPTIONS COMMON TO ALL");
 	man_options(common_options);
 	puts(".SH EXIT STATUS");
-	for (size_t i = 0; i < ARRAY_LEN(exits); i++) {
-		printf(".TP\n%d\n", exits[i].code);
-		roff_line("", exits[i].meaning);
-	}
+	man_exits();
 	puts(".SH ENVIRONMENT");
 	for (size_t i = 0; i < ARRAY_LEN(environment); i++) {
 		roff_line(".TP\n", environment[i].name);
@@ -248,6 +247,18 @@ static void print_targets(struct ctl *ctl)
 	reader_close(r);
 }
 
+/* "VERB CODE CODE ...", for the tests: no verb ends with another code. */
+static void print_exits(void)
+{
+	for (size_t k = 0; k < n_verbs; k++) {
+		fputs(verbs[k]->name, stdout);
+		for (size_t i = 0; i < n_exit_rows; i++)
+			if (exit_is_of(verbs[k], &exit_rows[i]))
+				printf(" %d", exit_rows[i].code);
+		putchar('\n');
+	}
+}
+
 static int run(struct ctl *ctl, void *data)
 {
 	const struct manual_input *input = data;
@@ -259,6 +270,8 @@ static int run(struct ctl *ctl, void *data)
 		print_bash();
 	else if (str_eq(what, "zsh"))
 		print_zsh();
+	else if (str_eq(what, "exits"))
+		print_exits();
 	else if (str_eq(what, "targets"))
 		print_targets(ctl);
 	else if (str_eq(what, "params"))

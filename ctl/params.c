@@ -106,6 +106,7 @@ static int run(struct ctl *ctl, void *data)
 	table_column(t, "TYPE", false, 1);
 	table_column(t, "DEFAULT", false, 0);
 	table_column(t, "MEANING", false, 0);
+	table_shrink_text(t, 24);
 	for (size_t i = 0; i < n_params; i++) {
 		if (exact ? exact != &params[i] : !matches(&params[i], words))
 			continue;
@@ -136,5 +137,6 @@ const struct verb verb_params = {
 	.example = "sweepctl params sched lr",
 	.input_size = sizeof(struct params_input),
 	.argp = &argp,
+	.exits = EXITS(EXIT_NO_SUCH),
 	.run = run,
 };

@@ -66,7 +66,7 @@ int reader_sweeps(struct reader *r, struct sweep_row **ret, size_t *ret_n, struc
 	size_t n = 0;
 	struct stmt *s;
 	int e = query(r,
-		      "SELECT id, name, metric, goal, swept, n_jobs, note, submitted_ms FROM sweep "
+		      "SELECT id, name, metric, goal, swept, n_jobs, note, submitted_ms, time_limit_s FROM sweep "
 		      "WHERE state = 'active' ORDER BY id",
 		      &s, err);
 
@@ -81,6 +81,7 @@ int reader_sweeps(struct reader *r, struct sweep_row **ret, size_t *ret_n, struc
 			.n_jobs = stmt_int(s, 5),
 			.note = copy(s, 6),
 			.submitted_ms = stmt_int(s, 7),
+			.time_limit_s = stmt_num(s, 8),
 		};
 	}
 	if (e < 0) {
@@ -268,7 +269,7 @@ int reader_attempts(struct reader *r, int64_t job, struct attempt_row **ret, siz
 		      "SELECT a.id, a.number, a.state, a.device, a.class, a.reason, a.start_epoch, a.start_step, "
 		      "a.details, a.started_ms, a.ended_ms, w.pid, "
 		      "(SELECT max(epoch) FROM epoch WHERE attempt = a.id), "
-		      "(SELECT max(at_ms) FROM event WHERE attempt = a.id AND kind = 'checkpoint') "
+		      "(SELECT max(at_ms) FROM event WHERE attempt = a.id AND kind = 'checkpoint'), a.seconds "
 		      "FROM attempt AS a LEFT JOIN worker AS w ON w.id = a.worker WHERE a.job = ? ORDER BY a.number",
 		      &s, err);
 
@@ -293,6 +294,7 @@ int reader_attempts(struct reader *r, int64_t job, struct attempt_row **ret, siz
 			.worker_pid = stmt_int(s, 11),
 			.last_epoch = stmt_int(s, 12),
 			.checkpoint_ms = stmt_int(s, 13),
+			.seconds = stmt_num(s, 14),
 		};
 	}
 	if (e < 0) {

@@ -14,6 +14,7 @@ struct sweep_row {
 	int64_t id, n_jobs, submitted_ms;
 	char *name, *metric, *note; /* note: NULL when there is none */
 	bool maximize;
+	double time_limit_s; /* of each attempt; NaN: none */
 	json_t *swept; /* list of names, in the order in which they vary */
 };
 
@@ -40,6 +41,7 @@ struct job_row {
 struct attempt_row {
 	int64_t id, number, worker_pid /* 0: unknown */, started_ms, ended_ms, checkpoint_ms /* 0: none */;
 	int64_t start_epoch, start_step, last_epoch;
+	double seconds; /* it took, awake; NaN: not known */
 	char *state, *device, *class, *reason;
 	json_t *details; /* the worker's `started`, or NULL */
 };

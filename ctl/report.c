@@ -368,5 +368,6 @@ const struct verb verb_report = {
 	.example = "sweepctl report s1 -o report.html",
 	.input_size = sizeof(struct report_input),
 	.argp = &argp,
+	.exits = exits_of_reading,
 	.run = run,
 };

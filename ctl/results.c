@@ -96,10 +96,15 @@ static void print_table(const struct ctl *ctl, const struct results *res, bool b
 	size_t i;
 	json_t *name;
 
-	json_array_foreach(res->columns, i, name) table_column(t, param_heading(json_string_value(name)), false, 0);
+	json_array_foreach(res->columns, i, name)
+	{
+		table_column(t, param_heading(json_string_value(name)), false, 0);
+		table_shrink(t, 8);
+	}
 	table_column(t, best ? "Best Test Accuracy" : "Test Accuracy", true, 0);
 	table_column(t, "Training Time", true, 0);
 	table_column(t, "Notes", false, 0);
+	table_shrink_text(t, 16);
 	table_rule(t);
 	for (size_t k = 0; k < res->sel->n_jobs; k++) {
 		const struct result *row = &res->rows[k];
@@ -279,5 +284,6 @@ const struct verb verb_results = {
 	.example = "sweepctl results s1 --markdown",
 	.input_size = sizeof(struct results_input),
 	.argp = &argp,
+	.exits = exits_of_reading,
 	.run = run,
 };

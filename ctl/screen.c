@@ -70,6 +70,17 @@ const char *tone_off(const struct screen *s, enum tone tone)
 	return s->color && tone != TONE_PLAIN ? "\x1b[0m" : "";
 }
 
+void screen_line(const struct screen *s, FILE *out, const char *text)
+{
+	autofree char *clean = text_clean(text);
+	size_t size = strlen(clean), room = (size_t)s->columns;
+
+	if (s->columns && text_columns(clean, size) > room)
+		fprintf(out, "%.*s..\n", (int)text_fit(clean, room > 2 ? room - 2 : room), clean);
+	else
+		fprintf(out, "%s\n", clean);
+}
+
 /* Only calls that are safe in a signal handler. */
 static void put_back(void)
 {
@@ -117,53 +128,10 @@ void screen_leave(struct screen *s)
 	signal(SIGSEGV, SIG_DFL);
 }
 
-/* Length of the escape sequence at text ("ESC [ ... letter"), or 0. */
-static size_t escape_size(const char *text, size_t size)
-{
-	size_t i = 2;
-
-	if (size < 2 || text[0] != '\x1b' || text[1] != '[')
-		return 0;
-	while (i < size && !(text[i] >= '@' && text[i] <= '~'))
-		i++;
-	return i < size ? i + 1 : size;
-}
-
-static bool begins_character(char c)
-{
-	return ((unsigned char)c & 0xc0) != 0x80;
-}
-
-size_t text_columns(const char *text, size_t size)
-{
-	size_t columns = 0;
-
-	for (size_t i = 0; i < size;) {
-		size_t escape = escape_size(text + i, size - i);
-		if (escape) {
-			i += escape;
-			continue;
-		}
-		columns += begins_character(text[i]);
-		i++;
-	}
-	return columns;
-}
-
-char *text_clean(const char *text)
-{
-	char *clean = xstrdup(text);
-
-	for (char *c = clean; *c; c++)
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			*c = '?';
-	return clean;
-}
-
 /* Writes one line, cut at the right edge; escape sequences behind the cut are still written (they end a colour). */
 static void draw_line(const struct screen *s, FILE *out, const char *line, size_t size)
 {
-	size_t column = 0;
+	size_t column = 0, width;
 
 	for (size_t i = 0; i < size;) {
 		size_t escape = escape_size(line + i, size - i);
@@ -172,10 +140,11 @@ static void draw_line(const struct screen *s, FILE *out, const char *line, size_
 			i += escape;
 			continue;
 		}
-		column += begins_character(line[i]);
+		size_t n = text_step(line + i, size - i, &width);
+		column += width;
 		if (column <= (size_t)s->columns)
-			fputc(line[i], out);
-		i++;
+			fwrite(line + i, 1, n, out);
+		i += n;
 	}
 	fputs("\x1b[K\r\n", out);
 }

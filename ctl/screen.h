@@ -1,7 +1,7 @@
 /* A terminal, or the lack of one: width, colour, and a picture that is redrawn in place. */
 #pragma once
 
-#include "common/base.h"
+#include "ctl/columns.h"
 
 enum color_mode { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
 
@@ -25,14 +25,12 @@ void screen_resized(struct screen *s);
 const char *tone_on(const struct screen *s, enum tone tone);
 const char *tone_off(const struct screen *s, enum tone tone);
 
+/* A line of plain text, made harmless; on a terminal shortened to its width (".."). */
+void screen_line(const struct screen *s, FILE *out, const char *text);
+
 /* Hides the cursor and, where stdin is a terminal, takes keys without echo, until screen_leave().  Abnormal ends
  * (abort) put the terminal back too. */
 void screen_enter(struct screen *s);
 void screen_leave(struct screen *s);
 /* Puts text (whole lines) over the picture drawn before; lines are cut at the right edge. */
 void screen_draw(struct screen *s, const char *text);
-
-/* Columns that text takes: bytes that begin a UTF-8 character, escape sequences not counted. */
-size_t text_columns(const char *text, size_t size);
-/* Control characters become '?', so that no stored text can drive the terminal.  Allocated. */
-char *text_clean(const char *text);

@@ -4,6 +4,7 @@
 #include "ctl/target.h"
 #include "ctl/text.h"
 #include "common/clock.h"
+#include "common/duration.h"
 #include "common/json.h"
 #include "common/params.h"
 
@@ -105,23 +106,20 @@ static void show_config(const struct job_row *job, bool all)
 
 static int show_metrics(struct reader *r, const struct job_row *job, struct err *err)
 {
-	static const struct {
-		const char *name;
-		bool maximize;
-	} metrics[] = {{"test_accuracy", true}, {"test_loss", false}, {"train_accuracy", true}, {"train_loss", false}};
 	char last_text[FORMAT_MAX], best_text[FORMAT_MAX];
 
 	if (!job->epoch)
 		return 0;
 	puts("  metric              last      best  epoch");
-	for (size_t i = 0; i < ARRAY_LEN(metrics); i++) {
+	for (size_t i = 0; i < n_metric_columns; i++) {
 		double last, best;
 		int epoch;
-		int e = reader_metric(r, job->id, metrics[i].name, metrics[i].maximize, &last, &best, &epoch, err);
+		const struct metric_column *m = &metric_columns[i];
+		int e = reader_metric(r, job->id, m->name, m->maximize, &last, &best, &epoch, err);
 		if (e < 0)
 			return e;
-		printf("  %-15s %8s  %8s  %5d\n", metrics[i].name, metric_text(metrics[i].name, last, last_text),
-		       metric_text(metrics[i].name, best, best_text), epoch);
+		printf("  %-15s %8s  %8s  %5d\n", m->name, metric_text(m->name, last, last_text),
+		       metric_text(m->name, best, best_text), epoch);
 	}
 	return 0;
 }
@@ -139,6 +137,14 @@ static void show_speed(const struct job_row *job)
 		printf("  memory      host %.0f MiB at most\n", job->ram_mib);
 }
 
+static void show_limit(const struct sweep_row *sweep)
+{
+	char text[DURATION_TEXT_MAX];
+
+	if (sweep && !isnan(sweep->time_limit_s))
+		printf("  time limit  %s for each attempt\n", duration_text(sweep->time_limit_s, text));
+}
+
 static void show_attempt(const struct attempt_row *a, int64_t now)
 {
 	char text[FORMAT_MAX];
@@ -154,7 +160,8 @@ static void show_attempt(const struct attempt_row *a, int64_t now)
 		       (long long)json_int_or(a->details, "threads", 0));
 	if (a->ended_ms)
 		printf("              ended %s after %s", format_clock(a->ended_ms, text),
-		       format_span((double)(a->ended_ms - a->started_ms) / 1000, (char[FORMAT_MAX]){0}));
+		       format_span(isnan(a->seconds) ? (double)(a->ended_ms - a->started_ms) / 1000 : a->seconds,
+				   (char[FORMAT_MAX]){0}));
 	else if (a->checkpoint_ms)
 		printf("              worker pid %lld, checkpoint %s old", (long long)a->worker_pid,
 		       format_span((double)(now - a->checkpoint_ms) / 1000, text));
@@ -206,6 +213,7 @@ static int show_text(struct ctl *ctl, struct reader *r, const struct shown *s, b
 	if (e < 0)
 		return e;
 	show_speed(s->job);
+	show_limit(s->sweep);
 	for (size_t i = 0; i < s->n_attempts; i++)
 		show_attempt(&s->attempts[i], now);
 	if (s->log)
@@ -308,5 +316,6 @@ const struct verb verb_show = {
 	.example = "sweepctl show 5",
 	.input_size = sizeof(struct show_input),
 	.argp = &argp,
+	.exits = exits_of_reading,
 	.run = run,
 };

@@ -243,5 +243,6 @@ const struct verb verb_submit = {
 	.example = "sweepctl submit --override epochs=50 sweeps/grid.json",
 	.input_size = sizeof(struct submit_input),
 	.argp = &argp,
+	.exits = EXITS(EXIT_NO_DAEMON, EXIT_REFUSED, EXIT_PERMISSION, EXIT_INTERRUPTED),
 	.run = run,
 };

@@ -5,6 +5,8 @@ struct column {
 	char *title;
 	bool right;
 	int drop;
+	size_t shrink; /* to so many columns; 0: not at all */
+	bool free_text;
 };
 
 struct cell {
@@ -41,6 +43,17 @@ void table_column(struct table *t, const char *title, bool right, int drop)
 {
 	t->columns = xrealloc_array(t->columns, t->n_columns + 1, sizeof(t->columns[0]));
 	t->columns[t->n_columns++] = (struct column){.title = text_clean(title), .right = right, .drop = drop};
+}
+
+void table_shrink(struct table *t, size_t min)
+{
+	t->columns[t->n_columns - 1].shrink = min;
+}
+
+void table_shrink_text(struct table *t, size_t min)
+{
+	table_shrink(t, min);
+	t->columns[t->n_columns - 1].free_text = true;
 }
 
 void table_cell_tone(struct table *t, const char *text, enum tone tone)
@@ -93,17 +106,41 @@ static size_t total_width(const struct table *t, const struct layout *l)
 	return total;
 }
 
-/* Moves together, then hides columns, until the rest fits. */
-static void fit(const struct table *t, struct layout *l, size_t room)
+static bool shrinks(const struct table *t, const struct layout *l, size_t i, bool free_text)
+{
+	const struct column *c = &t->columns[i];
+
+	return c->shrink && c->free_text == free_text && !l->hidden[i] && l->widths[i] > c->shrink;
+}
+
+/* Takes what is too much from the widest columns of that kind. */
+static void shrink(const struct table *t, struct layout *l, size_t room, bool free_text)
+{
+	size_t total;
+
+	while ((total = total_width(t, l)) > room) {
+		size_t widest = t->n_columns, second = 0;
+		for (size_t i = 0; i < t->n_columns; i++) {
+			if (shrinks(t, l, i, free_text) && (widest == t->n_columns || l->widths[i] > l->widths[widest]))
+				widest = i;
+		}
+		if (widest == t->n_columns)
+			return;
+		for (size_t i = 0; i < t->n_columns; i++)
+			if (i != widest && shrinks(t, l, i, free_text))
+				second = MAX(second, l->widths[i]);
+		size_t least = MAX(t->columns[widest].shrink, MIN(second, l->widths[widest] - 1));
+		l->widths[widest] -= MIN(total - room, l->widths[widest] - least);
+	}
+}
+
+/* Hides droppable columns, those of the least weight first. */
+static void hide(const struct table *t, struct layout *l, size_t room, int least)
 {
 	while (total_width(t, l) > room) {
 		size_t worst = t->n_columns;
-		if (l->gap > 1) {
-			l->gap = 1;
-			continue;
-		}
 		for (size_t i = 0; i < t->n_columns; i++)
-			if (!l->hidden[i] && t->columns[i].drop &&
+			if (!l->hidden[i] && t->columns[i].drop >= least &&
 			    (worst == t->n_columns || t->columns[i].drop > t->columns[worst].drop))
 				worst = i;
 		if (worst == t->n_columns)
@@ -112,14 +149,14 @@ static void fit(const struct table *t, struct layout *l, size_t room)
 	}
 }
 
-/* How many bytes of text fit into `room` columns. */
-static size_t bytes_that_fit(const char *text, size_t room)
+static void fit(const struct table *t, struct layout *l, size_t room)
 {
-	size_t bytes = strlen(text);
-
-	while (text_columns(text, bytes) > room)
-		bytes--;
-	return bytes;
+	if (total_width(t, l) > room)
+		l->gap = 1;
+	shrink(t, l, room, true);
+	hide(t, l, room, 3);
+	shrink(t, l, room, false);
+	hide(t, l, room, 1);
 }
 
 struct line { /* one row on its way out */
@@ -129,21 +166,29 @@ struct line { /* one row on its way out */
 	size_t blanks; /* owed: written before the next text, so that no line ends in blanks */
 };
 
+/* Of a text that takes `mine` columns what fits into the column and the screen; ".." says that there is more. */
+static const char *cut(const struct line *l, const char *text, size_t mine, size_t width, size_t start, size_t *ret_bytes)
+{
+	size_t room = l->screen->columns ? (size_t)MAX(l->screen->columns - (int)start, 0) : SIZE_MAX;
+
+	room = MIN(room, MAX(width, (size_t)1));
+	*ret_bytes = mine <= room ? strlen(text) : text_fit(text, room > 2 ? room - 2 : room);
+	return mine <= room || room <= 2 ? "" : "..";
+}
+
 static void put(struct line *l, const char *text, size_t width, bool right, enum tone tone)
 {
-	size_t mine = width_of(text), pad = width > mine ? width - mine : 0, bytes = strlen(text);
+	size_t mine = width_of(text), pad = width > mine ? width - mine : 0, bytes;
 
 	l->blanks += right ? pad : 0;
 	size_t start = l->at + l->blanks;
-	if (l->screen->columns && start + mine > (size_t)l->screen->columns) {
-		size_t room = start < (size_t)l->screen->columns ? (size_t)l->screen->columns - start : 0;
-		bytes = bytes_that_fit(text, room);
-	}
+	const char *more = cut(l, text, mine, width, start, &bytes);
 	if (bytes) {
-		fprintf(l->out, "%*s%s%.*s%s", (int)l->blanks, "", tone_on(l->screen, tone), (int)bytes, text,
+		fprintf(l->out, "%*s%s%.*s%s%s", (int)l->blanks, "", tone_on(l->screen, tone), (int)bytes, text, more,
 			tone_off(l->screen, tone));
-		l->at = start + text_columns(text, bytes);
+		l->at = start + text_columns(text, bytes) + strlen(more);
 		l->blanks = 0;
+		pad = start + width > l->at ? start + width - l->at : 0;
 	}
 	l->blanks += right ? 0 : pad;
 }

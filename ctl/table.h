@@ -1,5 +1,7 @@
-/* Columns of text, two blanks apart.  On a terminal a table that is too wide first moves together (one blank), then
- * loses its droppable columns, then is cut at the right edge; without a terminal nothing is dropped or cut. */
+/* Columns of text, two blanks apart.  On a terminal a table that is too wide moves together (one blank), shortens free
+ * text ("waits for a de.."), loses columns of little weight (drop >= 3), shortens values, loses the other droppable
+ * columns, and is cut at the right edge, each only as far as it must.  Without a terminal nothing is shortened, dropped or
+ * cut: grep and awk get the whole text. */
 #pragma once
 
 #include "ctl/screen.h"
@@ -10,6 +12,9 @@ struct table *table_new(void);
 void table_free(struct table *t);
 /* right: numbers.  drop: 0 = never dropped; else the highest goes first. */
 void table_column(struct table *t, const char *title, bool right, int drop);
+/* The last column may be shortened to so many columns of the terminal: a value, or free text, which gives way first. */
+void table_shrink(struct table *t, size_t min);
+void table_shrink_text(struct table *t, size_t min);
 /* Cells are given row by row, as many as there are columns.  text is copied; NULL is an empty cell. */
 void table_cell(struct table *t, const char *text);
 void table_cell_tone(struct table *t, const char *text, enum tone tone);

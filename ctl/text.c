@@ -5,6 +5,22 @@
 
 #include <math.h>
 
+const struct metric_column metric_columns[] = {
+	{"test_accuracy", true, offsetof(struct epoch_row, test_accuracy)},
+	{"test_loss", false, offsetof(struct epoch_row, test_loss)},
+	{"train_accuracy", true, offsetof(struct epoch_row, train_accuracy)},
+	{"train_loss", false, offsetof(struct epoch_row, train_loss)},
+};
+const size_t n_metric_columns = ARRAY_LEN(metric_columns);
+
+const struct metric_column *metric_find(const char *name)
+{
+	for (size_t i = 0; i < n_metric_columns; i++)
+		if (str_eq(metric_columns[i].name, name))
+			return &metric_columns[i];
+	return NULL;
+}
+
 enum tone state_tone(const char *state)
 {
 	if (str_eq(state, "done"))

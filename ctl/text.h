@@ -5,6 +5,20 @@
 #include "ctl/estimate.h"
 #include "ctl/target.h"
 
+struct metric_column { /* a metric that every epoch has */
+	const char *name;
+	bool maximize;
+	size_t offset; /* in struct epoch_row */
+};
+extern const struct metric_column metric_columns[];
+extern const size_t n_metric_columns;
+/* The row of that name, or NULL. */
+const struct metric_column *metric_find(const char *name);
+static inline double metric_of(const struct metric_column *m, const struct epoch_row *e)
+{
+	return *(const double *)((const char *)e + m->offset);
+}
+
 /* Colour of a state's word. */
 enum tone state_tone(const char *state);
 /* Value of a sweep's metric: two decimals where it is a percentage, else three; FORMAT_MAX bytes. */

@@ -1,4 +1,5 @@
-/* sweepctl wait: returns when the jobs are over; the exit code is their outcome.  For scripts. */
+/* sweepctl wait: returns when the jobs are over; the exit code is their outcome.  For scripts.  A paused job is not over:
+ * it is waited for, and that it waits for a person is said. */
 #include "ctl/watch.h"
 
 static const struct argp_option options[] = {
@@ -42,5 +43,6 @@ const struct verb verb_wait = {
 	.example = "sweepctl wait s1 && mail -s 'sweep done' me < /dev/null",
 	.input_size = sizeof(struct watch_input),
 	.argp = &argp,
+	.exits = EXITS(EXIT_BAD_OUTCOME, EXIT_NO_DAEMON, EXIT_NO_SUCH, EXIT_PERMISSION, EXIT_TIMEOUT, EXIT_INTERRUPTED),
 	.run = run,
 };

@@ -57,12 +57,39 @@ void watch_estimate(const struct watch *w, struct estimate *e)
 	estimate_init(e, w->sel.jobs, w->sel.n_jobs, underway);
 }
 
+static size_t count_jobs(const struct watch *w, enum job_state state)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < w->sel.n_jobs; i++)
+		n += w->sel.jobs[i].state == state;
+	return n;
+}
+
+/* A paused job is not over: a wait that took it for that would let a script go on with half a sweep. */
 static bool something_left(const struct watch *w)
 {
-	for (size_t i = 0; i < w->sel.n_jobs; i++)
-		if (w->sel.jobs[i].state == JOB_RUNNING || w->sel.jobs[i].state == JOB_QUEUED)
-			return true;
-	return false;
+	return count_jobs(w, JOB_RUNNING) || count_jobs(w, JOB_QUEUED) || count_jobs(w, JOB_PAUSED);
+}
+
+/* Says once what a person must do before anything can happen again. */
+static void say_paused(struct watch *w)
+{
+	size_t n = count_jobs(w, JOB_PAUSED);
+	autofree char *sweeps = xstrdup("");
+	int64_t last = 0;
+	bool stuck = n && !count_jobs(w, JOB_RUNNING) && !count_jobs(w, JOB_QUEUED);
+
+	if (stuck && !w->said_paused && w->lines) {
+		for (size_t i = 0; i < w->sel.n_jobs; i++) {
+			const struct job_row *job = &w->sel.jobs[i];
+			if (job->state == JOB_PAUSED && job->sweep != last)
+				text_append(&sweeps, " s%lld", (long long)(last = job->sweep));
+		}
+		fprintf(stderr, "%zu job%s paused; `sweepctl resume%s` lets %s go on\n", n, n == 1 ? " is" : "s are", sweeps,
+			n == 1 ? "it" : "them");
+	}
+	w->said_paused = stuck;
 }
 
 static size_t index_of(const struct watch *w, int64_t job)
@@ -332,6 +359,8 @@ static int follow(struct watch *w, enum leave *ret_leave, struct err *err)
 		int e = update(w, &t, &news, &redraw, err);
 		if (e < 0 || (!news && !something_left(w)))
 			return e;
+		if (!news)
+			say_paused(w);
 		if (monotonic_s() >= w->deadline_s) {
 			*ret_leave = LEAVE_TIMEOUT;
 			return 0;
@@ -450,5 +479,6 @@ const struct verb verb_watch = {
 	.example = "sweepctl watch s1 --exit-status",
 	.input_size = sizeof(struct watch_input),
 	.argp = &argp,
+	.exits = EXITS(EXIT_BAD_OUTCOME, EXIT_NO_DAEMON, EXIT_NO_SUCH, EXIT_PERMISSION, EXIT_INTERRUPTED),
 	.run = run,
 };

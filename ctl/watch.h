@@ -24,6 +24,7 @@ struct watch {
 	struct client client;
 	bool lines; /* no picture: lines */
 	bool quiet; /* not even those */
+	bool said_paused; /* that only paused jobs are left */
 	double deadline_s; /* monotonic; INFINITY: none */
 	int interval_s;
 	int64_t gone_ms; /* since when the daemon is away; 0: it is there */

@@ -9,7 +9,7 @@
 #include <math.h>
 
 #define JOB_BAR     8
-#define LINES_BELOW 5 /* below the jobs: a blank, news, keys, the cursor's; and the table's titles */
+#define LINES_BELOW 6 /* below the jobs: a blank, paused, news, keys, the cursor's; and the table's titles */
 
 static const enum job_state count_order[] = {JOB_DONE,   JOB_RUNNING,   JOB_QUEUED, JOB_FAILED,
 					     JOB_PAUSED, JOB_CANCELLED, JOB_PRUNED};
@@ -198,6 +198,7 @@ static void draw_jobs(FILE *out, const struct watch *w, const struct estimate *e
 	{
 		autofree char *title = format_upper(json_string_value(name));
 		table_column(t, title, false, 0);
+		table_shrink(t, 8);
 	}
 	table_column(t, "STATE", false, 0);
 	table_column(t, "EPOCH", true, 1);
@@ -247,8 +248,12 @@ void watch_draw(struct watch *w)
 	fflush(out);
 	draw_jobs(out, w, &e, count_lines(picture));
 	fputc('\n', out);
+	bool moving = e.counts[JOB_RUNNING] || e.counts[JOB_QUEUED];
+	if (!moving && e.counts[JOB_PAUSED])
+		fprintf(out, "%sall that is left is paused%s; sweepctl resume lets it go on\n", tone_on(s, TONE_WARN),
+			tone_off(s, TONE_WARN));
 	fprintf(out, "%s\n", w->news ? w->news : "");
-	if (s->keys && (e.counts[JOB_RUNNING] || e.counts[JOB_QUEUED]))
+	if (s->keys && (moving || e.counts[JOB_PAUSED]))
 		fputs("q leave (training goes on)\n", out);
 	fclose(out);
 	screen_draw(s, picture);

@@ -1,7 +1,9 @@
 """Runs the real sweepctl ($SWEEPCTL) against a store made by SQL and, where a daemon is needed, a scripted one."""
+import functools
 import json
 import os
 import pathlib
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -13,6 +15,13 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 SWEEPCTL = os.environ.get("SWEEPCTL", str(ROOT / "build/ctl/sweepctl"))
 T0 = 1_790_000_000_000  # when the prepared sweep was submitted, in ms
 GRID = [(m, lr, s) for m in ("resnet18", "resnet50") for lr in (0.1, 0.05) for s in ("StepLR", "ReduceLROnPlateau")]
+
+
+@functools.cache
+def documented_exits():
+    """verb -> the codes that --help and the manual say it may end with."""
+    lines = subprocess.run([SWEEPCTL, "manual", "exits"], capture_output=True, text=True, check=True).stdout.splitlines()
+    return {verb: set(map(int, codes)) for verb, *codes in map(str.split, lines)}
 
 
 class Daemon:
@@ -85,13 +94,21 @@ class Place:
         done = subprocess.run([SWEEPCTL, *map(str, args)], env={**self.env, **env}, input=text, text=True,
                               cwd=cwd, capture_output=True, timeout=60, check=False)
         assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+        verb = next((a for a in map(str, args) if a in documented_exits()), None)
+        assert verb is None or code in documented_exits()[verb], f"{verb} is not documented to end with {code}"
         return done
 
     def json(self, *args, **kw):
         return json.loads(self.run(*args, "--json", **kw).stdout)
 
+    def connect(self):
+        """For writing; a test's store need not survive a power cut, and fsync is most of its time."""
+        db = sqlite3.connect(self.store)
+        db.execute("PRAGMA synchronous = OFF")
+        return db
+
     def sql(self, text, *args):
-        with sqlite3.connect(self.store) as db:
+        with self.connect() as db:
             rows = db.execute(text, args).fetchall()
         db.close()
         return rows
@@ -108,7 +125,7 @@ class Place:
                              "job": 3}], "stopping": False}
 
     def make_store(self):
-        with sqlite3.connect(self.store) as db:
+        with self.connect() as db:
             db.execute("PRAGMA journal_mode = WAL")
             for name in ("001-init.sql", "views.sql"):
                 db.executescript((ROOT / "schema" / name).read_text())
@@ -118,7 +135,7 @@ class Place:
 
     def add_sweep(self, name="grid", state="active", grid=GRID, epochs=3):
         """A sweep whose jobs are all queued; returns its id."""
-        with sqlite3.connect(self.store) as db:
+        with self.connect() as db:
             cursor = db.execute(
                 "INSERT INTO sweep (name, project, state, metric, goal, swept, n_jobs, text, overrides, hash, retries,"
                 " owner_uid, submitted_ms) VALUES (?, 'p', ?, 'test_accuracy', 'maximize', ?, ?, '', '[]', 'h', 2, 0,"
@@ -165,6 +182,17 @@ class Place:
             self.epoch(job, attempt, epoch, accuracy, **kw)
         self.sql("UPDATE attempt SET state = 'done', ended_ms = ? WHERE id = ?", T0 + 200_000, attempt)
         self.set_state(job, "done", None, T0 + 200_000)
+
+
+@pytest.fixture(autouse=True)
+def a_test_ends():
+    """What a program never says must fail the test, not stop the run."""
+    def late(*_):
+        raise TimeoutError("the test took longer than 60 s")
+    signal.signal(signal.SIGALRM, late)
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def test_help_lists_every_verb_and_fits_80_columns(place):
     (["version", "x"], "takes no arguments"),
     (["list", "--state", "dead"], 'no state "dead"'),
     (["log", "1", "-n", "x"], "-n needs a number"),
-    (["daemon", "up"], "start, stop or status"),
+    (["daemon", "up"], "start, stop, restart or status"),
     (["list", "--color", "red"], "auto, always or never"),
     (["submit", "a.json", "b.json"], "one file at a time"),
 ])

@@ -54,7 +54,7 @@ def test_interval_limits_epoch_lines(grid):
     daemon.send(type="event", id=grid.epoch(3, attempt, 3, 56.5))
     finish_all(grid, daemon, [3, 5, 6, 7, 8])
     out, _ = watch.communicate(timeout=20)
-    assert "epoch=" not in out and "job=3 state=done" in out
+    assert "job=3 epoch=" not in out and "job=3 state=done" in out
 
 
 def test_json_lines_and_exit_status(grid):
@@ -78,6 +78,40 @@ def test_what_is_over_needs_no_daemon(grid):
 
 def test_something_left_without_a_daemon_is_exit_3(grid):
     assert "sweepctl daemon start" in grid.run("watch", code=3).stderr
+
+
+def test_wait_goes_on_while_jobs_are_paused_and_says_so_once(grid):
+    for job in (5, 6, 7, 8):
+        grid.set_state(job, "paused", "paused by uid 0")
+    grid.set_state(3, "done", None, conftest.T0 + 300_000)
+    daemon = grid.daemon()
+    waiting = start(grid, "s1", verb="wait")
+    assert waiting.stderr.readline() == "4 jobs are paused; `sweepctl resume s1` lets them go on\n"
+    assert daemon.connected.wait(10) and waiting.poll() is None
+    daemon.send(type="event", id=grid.set_state(5, "paused", "still"))
+    finish_all(grid, daemon, [5, 6, 7, 8])
+    out, err = waiting.communicate(timeout=20)
+    assert (out, err, waiting.returncode) == ("", "", 1)  # job 4 failed
+
+
+def test_wait_for_paused_jobs_ends_with_the_time(grid):
+    grid.set_state(5, "paused")
+    grid.daemon()
+    err = grid.run("wait", 5, "--timeout", "0.2", code=124).stderr
+    assert "1 job is paused" in err and "the time is up" in err
+
+
+def test_watch_does_not_take_paused_jobs_for_over(grid):
+    daemon = grid.daemon()
+    for job in (3, 5, 6, 7, 8):
+        grid.set_state(job, "paused")
+    watch = start(grid, "s1", "--exit-status")
+    assert "paused=5" in watch.stdout.readline()
+    assert "5 jobs are paused" in watch.stderr.readline()
+    assert daemon.connected.wait(10) and watch.poll() is None
+    finish_all(grid, daemon, [3, 5, 6, 7, 8])
+    out, _ = watch.communicate(timeout=20)
+    assert "done=7" in out and watch.returncode == 1
 
 
 def test_wait_says_nothing_and_exits_with_the_outcome(grid):

@@ -1,0 +1,119 @@
+/* sweepctl compare: jobs side by side, or what each parameter of a sweep does; see compare.h. */
+#include "ctl/compare.h"
+
+static const struct argp_option options[] = {
+	{"all", 'a', NULL, 0, "jobs: the parameters that are equal, too"},
+	{"metric", 'm', "NAME", 0, "test_accuracy, test_loss, train_accuracy or train_loss, instead of the sweep's"},
+	{0},
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct compare_input *input = state->input;
+
+	switch (key) {
+	case 'a':
+		input->all = true;
+		return 0;
+	case 'm':
+		input->metric = metric_find(arg);
+		if (!input->metric)
+			argp_error(state,
+				   "--metric is test_accuracy, test_loss, train_accuracy or train_loss, not \"%s\"", arg);
+		return 0;
+	case ARGP_KEY_ARGS:
+		words_take(&input->targets, state);
+		return 0;
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
+static const struct argp argp = {options, parse};
+
+/* Sweeps and nothing else: what their parameters do.  No word means the newest sweep. */
+static bool names_sweeps(const struct words *words)
+{
+	for (size_t i = 0; i < words->n; i++)
+		if (target_is_jobs(words->items[i]))
+			return false;
+	return true;
+}
+
+/* Each sweep by itself, in the order of the words. */
+static int compare_sweeps(struct ctl *ctl, struct reader *r, struct selection *sel, const struct compare_input *input,
+			  struct err *err)
+{
+	json_t *array = json_array();
+	int e = selection_add_all(sel, r, input->targets.items, input->targets.n, false, err);
+
+	for (size_t i = 0, n; e == 0 && i < sel->n_jobs; i += n) {
+		struct selection one = *sel;
+		one.jobs = sel->jobs + i;
+		for (n = 1; i + n < sel->n_jobs && sel->jobs[i + n].sweep == sel->jobs[i].sweep; n++)
+			;
+		one.n_jobs = n;
+		if (i && !ctl->json)
+			putchar('\n');
+		e = compare_sweep(ctl, r, &one, selection_sweep(sel, &sel->jobs[i]), input, array, err);
+	}
+	if (e == 0 && ctl->json)
+		print_json(json_pack("{sO}", "sweeps", array));
+	else if (e == 0 && !sel->n_jobs && !sel->missing)
+		puts("no sweeps yet. do this: sweepctl submit FILE");
+	json_decref(array);
+	return e;
+}
+
+static int wrong_number(const struct selection *sel)
+{
+	if (sel->missing) /* that was said; nothing is compared with what is not there */
+		return EXIT_NO_SUCH;
+	fprintf(stderr,
+		"error: compare sets 2 to %d jobs side by side; %s %zu\n"
+		"  do this:  sweepctl compare s%lld   (what each parameter of the sweep does)\n",
+		COMPARE_MAX, sel->n_jobs == 1 ? "this is" : "these are", sel->n_jobs, (long long)sel->jobs[0].sweep);
+	return EXIT_USAGE;
+}
+
+static int run(struct ctl *ctl, void *data)
+{
+	const struct compare_input *input = data;
+	struct selection sel = {0};
+	struct reader *r = NULL;
+	struct err err;
+	int code = EXIT_OK;
+	int e = reader_open(&r, &ctl->paths, &err);
+
+	if (e == 0)
+		e = reader_begin(r, &err);
+	if (e == 0)
+		e = selection_init(&sel, r, &err);
+	if (e == 0 && names_sweeps(&input->targets)) {
+		e = compare_sweeps(ctl, r, &sel, input, &err);
+	} else if (e == 0) {
+		e = selection_add_all(&sel, r, input->targets.items, input->targets.n, false, &err);
+		if (e == 0 && (sel.n_jobs < 2 || sel.n_jobs > COMPARE_MAX))
+			code = wrong_number(&sel);
+		else if (e == 0)
+			e = compare_jobs(ctl, r, &sel, input, &err);
+	}
+	if (e < 0)
+		code = ctl_fail(ctl, e, &err);
+	else if (sel.missing)
+		code = EXIT_NO_SUCH;
+	selection_fini(&sel);
+	reader_close(r);
+	return code;
+}
+
+const struct verb verb_compare = {
+	.name = "compare",
+	.args = "[TARGET...]",
+	.line = "jobs side by side; of a sweep: what its parameters do",
+	.group = "Results",
+	.example = "sweepctl compare 3 5,8",
+	.input_size = sizeof(struct compare_input),
+	.argp = &argp,
+	.exits = exits_of_reading,
+	.run = run,
+};
