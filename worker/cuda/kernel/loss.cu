@@ -2,66 +2,64 @@
 
 #define CE_WARPS 8
 
-struct PER_CELL(ce_row) {
-	float loss;
-	uint32_t rank; /* how many logits come before the label's */
-};
+/* Logits of 8 classes; -inf for what is no class. */
+DEVICE struct float8 PER_CELL(ce_logits)(const struct softmax_ce_args *a, uint32_t row, uint32_t v)
+{
+	struct float8 x = ld8(a->logits, (size_t)row * (a->c / 8) + v), bias = ld8_f32(a->bias, v);
+	EACH8(i)
+		x.v[i] = 8 * v + i < a->classes ? x.v[i] + bias.v[i] : -INFINITY;
+	return x;
+}
+
+/* dlogits of one row; log_sum: of exp(logit - max). */
+DEVICE void PER_CELL(ce_gradient)(const struct softmax_ce_args *a, uint32_t row, uint32_t lane, const struct target *t,
+				  float max, float log_sum)
+{
+	float factor = a->state->loss_scale / (float)a->n;
+	for (uint32_t v = lane; v < a->c / 8; v += WARP) {
+		struct float8 x = PER_CELL(ce_logits)(a, row, v);
+		EACH8(i) {
+			int32_t k = (int32_t)(8 * v) + i;
+			float q = t->base + (k == t->label ? t->weight : 0) + (k == t->label2 ? t->weight2 : 0);
+			x.v[i] = k < (int32_t)a->classes ? (expf(x.v[i] - max - log_sum) - q) * factor : 0;
+		}
+		st8(a->dlogits, (size_t)row * (a->c / 8) + v, x);
+	}
+}
 
 /* One row by one warp; writes its dlogits where they are wanted. */
-DEVICE struct PER_CELL(ce_row) PER_CELL(ce_row)(const struct softmax_ce_args *a, uint32_t row, uint32_t lane)
+DEVICE struct row_loss PER_CELL(ce_row)(const struct softmax_ce_args *a, uint32_t row, uint32_t lane)
 {
-	uint32_t vectors = a->c / 8;
 	struct target t = target_of(a, row);
-	float labelled = ld1(a->logits, (size_t)row * a->c + t.label) + a->bias[t.label];
-	float labelled2 = t.label2 >= 0 ? ld1(a->logits, (size_t)row * a->c + t.label2) + a->bias[t.label2] : labelled;
+	float labelled = ld1(a->logits, (size_t)row * a->c + t.label) + a->bias[t.label], labelled2 = labelled;
 	float max = -INFINITY, sum = 0, all = 0, before = labelled == labelled ? 0 : (float)a->classes;
-	for (uint32_t v = lane; v < vectors; v += WARP) {
-		struct float8 x = ld8(a->logits, (size_t)row * vectors + v), bias = ld8_f32(a->bias, v);
+	if (t.label2 >= 0)
+		labelled2 = ld1(a->logits, (size_t)row * a->c + t.label2) + a->bias[t.label2];
+	for (uint32_t v = lane; v < a->c / 8; v += WARP) {
+		struct float8 x = PER_CELL(ce_logits)(a, row, v);
 		EACH8(i) {
-			uint32_t k = 8 * v + i;
-			float logit = x.v[i] + bias.v[i];
-			if (k < a->classes) {
-				max = fmaxf(max, logit);
-				before += logit > labelled || (logit == labelled && k < (uint32_t)t.label);
-			}
+			max = fmaxf(max, x.v[i]);
+			before += x.v[i] > labelled || (x.v[i] == labelled && (int32_t)(8 * v) + i < t.label);
 		}
 	}
 	max = warp_max(max);
-	for (uint32_t v = lane; v < vectors; v += WARP) {
-		struct float8 x = ld8(a->logits, (size_t)row * vectors + v), bias = ld8_f32(a->bias, v);
-		EACH8(i)
-			if (8 * v + i < a->classes) {
-				float below = x.v[i] + bias.v[i] - max;
-				sum += expf(below);
-				all += below;
-			}
-	}
-	sum = warp_sum(sum);
-	all = warp_sum(all);
-	before = warp_sum(before);
-	float log_sum = logf(sum);
-	if (a->dlogits) {
-		float factor = a->state->loss_scale / (float)a->n;
-		for (uint32_t v = lane; v < vectors; v += WARP) {
-			struct float8 x = ld8(a->logits, (size_t)row * vectors + v), bias = ld8_f32(a->bias, v);
-			struct float8 d = fill8(0);
-			EACH8(i) {
-				uint32_t k = 8 * v + i;
-				float q = t.base + (k == (uint32_t)t.label ? t.weight : 0) +
-					  (k == (uint32_t)t.label2 ? t.weight2 : 0);
-				if (k < a->classes)
-					d.v[i] = (expf(x.v[i] + bias.v[i] - max - log_sum) - q) * factor;
-			}
-			st8(a->dlogits, (size_t)row * vectors + v, d);
+	for (uint32_t v = lane; v < a->c / 8; v += WARP) {
+		struct float8 x = PER_CELL(ce_logits)(a, row, v);
+		EACH8(i) {
+			sum += expf(x.v[i] - max);
+			all += 8 * v + i < a->classes ? x.v[i] - max : 0;
 		}
 	}
-	struct PER_CELL(ce_row) r;
+	struct row_loss r;
+	float log_sum = logf(warp_sum(sum));
+	r.rank = (uint32_t)warp_sum(before);
 	r.loss = log_sum - t.weight * (labelled - max);
 	if (t.weight2 != 0)
 		r.loss -= t.weight2 * (labelled2 - max);
 	if (t.base != 0)
-		r.loss -= t.base * all;
-	r.rank = (uint32_t)before;
+		r.loss -= t.base * warp_sum(all);
+	if (a->dlogits)
+		PER_CELL(ce_gradient)(a, row, lane, &t, max, log_sum);
 	return r;
 }
 
@@ -89,7 +87,7 @@ CELL_KERNEL(softmax_ce)
 	double loss = 0;
 	uint32_t first = 0, among5 = 0;
 	for (uint32_t row = blockIdx.x * CE_WARPS + warp; row < a.n; row += gridDim.x * CE_WARPS) {
-		struct PER_CELL(ce_row) r = PER_CELL(ce_row)(&a, row, lane);
+		struct row_loss r = PER_CELL(ce_row)(&a, row, lane);
 		loss += r.loss;
 		first += r.rank < 1;
 		among5 += r.rank < 5;

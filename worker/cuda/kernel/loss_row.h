@@ -7,6 +7,11 @@
  * them.  The loss is the sum of two floats, which keep 48 bits of the double. */
 enum { PART_LOSS, PART_LOSS_REST, PART_CORRECT, PART_CORRECT5, PART_COLUMNS = 8 };
 
+struct row_loss {
+	float loss;
+	uint32_t rank; /* how many logits come before the label's */
+};
+
 /* What an image should be: q[k] = base + weight * (k == label) + weight2 * (k == label2). */
 struct target {
 	float base, weight, weight2;

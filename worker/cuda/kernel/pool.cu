@@ -9,7 +9,7 @@ CELL_KERNEL(maxpool_forward)
 	uint32_t vector = item % vectors, pixel = item / vectors;
 	uint32_t ox = pixel % ow, oy = pixel / ow % oh, image = pixel / ow / oh;
 	struct float8 best = fill8(0);
-	uint32_t index[8];
+	uint32_t index[8] = {0};
 	bool any = false;
 	for (uint32_t k = 0; k < 9; k++) {
 		uint32_t y = 2 * oy + k / 3 - 1, x = 2 * ox + k % 3 - 1; /* -1 wraps and is outside */
