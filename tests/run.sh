@@ -26,7 +26,7 @@ setup "$plain" || fail_early "the build failed"
 rm -rf "$results" && mkdir -p "$results"
 
 status=0
-meson test -C "$build" --no-rebuild --suite unit --suite style --print-errorlogs || status=1
+meson test -C "$build" --no-rebuild --suite unit --suite cuda --suite style --print-errorlogs || status=1
 cp "$build/meson-logs/testlog.junit.xml" "$results/unit.xml"
 meson test -C "$plain" --no-rebuild --suite parity --suite numerics --print-errorlogs || status=1
 cp "$plain/meson-logs/testlog.junit.xml" "$results/parity.xml"
