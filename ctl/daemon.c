@@ -1,7 +1,8 @@
-/* sweepctl daemon start|stop|status. */
+/* sweepctl daemon start|stop|restart|status. */
 #include "ctl/ctl.h"
 #include "ctl/format.h"
 #include "ctl/launch.h"
+#include "ctl/restart.h"
 #include "common/clock.h"
 #include "common/json.h"
 
@@ -10,7 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum daemon_action { DAEMON_NONE, DAEMON_START, DAEMON_STOP, DAEMON_STATUS };
+enum daemon_action { DAEMON_NONE, DAEMON_START, DAEMON_STOP, DAEMON_RESTART, DAEMON_STATUS };
 
 struct daemon_input {
 	enum daemon_action action;
@@ -19,7 +20,7 @@ struct daemon_input {
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	static const char *const names[] = {
-		[DAEMON_START] = "start", [DAEMON_STOP] = "stop", [DAEMON_STATUS] = "status"};
+		[DAEMON_START] = "start", [DAEMON_STOP] = "stop", [DAEMON_RESTART] = "restart", [DAEMON_STATUS] = "status"};
 	struct daemon_input *input = state->input;
 
 	switch (key) {
@@ -30,10 +31,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			if (str_eq(arg, names[i]))
 				input->action = (enum daemon_action)i;
 		if (!input->action)
-			argp_error(state, "start, stop or status, not \"%s\"", arg);
+			argp_error(state, "start, stop, restart or status, not \"%s\"", arg);
 		return 0;
 	case ARGP_KEY_NO_ARGS:
-		argp_error(state, "start, stop or status?");
+		argp_error(state, "start, stop, restart or status?");
 		return 0;
 	}
 	return ARGP_ERR_UNKNOWN;
@@ -150,6 +151,8 @@ static int run(struct ctl *ctl, void *data)
 		return start(ctl);
 	case DAEMON_STOP:
 		return stop(ctl);
+	case DAEMON_RESTART:
+		return restart_daemon(ctl);
 	case DAEMON_STATUS:
 		return say_status(ctl);
 	case DAEMON_NONE:
@@ -160,11 +163,12 @@ static int run(struct ctl *ctl, void *data)
 
 const struct verb verb_daemon = {
 	.name = "daemon",
-	.args = "start|stop|status",
-	.line = "start or stop a sweepd of your own",
+	.args = "start|stop|restart|status",
+	.line = "start or stop a sweepd of your own; restart the system's",
 	.group = "Start",
 	.example = "sweepctl daemon start",
 	.input_size = sizeof(struct daemon_input),
 	.argp = &argp,
+	.exits = EXITS(EXIT_BAD_OUTCOME, EXIT_NO_DAEMON, EXIT_STATE, EXIT_PERMISSION, EXIT_TIMEOUT),
 	.run = run,
 };

@@ -4,6 +4,8 @@
 #include "slot.h"
 #include "watch.h"
 
+#include "common/clock.h"
+#include "common/duration.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "common/protocol.h"
@@ -51,6 +53,10 @@ void client_refuse(struct client *client, int code, const char *fmt, ...)
 
 static const char *slot_state_name(const struct slot *slot)
 {
+	if (health_is_aside(&slot->health, monotonic_s()))
+		return "set_aside";
+	if (slot->health.times_aside && slot->state == SLOT_READY)
+		return "on_trial";
 	switch (slot->state) {
 	case SLOT_EMPTY:
 	case SLOT_ADDING:
@@ -66,9 +72,16 @@ static const char *slot_state_name(const struct slot *slot)
 
 static json_t *describe_slot(const struct slot *slot)
 {
-	bool ended = slot->state == SLOT_EMPTY && *slot->how;
+	char span[DURATION_TEXT_MAX];
+	double now_s = monotonic_s();
+	bool aside = health_is_aside(&slot->health, now_s), ended = slot->state == SLOT_EMPTY && *slot->how;
+	autofree char *why = aside			  ? xasprintf("%s; tried again in %s", slot->health.reason,
+								     duration_text(slot->health.until_s - now_s, span))
+			     : slot->health.times_aside ? xstrdup(slot->health.reason)
+			     : ended			  ? xstrdup(slot->how)
+							  : NULL;
 	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s?, s:i, s:I}", "id", slot->device, "kind", "cpu", "name",
-			      slot->name, "state", slot_state_name(slot), "reason", ended ? slot->how : NULL, "threads",
+			      slot->name, "state", slot_state_name(slot), "reason", why, "threads",
 			      slot->threads, "pid", (json_int_t)slot->pid);
 	json_object_set_new(o, "job", slot->job ? json_integer(slot->job) : json_null());
 	return o;
@@ -99,6 +112,32 @@ static int stop_request(struct client *client, const json_t *request, struct err
 	return 0;
 }
 
+/* systemd starts it again; nobody else would. */
+static bool is_supervised(void)
+{
+	const char *pid = getenv("SYSTEMD_EXEC_PID"); /* INVOCATION_ID is inherited by everything below a unit */
+	return pid && atoi(pid) == (int)getpid();
+}
+
+static int restart_request(struct client *client, const json_t *request, struct err *err)
+{
+	uid_t uid = client->peer->uid;
+	if (uid != 0 && uid != geteuid())
+		client_refuse(client, EXIT_PERMISSION, "only root and the owner of this sweepd may restart it");
+	else if (!is_supervised())
+		client_refuse(client, EXIT_STATE,
+			      "this sweepd (pid %d) does not run under systemd, which would start it again\n  do this:  "
+			      "sweepctl daemon stop, then sweepctl daemon start; what runs goes on from its checkpoint",
+			      (int)getpid());
+	else if (client->daemon->stopping)
+		client_refuse(client, EXIT_STATE, "this sweepd is stopping already");
+	else {
+		client_answer(client, NULL);
+		daemon_restart(client->daemon);
+	}
+	return 0;
+}
+
 static int watch_request(struct client *client, const json_t *request, struct err *err)
 {
 	client->follows = true;
@@ -114,6 +153,7 @@ static const struct {
 	{"status", status_request}, {"submit", submit_request}, {"cancel", change_request},
 	{"pause", change_request},  {"resume", change_request}, {"retry", change_request},
 	{"priority", change_request}, {"stop", stop_request}, {"watch", watch_request},
+	{"restart", restart_request},
 };
 
 static int run_verb(struct client *client, const json_t *m, struct err *err)

@@ -97,6 +97,10 @@ static void on_timer(uv_timer_t *timer)
 	struct daemon *d = timer->data;
 	double now_s = monotonic_s();
 	double next_s = INFINITY;
+	if (d->restarting) {
+		close_all(d);
+		return;
+	}
 	for (int i = 0; i < d->n_slots; i++)
 		next_s = MIN(next_s, slot_tick(&d->slots[i], now_s));
 	next_s = MIN(next_s, dispatch_tick(d, now_s));
@@ -160,6 +164,14 @@ void daemon_stop(struct daemon *d)
 	d->give_up_at_s = monotonic_s() + (d->options.drain_ms + 4.0 * d->options.ask_ms) / 1000;
 	for (int i = 0; i < d->n_slots; i++)
 		slot_begin_stop(&d->slots[i]);
+	wake(d);
+}
+
+void daemon_restart(struct daemon *d)
+{
+	log_info("ends to be started again; its workers go on");
+	notify("STOPPING=1");
+	d->restarting = true;
 	wake(d);
 }
 
@@ -232,6 +244,22 @@ static int open_store(struct daemon *d, struct err *err)
 	return token_load(token_file, d->token, err);
 }
 
+static void do_nothing(uv_work_t *work)
+{
+}
+
+static void work_freed(uv_work_t *work, int status)
+{
+	free(work);
+}
+
+/* libuv makes its threads for the first work, and aborts when it cannot: not in the middle of a night, because some user's
+ * processes have reached their limit. */
+static void start_thread_pool(struct daemon *d)
+{
+	uv_queue_work(&d->loop, xcalloc(1, sizeof(uv_work_t)), do_nothing, work_freed);
+}
+
 static int open_all(struct daemon *d, struct err *err)
 {
 	const struct turn_events events = {.pause = on_pause, .committed = on_committed, .arg = d};
@@ -239,6 +267,7 @@ static int open_all(struct daemon *d, struct err *err)
 	if (r < 0)
 		return r;
 	init_handles(d);
+	start_thread_pool(d);
 	d->turn = turn_new(&d->loop, d->store, &events);
 	d->event_published = store_last_event(d->store);
 	r = wal_new(&d->wal, &d->loop, d->paths.db, err);
@@ -278,7 +307,8 @@ int daemon_run(const struct daemon_options *options)
 	}
 	uv_run(&d.loop, UV_RUN_DEFAULT);
 	free_all(&d);
-	if (r == 0)
-		log_info("sweepd ended");
-	return r < 0 ? EXIT_BAD_OUTCOME : EXIT_OK;
+	if (r < 0)
+		return EXIT_BAD_OUTCOME;
+	log_info("sweepd ended");
+	return d.restarting ? EXIT_RESTART : EXIT_OK;
 }

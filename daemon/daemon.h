@@ -54,6 +54,7 @@ struct daemon {
 	bool dispatch_wanted, dispatching;
 	double dispatch_at_s; /* a job that waits for its time may start; INFINITY: none */
 	bool stopping;	      /* draining */
+	bool restarting;      /* at the end of this turn */
 	bool closed;	      /* the loop only runs out */
 	double give_up_at_s;  /* while stopping */
 };
@@ -62,6 +63,8 @@ struct daemon {
 int daemon_run(const struct daemon_options *options);
 /* Begins a clean stop: workers checkpoint and end, their jobs go back to the queue.  Safe to call twice. */
 void daemon_stop(struct daemon *d);
+/* Ends at once, with EXIT_RESTART; workers train on, and the next daemon adopts them. */
+void daemon_restart(struct daemon *d);
 /* Something may be startable now, or a deadline has moved: looked at before the loop sleeps again. */
 void daemon_poke(struct daemon *d);
 

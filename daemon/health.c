@@ -32,10 +32,10 @@ bool health_fault(struct health *h, const struct health_limits *l, enum fault fa
 
 void health_restore(struct health *h, const struct health_limits *l, int times_aside, const char *reason, double now_s)
 {
-	*h = (struct health){.times_aside = MAX(times_aside - 1, 0), .several = true, .last = FAULT_DEVICE};
+	*h = (struct health){0};
 	if (times_aside <= 0)
 		return;
-	h->faults = l->faults;
+	*h = (struct health){.times_aside = times_aside - 1, .several = true, .last = FAULT_DEVICE, .faults = l->faults};
 	snprintf(h->reason, sizeof(h->reason), "%s", reason);
 	set_aside(h, l, now_s);
 }

@@ -153,10 +153,10 @@ class Sweepd:
         assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
         return done
 
-    def submit(self, n=1, epochs=3, retries=2, again=True, code=None, **members):
+    def submit(self, n=1, epochs=3, retries=2, again=True, code=None, resources=None, **members):
         """A sweep of n jobs; the id of its first job, or with `code` the refusal."""
         text = json.dumps({"name": "tiny", "method": "grid", "parameters": {"seed": {"values": list(range(n))}},
-                           "defaults": {"epochs": epochs}, "resources": {"retries": retries}})
+                           "defaults": {"epochs": epochs}, "resources": {"retries": retries, **(resources or {})}})
         answer = self.ask("submit", **{"text": text, "file_name": "s.json", "again": again, **members})
         assert answer["ok"] is (code is None) and answer.get("code") == code, answer
         return answer["first_job"] if code is None else answer

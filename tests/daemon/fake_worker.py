@@ -2,6 +2,7 @@
 """A sweep-worker that does what a script says: $FAKE/script.json, read at every job.
 
     {"jobs": {"1": [[ACTION, ...], [ACTION, ...]]},   actions of job 1's first, second ... attempt
+     "devices": {"cpu:0": [ACTION, ...]},              actions of every attempt on that device
      "pace_s": 0.02,                                   how long an epoch takes
      "hello": {"token": "bad"}}                        members of hello that differ
 
@@ -47,6 +48,7 @@ class Job:
         self.epoch = int(open(self.position, encoding="utf-8").read()) if os.path.exists(self.position) else 0
         scripts = script().get("jobs", {}).get(str(self.number), [])
         self.actions = list(scripts[before]) if before < len(scripts) else [["train"]]
+        self.actions = list(script().get("devices", {}).get(OPTIONS["--device"], self.actions))
 
     def lines(self):
         with open(self.path, encoding="utf-8") as file:
@@ -191,6 +193,15 @@ class Worker:
     def do_progress(self):
         self.send({"type": "progress", "attempt": self.job.attempt, "epoch": 1, "step": 1, "steps": 2, "phase": "train",
                    "train_loss": "nan", "images_per_second": 5.0})
+
+    def do_say(self, text):
+        print(text, file=sys.stderr, flush=True)
+
+    def do_eat(self):
+        """Memory, until somebody minds."""
+        eaten = []
+        while True:
+            eaten.append(bytearray(os.urandom(4096) * 256))
 
     def do_exit(self, code):
         os._exit(code)

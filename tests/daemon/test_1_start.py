@@ -98,7 +98,7 @@ def test_no_worker_program(place):
 
 
 def test_a_worker_program_that_cannot_work(place):
-    place.start(worker="/bin/false")
+    place.start("--device-faults", 1000, worker="/bin/false")
     place.wait(lambda: place.sql("SELECT 1 FROM worker WHERE state = 'gone' AND reason = 'exit status 1'"))
     place.wait(lambda: place.ask("status")["devices"][0]["state"] == "restarting")
     place.wait(lambda: place.ask("status")["devices"][0]["reason"] == "exit status 1")
