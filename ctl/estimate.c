@@ -19,7 +19,7 @@ struct paces {
 /* The parameters that decide how long an epoch takes; the first alone is the coarse key. */
 static char *cost_key(const struct job_row *job, bool coarse)
 {
-	static const char *const names[] = {"model", "batch_size", "dataset", "train_images", "test_images", "use_amp"};
+	static const char *const names[] = {"model", "stem", "batch_size", "dataset", "train_images", "test_images", "use_amp"};
 	char *key = NULL;
 
 	text_append(&key, coarse ? "coarse" : "fine");

@@ -75,6 +75,16 @@ static int add_relu(struct net *net, int in)
 	return out;
 }
 
+static int add_maxpool(struct net *net, int in, int kernel, int stride, int pad)
+{
+	struct tensor t = net->tensors[in];
+	int h = (t.h + 2 * pad - kernel) / stride + 1, w = (t.w + 2 * pad - kernel) / stride + 1;
+	int out = add_tensor(net, t.c, h, w);
+	add_op(net, (struct op){.kind = OP_MAXPOOL, .in = in, .in2 = -1, .out = out, .kernel = kernel, .stride = stride,
+				.pad = pad, .param = -1, .bn = -1});
+	return out;
+}
+
 static int add_sum(struct net *net, int a, int b)
 {
 	struct tensor t = net->tensors[a];
@@ -128,12 +138,20 @@ static int add_block(struct net *net, const char *block, bool bottleneck, int in
 	return add_relu(net, add_sum(net, t, identity));
 }
 
-struct net *net_new_custom(bool bottleneck, const int blocks[4], int width, int size, int classes)
+static int add_stem(struct net *net, int in, int width)
+{
+	bool imagenet = net->stem == STEM_IMAGENET;
+	int t = add_conv(net, "conv1", in, width, imagenet ? 7 : 3, imagenet ? 2 : 1);
+	t = add_relu(net, add_bn(net, "bn1", t));
+	return imagenet ? add_maxpool(net, t, 3, 2, 1) : t;
+}
+
+struct net *net_new_custom(enum stem stem, bool bottleneck, const int blocks[4], int width, int size, int classes)
 {
 	struct net *net = xcalloc(1, sizeof(*net));
+	net->stem = stem;
 	net->classes = classes;
-	int t = add_conv(net, "conv1", add_tensor(net, 3, size, size), width, 3, 1);
-	t = add_relu(net, add_bn(net, "bn1", t));
+	int t = add_stem(net, add_tensor(net, 3, size, size), width);
 	for (int stage = 0; stage < 4; stage++)
 		for (int i = 0; i < blocks[stage]; i++) {
 			char block[32];
@@ -157,12 +175,22 @@ static const struct {
 	{"resnet50", true, {3, 4, 6, 3}, 64},
 };
 
-struct net *net_new(const char *name, int size, int classes)
+struct net *net_new(const char *name, enum stem stem, int size, int classes)
 {
 	for (size_t i = 0; i < ARRAY_LEN(nets); i++)
 		if (str_eq(nets[i].name, name))
-			return net_new_custom(nets[i].bottleneck, nets[i].blocks, nets[i].width, size, classes);
+			return net_new_custom(stem, nets[i].bottleneck, nets[i].blocks, nets[i].width, size, classes);
 	return NULL;
+}
+
+int net_min_batch(const struct net *net)
+{
+	for (int i = 0; i < net->n_ops; i++) {
+		const struct tensor *in = &net->tensors[net->ops[i].in];
+		if (net->ops[i].kind == OP_BN && in->h * in->w == 1)
+			return 2;
+	}
+	return 1;
 }
 
 void net_free(struct net *net)
@@ -226,7 +254,7 @@ static void init_param(const struct net *net, int index, uint64_t seed, float *v
 	double area = p->shape[2] * p->shape[3];
 	switch (p->role) {
 	case ROLE_CONV:
-		if (index == 0) /* the stem, replaced after construction as CIFAR codes do: Conv2d's own default */
+		if (index == 0 && net->stem == STEM_CIFAR)
 			fill_uniform(values, p->count, 1 / sqrt(p->shape[1] * area), seed, stream);
 		else
 			fill_normal(values, p->count, sqrt(2 / (p->shape[0] * area)), seed, stream);

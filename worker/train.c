@@ -95,6 +95,24 @@ static int open_data(struct training *t, struct err *err)
 	return dataset_open(&t->data, name, dir, (size_t)cfg->train_images, (size_t)cfg->test_images, err);
 }
 
+/* The net, if every step of an epoch has as many images as it needs. */
+static int make_net(struct training *t, struct err *err)
+{
+	const struct train_config *cfg = &t->job->config;
+	t->net = net_new(config_choice(cfg, "model"), (enum stem)cfg->stem, t->data->size, t->data->classes);
+	INVARIANT(t->net, "params.def offers a model that model.c does not have");
+	size_t images = t->data->sets[SPLIT_TRAIN].count, batch = (size_t)cfg->batch_size, tail = images % batch;
+	size_t smallest = tail ? tail : MIN(images, batch), needed = (size_t)net_min_batch(t->net);
+	if (smallest >= needed)
+		return 0;
+	return err_set(err, -EINVAL,
+		       "the last batch of an epoch has %zu image (%zu images, batch_size %zu)\n"
+		       "  expected: at least %zu: %s with stem %s reduces an image of %dx%d to one value a channel, whose "
+		       "variance batch norm needs\n"
+		       "  do this:  another batch_size or train_images", smallest, images, batch, needed,
+		       config_choice(cfg, "model"), config_choice(cfg, "stem"), t->data->size, t->data->size);
+}
+
 static int prepare_plan(struct training *t, struct err *err)
 {
 	const struct train_config *cfg = &t->job->config;
@@ -109,8 +127,6 @@ static int prepare_plan(struct training *t, struct err *err)
 		.seed = (uint64_t)cfg->seed,
 		.num_workers = cfg->num_workers,
 	};
-	t->net = net_new(config_choice(cfg, "model"), t->data->size, t->data->classes);
-	INVARIANT(t->net, "params.def offers a model that model.c does not have");
 	int r = backend_of(t)->load(t->job->device, t->data, err);
 	if (r < 0)
 		return r;
@@ -152,6 +168,10 @@ static int prepare(struct training *t, enum fail_class *ret_class, struct err *e
 	position_init(&t->at, &t->job->config);
 	int r = open_data(t, err);
 	*ret_class = r == -ERANGE ? FAIL_CONFIG : FAIL_DATA; /* ERANGE: fewer images than train_images */
+	if (r < 0)
+		return r;
+	*ret_class = FAIL_CONFIG;
+	r = make_net(t, err);
 	if (r < 0)
 		return r;
 	*ret_class = FAIL_INTERNAL;

@@ -18,6 +18,7 @@ struct options {
 	const char *model;
 	int batch, threads, rounds, steps, workers;
 	bool amp, direct, list;
+	enum stem stem;
 };
 
 static const struct argp_option argp_options[] = {
@@ -29,6 +30,7 @@ static const struct argp_option argp_options[] = {
 	{"steps", 's', "N", 0, "steps a round (4)", 0},
 	{"amp", 'a', NULL, 0, "bf16 where the processor has it", 0},
 	{"direct", 'd', NULL, 0, "direct convolutions only, no Winograd", 0},
+	{"imagenet", 'i', NULL, 0, "the ImageNet stem", 0},
 	{"list", 'l', NULL, 0, "list every item of a step with its time", 0},
 	{0},
 };
@@ -60,6 +62,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'd':
 		o->direct = true;
+		return 0;
+	case 'i':
+		o->stem = STEM_IMAGENET;
 		return 0;
 	case 'l':
 		o->list = true;
@@ -99,6 +104,7 @@ static void check(int r, const struct err *err)
 static const char *const kind_names[KINDS] = {
 	[ITEM_REORDER] = "reorder",	     [ITEM_CONV_FORWARD] = "conv forward", [ITEM_CONV_DGRAD] = "conv dgrad",
 	[ITEM_CONV_WGRAD] = "conv wgrad",    [ITEM_BN_FORWARD] = "bn forward",	   [ITEM_BN_BACKWARD] = "bn backward",
+	[ITEM_MAXPOOL] = "max pooling",	     [ITEM_MAXPOOL_BACKWARD] = "max pool back",
 	[ITEM_ADD_RELU] = "add+relu",	     [ITEM_RELU_MASK] = "relu mask",	   [ITEM_JOIN] = "gradient join",
 };
 
@@ -193,7 +199,7 @@ int main(int argc, char **argv)
 	struct options o = {.model = "resnet18", .batch = 128, .threads = 2, .rounds = 5, .steps = 4, .workers = 2};
 	static const struct argp argp = {argp_options, parse, NULL, "Times the cpu backend's training step.", 0, 0, 0};
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
-	struct net *net = net_new(o.model, IMAGE_SIZE, 100);
+	struct net *net = net_new(o.model, o.stem, IMAGE_SIZE, 100);
 	if (!net || o.batch < 1 || o.threads < 1 || o.steps < 1 || o.rounds < 2 || o.rounds >= MAX_ROUNDS) {
 		fprintf(stderr, "step_bench: no such model, or a count out of range\n");
 		return 1;

@@ -50,7 +50,7 @@ static bool is_known(const struct check *check, const struct conv_shape *shape)
 static void add_net(struct check *check, const char *name, int size, int batch)
 {
 	size_t n;
-	struct net *net = net_new(name, size, 100);
+	struct net *net = net_new(name, STEM_CIFAR, size, 100);
 	autofree struct conv_shape *shapes = conv_shapes_of_net(net, CELL_F16, batch, &n);
 	for (size_t i = 0; i < n; i++)
 		if (!is_known(check, &shapes[i])) {

@@ -1,91 +1,47 @@
 #!/usr/bin/python3
-"""Adds networks to resnet.json and tables.json:  resnets.py resnet34 resnet20 resnet8
-
-Needs Debian's python3-torch and python3-torchvision.  README.md says what the files hold."""
+"""Makes resnet.json and tables.json, in about two minutes.  Needs Debian's python3-torch and python3-torchvision.
+README.md says what the files hold."""
 import json
-import math
 import pathlib
-import sys
 
 import numpy
 import torch
 from torch.nn.functional import cross_entropy
-from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+
+import formulas
+from torch_nets import MODELS, STEMS, build
 
 HERE = pathlib.Path(__file__).parent
-IMAGES, SIZE, CLASSES = 8, 32, 100
-BLOCKS = {"resnet18": (BasicBlock, [2, 2, 2, 2]), "resnet34": (BasicBlock, [3, 4, 6, 3]),
-          "resnet50": (Bottleneck, [3, 4, 6, 3])}
-NARROW = {"resnet8": 1, "resnet20": 3}  # blocks in each of three stages of 16, 32 and 64 channels
-
-
-class Cifar(ResNet):
-    """torchvision's ResNet with three stages: its own blocks, names and projections (option B)."""
-
-    def __init__(self, n):
-        super().__init__(BasicBlock, [1, 1, 1, 1], num_classes=CLASSES)
-        self.inplanes = 16
-        self.conv1 = torch.nn.Conv2d(3, 16, 3, 1, 1, bias=False)
-        self.bn1 = torch.nn.BatchNorm2d(16)
-        self.layer1 = self._make_layer(BasicBlock, 16, n)
-        self.layer2 = self._make_layer(BasicBlock, 32, n, stride=2)
-        self.layer3 = self._make_layer(BasicBlock, 64, n, stride=2)
-        self.fc = torch.nn.Linear(64, CLASSES)
-        self.maxpool = self.layer4 = torch.nn.Identity()
-
-
-def build(name):
-    if name in NARROW:
-        return Cifar(NARROW[name])
-    net = ResNet(*BLOCKS[name], num_classes=CLASSES)
-    net.conv1 = torch.nn.Conv2d(3, 64, 3, 1, 1, bias=False)
-    net.maxpool = torch.nn.Identity()
-    return net
-
-
-def u(tid, n):
-    """resnet.json's `prng`, as float32."""
-    with numpy.errstate(over="ignore"):
-        z = (numpy.uint64(tid) << numpy.uint64(32)) + numpy.arange(n, dtype=numpy.uint64)
-        z += numpy.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> numpy.uint64(30))) * numpy.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> numpy.uint64(27))) * numpy.uint64(0x94D049BB133111EB)
-        z ^= z >> numpy.uint64(31)
-    return (z >> numpy.uint64(40)).astype(numpy.float32) * numpy.float32(2.0**-23) - numpy.float32(1)
-
-
-def scale_and_base(name, shape):
-    if len(shape) == 4:
-        return math.sqrt(6.0 / (shape[0] * shape[2] * shape[3])), 0
-    if name == "fc.weight":
-        return 1 / math.sqrt(shape[1]), 0
-    if name.endswith("running_var"):
-        return 0.5, 1
-    return 0.1, 1 if name.endswith(".weight") else 0
+IMAGES, CLASSES = 8, 100
+NETS = [(model, "cifar", 32) for model in MODELS] + [(model, "imagenet", 64) for model in ("resnet18", "resnet50")]
+PRNG = ("u(tid,i): z=splitmix64((tid<<32)+i) [state+=0x9E3779B97F4A7C15 first]; u=(z>>40)*2^-23-1 (exact float32 in [-1,1))")
+FILL = ("state_dict order, tid counts all tensors but num_batches_tracked: conv u*sqrt(6/(O*kh*kw)); fc.weight u/sqrt(in); "
+        "fc.bias 0.1u; running_var 1+0.5u; running_mean 0.1u; bn weight 1+0.1u; bn bias 0.1u; input NCHW u(1000,i); "
+        "label[n]=(37n+11)%100")
 
 
 def fill(net):
-    """resnet.json's `fill`."""
     tensors = [(k, v) for k, v in net.state_dict().items() if not k.endswith("num_batches_tracked")]
     for tid, (name, tensor) in enumerate(tensors):
-        scale, base = scale_and_base(name, tensor.shape)
-        values = numpy.float32(scale) * u(tid, tensor.numel())
-        tensor.copy_(torch.from_numpy(numpy.float32(base) + values if base else values).reshape(tensor.shape))
+        tensor.copy_(torch.from_numpy(formulas.filled(tid, name, tensor.shape)).reshape(tensor.shape))
 
 
 def stats(tensor):
-    flat = tensor.detach().double().flatten()
-    return {"sum": flat.sum().item(), "l2": flat.norm().item(), "first": flat[:4].tolist(), "last": flat[-2:].tolist()}
+    return formulas.stats(tensor.detach().numpy())
 
 
-def run(net):
-    """Evaluation, then three steps of training, in double."""
+def first8(logits):
+    return [[formulas.shorter(v) for v in row] for row in logits[:, :8].tolist()]
+
+
+def run(model, stem, size, dtype):
+    """Evaluation, then three steps of training; the network's gradients are those of step 1."""
+    net = build(model, stem, CLASSES)
     fill(net)
-    net.double().eval()
-    x = torch.from_numpy(u(1000, IMAGES * 3 * SIZE * SIZE)).reshape(IMAGES, 3, SIZE, SIZE).double()
+    net.to(dtype).eval()
+    x = torch.from_numpy(formulas.u(1000, IMAGES * 3 * size * size)).reshape(IMAGES, 3, size, size).to(dtype)
     labels = torch.tensor([(37 * i + 11) % CLASSES for i in range(IMAGES)])
-    logits = net(x)
-    result = {"logits_eval_first8": logits[:, :8].tolist(), "loss_3_steps": []}
+    result = {"logits_eval_first8": first8(net(x)), "loss_3_steps": []}
     net.train()
     sgd = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
     for step in range(3):
@@ -95,13 +51,23 @@ def run(net):
         loss.backward()
         result["loss_3_steps"].append(loss.item())
         if step == 0:
-            result["logits_train_first8"] = logits[:, :8].tolist()
-            result["grad_step1"] = {k: stats(p.grad) for k, p in net.named_parameters()}
+            result["logits_train_first8"] = first8(logits)
+            gradients = {k: p.grad.clone() for k, p in net.named_parameters()}
+            result["grad_step1"] = {k: stats(g) for k, g in gradients.items()}
         sgd.step()
         if step == 0:
             result["param_after_step1"] = {k: stats(p) for k, p in net.named_parameters()}
             result["running_after_step1"] = {k: stats(v) for k, v in net.state_dict().items() if "running" in k}
-    return result
+    return result, gradients
+
+
+def torch_float32_off(model, stem, size, truth, true_gradients):
+    """How far torch's own float32 is from its float64."""
+    result, gradients = run(model, stem, size, torch.float32)
+    off = {k: ((gradients[k].double() - g).norm() / g.norm()).item() for k, g in true_gradients.items()}
+    logits = numpy.abs(numpy.array(result["logits_eval_first8"]) - numpy.array(truth["logits_eval_first8"])).max()
+    return {"logits": float(logits), "loss": abs(result["loss_3_steps"][0] / truth["loss_3_steps"][0] - 1),
+            "worst_gradient": max(off.values()), "gradient": sum(off.values()) / len(off)}
 
 
 def table(net):
@@ -110,11 +76,17 @@ def table(net):
             "keys": [[k, list(v.shape)] for k, v in net.state_dict().items()]}
 
 
-def add(file, key, value):
-    path = HERE / file
-    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+def main():
+    tables = {f"{model}_{stem}_{CLASSES}": table(build(model, stem, CLASSES)) for model in MODELS for stem in STEMS}
+    (HERE / "tables.json").write_text(json.dumps(tables))
+    nets = {"prng": PRNG, "fill": FILL}
+    for model, stem, size in NETS:
+        truth, gradients = run(model, stem, size, torch.float64)
+        off = torch_float32_off(model, stem, size, truth, gradients)
+        nets[f"{model}_{stem}_N{IMAGES}_S{size}"] = {"float64": truth, "float32_off": off}
+        print(model, stem, off)
+    (HERE / "resnet.json").write_text(json.dumps(nets))
 
 
-for model in sys.argv[1:]:
-    add("tables.json", f"{model}_cifar_{CLASSES}", table(build(model)))
-    add("resnet.json", f"{model}_cifar_N{IMAGES}_S{SIZE}", {"float64": run(build(model))})
+if __name__ == "__main__":
+    main()

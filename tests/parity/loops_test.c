@@ -1,8 +1,11 @@
-/* The cpu backend's own loops against ref's: add+ReLU, its backward, the gradient join, the head. */
+/* The cpu backend's own loops against ref's: add+ReLU, its backward, the gradient join, the head; max pooling against
+ * torch. */
 #include "parity.h"
+#include "tests/unit/golden.h"
 
 #include "worker/cpu/head.h"
 #include "worker/cpu/kernels.h"
+#include "worker/cpu/pool.h"
 #include "worker/ref/ref_ops.h"
 
 #include <math.h>
@@ -109,6 +112,49 @@ static void test_bf16_rounding(void **state)
 	assert_true(isnan(fout));
 }
 
+/* --- max pooling --- */
+
+static void assert_exact(enum cell cell, const void *cells, const double *want, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		assert_true(cell_value(cell, cells, i) == want[i]);
+}
+
+/* Small whole numbers, which bf16 holds exactly; many are equal.  Then a NaN. */
+static void compare_pool(enum cell cell, const json_t *c)
+{
+	autofree double *x_shape = golden_doubles(golden_get(c, "x_shape"), NULL);
+	autofree double *y_shape = golden_doubles(golden_get(c, "y_shape"), NULL);
+	struct pool pool = {.planes = (int)x_shape[0], .ih = (int)x_shape[1], .iw = (int)x_shape[2],
+			    .oh = (int)y_shape[1], .ow = (int)y_shape[2],
+			    .kernel = (int)json_integer_value(golden_get(c, "kernel")),
+			    .stride = (int)json_integer_value(golden_get(c, "stride")),
+			    .pad = (int)json_integer_value(golden_get(c, "pad"))};
+	size_t nx, ny;
+	autofree double *x = golden_doubles(golden_get(c, "x"), &nx), *dx = golden_doubles(golden_get(c, "dx"), NULL);
+	autofree double *y = golden_doubles(golden_get(c, "y"), &ny), *dy = golden_doubles(golden_get(c, "dy"), NULL);
+	autofree void *in = to_cells(cell, x, nx), *dout = to_cells(cell, dy, ny);
+	autofree float *out = xcalloc(ny, sizeof(*out)), *din = xmalloc(nx * sizeof(*din));
+	autofree uint8_t *taps = xcalloc(ny, 1);
+	memset(din, 0xff, nx * sizeof(*din));
+	pool_forward(cell, &pool, out, taps, in);
+	assert_exact(cell, out, y, ny);
+	pool_backward(cell, &pool, din, dout, taps);
+	assert_exact(cell, din, dx, nx);
+	x[0] = NAN;
+	autofree float *floats = to_float(x, nx);
+	pool_forward(CELL_F32, &pool, out, taps, floats);
+	assert_true(isnan(out[0]));
+}
+
+static void test_pool(void **state)
+{
+	json_t *cases = golden_load("pool.json");
+	for (size_t i = 0; i < json_array_size(cases); i++)
+		compare_pool(*(enum cell *)*state, json_array_get(cases, i));
+	json_decref(cases);
+}
+
 /* --- head --- */
 
 struct head_case {
@@ -204,6 +250,8 @@ int main(void)
 		cmocka_unit_test_prestate(test_elementwise, &cells[CELL_F32]),
 		cmocka_unit_test_prestate(test_elementwise, &cells[CELL_BF16]),
 		cmocka_unit_test(test_bf16_rounding),
+		cmocka_unit_test_prestate(test_pool, &cells[CELL_F32]),
+		cmocka_unit_test_prestate(test_pool, &cells[CELL_BF16]),
 		cmocka_unit_test(test_head),
 	};
 	return cmocka_run_group_tests_name("cpu loops against ref", tests, NULL, NULL);

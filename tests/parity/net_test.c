@@ -31,6 +31,7 @@ struct net_case {
 	bool nesterov, winograd, amp;
 	const double *limits;
 	const char *model; /* NULL: of bottleneck, blocks and width */
+	enum stem stem;
 };
 
 static const struct net_case cases[] = {
@@ -45,6 +46,10 @@ static const struct net_case cases[] = {
 	{"Winograd", false, {1, 1, 1, 1}, 32, 8, 12, 8, 0, false, true, false, looser_limits},
 	{"bf16", false, {1, 1, 1, 1}, 16, 8, 12, 8, 0, false, false, true, bf16_limits},
 	{"bf16 bottleneck, odd width", true, {1, 1, 1, 1}, 12, 5, 12, 8, 0.1, true, false, true, bf16_limits},
+	{"ImageNet stem", false, {1, 1, 1}, 16, 6, 15, 8, 0, false, false, false, fp32_limits, NULL, STEM_IMAGENET},
+	{"ImageNet stem, bottleneck, odd width", true, {1, 1, 1}, 12, 5, 17, 7, 0.1, true, false, false, fp32_limits, NULL,
+	 STEM_IMAGENET},
+	{"bf16, ImageNet stem", true, {1, 1, 1}, 16, 6, 12, 8, 0, false, false, true, bf16_limits, NULL, STEM_IMAGENET},
 	{"resnet8", false, {0}, 0, 4, 6, 4, 0, false, false, false, fp32_limits, "resnet8"},
 	{"resnet20", false, {0}, 0, 2, 3, 2, 0, false, false, false, looser_limits, "resnet20"},
 	{"resnet34", false, {0}, 0, 1, 2, 1, 0, false, false, false, deep_limits, "resnet34"},
@@ -101,8 +106,8 @@ static void train_both(const struct net_case *c, const struct net *net, struct j
 
 static void measure(const struct net_case *c, uint64_t seed, double *ret)
 {
-	struct net *net = c->model ? net_new(c->model, 32, 10)
-				   : net_new_custom(c->bottleneck, c->blocks, c->width, 32, 10);
+	struct net *net = c->model ? net_new(c->model, c->stem, 32, 10)
+				   : net_new_custom(c->stem, c->bottleneck, c->blocks, c->width, 32, 10);
 	struct dataset *data = made_dataset(c->train, c->test, 10, seed);
 	struct recipe recipe = {.momentum = 0.9, .nesterov = c->nesterov, .label_smoothing = c->smoothing,
 				.random_crop = true, .random_flip = true, .seed = 5, .amp = c->amp};

@@ -42,7 +42,7 @@ static void fixture_init(struct fixture *f, const struct how *how)
 {
 	struct job job;
 	*f = (struct fixture){
-		.net = net_new_custom(true, (int[]){1, 1, 1, 1}, 16, 32, CLASSES),
+		.net = net_new_custom(STEM_CIFAR, true, (int[]){1, 1, 1, 1}, 16, 32, CLASSES),
 		.data = made_dataset(TRAIN, TEST, CLASSES, 4),
 		.recipe = {.momentum = 0.9, .nesterov = true, .weight_decay = 5e-4, .label_smoothing = 0.1,
 			   .random_crop = true, .random_flip = true, .seed = 5, .amp = how->amp},

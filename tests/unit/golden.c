@@ -114,6 +114,30 @@ uint8_t golden_pixel(int y, int x, int c)
 	return (uint8_t)((3 * base + noise) / 4);
 }
 
+/* --- what is kept of a tensor --- */
+
+void golden_projections(const double *v, size_t n, double ret[GOLDEN_PROJECTIONS])
+{
+	double sums[GOLDEN_PROJECTIONS] = {0};
+	for (size_t i = 0; i < n; i++) {
+		uint64_t bits = splitmix64((3000ull << 32) + i) >> 56;
+		for (int j = 0; j < GOLDEN_PROJECTIONS; j++)
+			sums[j] += bits >> j & 1 ? v[i] : -v[i];
+	}
+	memcpy(ret, sums, sizeof(sums));
+}
+
+void golden_compare(const json_t *stats, const double *v, size_t n, double *difference, double *norm)
+{
+	double found[GOLDEN_PROJECTIONS], l2 = json_number_value(golden_get(stats, "l2"));
+	autofree double *expected = golden_doubles(golden_get(stats, "proj"), NULL);
+	golden_projections(v, n, found);
+	for (int j = 0; difference && j < GOLDEN_PROJECTIONS; j++)
+		*difference += (found[j] - expected[j]) * (found[j] - expected[j]) / GOLDEN_PROJECTIONS;
+	if (norm)
+		*norm += l2 * l2;
+}
+
 /* --- SHA-256 (FIPS 180-4) --- */
 
 static uint32_t rotr(uint32_t x, int n)

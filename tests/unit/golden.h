@@ -22,6 +22,14 @@ void golden_fill(const struct net *net, double *params, double *buffers);
 /* Byte of the 32x32 image of transforms.json. */
 uint8_t golden_pixel(int y, int x, int c);
 
+enum { GOLDEN_PROJECTIONS = 8 };
+/* On vectors of +1 and -1, by the top bits of splitmix64's stream 3000 (golden/formulas.py): the mean square of the
+ * differences of two tensors' projections estimates the square of their Euclidean distance. */
+void golden_projections(const double *v, size_t n, double ret[GOLDEN_PROJECTIONS]);
+/* Of a tensor and its golden stats ("l2", "proj"): += the estimated square of their distance, += the square of its norm;
+ * either may be NULL. */
+void golden_compare(const json_t *stats, const double *v, size_t n, double *difference, double *norm);
+
 /* Lower-case hex digits of the SHA-256 of bytes. */
 void sha256_hex(const void *bytes, size_t size, char ret[65]);
 

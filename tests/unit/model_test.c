@@ -8,18 +8,24 @@
 
 /* Every network there is.  gmacs: multiplications of a forward pass of one image, 100 classes, in 10^9; params: known
  * figures.  last: (C, H, W) before the pooling. */
-static const struct {
+static const struct model {
 	const char *name;
+	enum stem stem;
+	int image;
 	double gmacs;
 	size_t params;
 	int channels, size;
 } models[] = {
-	{"resnet8", 0.0125, 83892, 64, 8},
-	{"resnet18", 0.5555, 11220132, 512, 4},
-	{"resnet20", 0.0408, 278324, 64, 8},
-	{"resnet34", 1.1594, 21328292, 512, 4},
-	{"resnet50", 1.2980, 23705252, 2048, 4},
+	{"resnet8", STEM_CIFAR, 32, 0.0125, 83892, 64, 8},
+	{"resnet18", STEM_CIFAR, 32, 0.5555, 11220132, 512, 4},
+	{"resnet20", STEM_CIFAR, 32, 0.0408, 278324, 64, 8},
+	{"resnet34", STEM_CIFAR, 32, 1.1594, 21328292, 512, 4},
+	{"resnet50", STEM_CIFAR, 32, 1.2980, 23705252, 2048, 4},
+	{"resnet18", STEM_IMAGENET, 224, 1.8136, 11227812, 512, 7},
+	{"resnet50", STEM_IMAGENET, 224, 4.0873, 23712932, 2048, 7},
 };
+static const char *const names[] = {"resnet8", "resnet18", "resnet20", "resnet34", "resnet50"};
+static const char *const stems[] = {[STEM_CIFAR] = "cifar", [STEM_IMAGENET] = "imagenet"};
 
 /* Key `at` of the state dict: its name and shape. */
 static void check_key(const json_t *keys, size_t at, const char *name, int ndim, const int *shape)
@@ -42,11 +48,11 @@ static size_t check_bn(const json_t *keys, size_t at, const struct net_bn *bn)
 	return at + 3;
 }
 
-static void check_table(const json_t *tables, const char *model)
+static void check_table(const json_t *tables, const char *model, enum stem stem)
 {
-	autofree char *table_name = xasprintf("%s_cifar_100", model);
+	autofree char *table_name = xasprintf("%s_%s_100", model, stems[stem]);
 	const json_t *table = golden_get(tables, table_name), *keys = golden_get(table, "keys");
-	struct net *net = net_new(model, 32, 100);
+	struct net *net = net_new(model, stem, 32, 100);
 	size_t at = 0;
 	int bn = 0;
 	for (int i = 0; i < net->n_params; i++) {
@@ -65,14 +71,15 @@ static void check_table(const json_t *tables, const char *model)
 static void test_state_dict_of_torchvision(void **state)
 {
 	json_t *tables = golden_load("tables.json");
-	for (size_t i = 0; i < ARRAY_LEN(models); i++)
-		check_table(tables, models[i].name);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		for (size_t stem = 0; stem < ARRAY_LEN(stems); stem++)
+			check_table(tables, names[i], (enum stem)stem);
 	json_decref(tables);
 }
 
 static void test_unknown_network(void **state)
 {
-	assert_null(net_new("resnet19", 32, 100));
+	assert_null(net_new("resnet19", STEM_CIFAR, 32, 100));
 }
 
 /* Every tensor but the input is written once before it is read, and `uses` counts its readers. */
@@ -118,7 +125,7 @@ static double macs(const struct net *net)
 static void test_operations(void **state)
 {
 	for (size_t i = 0; i < ARRAY_LEN(models); i++) {
-		struct net *net = net_new(models[i].name, 32, 100);
+		struct net *net = net_new(models[i].name, models[i].stem, models[i].image, 100);
 		check_ops(net);
 		assert_near(macs(net) / 1e9, models[i].gmacs, 0, 5e-5, models[i].name);
 		assert_int_equal(net->param_count, models[i].params);
@@ -128,19 +135,37 @@ static void test_operations(void **state)
 	}
 }
 
-/* The table above and params.def name the same networks. */
-static void test_every_choice_is_a_network(void **state)
+/* The names above are params.def's, in its order. */
+static void check_choices(const char *param, const char *const *expected, size_t count)
 {
 	char name[32];
 	size_t n = 0;
-	for (; param_choice(param_find("model"), (int)n, name, sizeof(name)); n++)
-		assert_string_equal(name, models[n].name);
-	assert_int_equal(n, ARRAY_LEN(models));
+	for (; param_choice(param_find(param), (int)n, name, sizeof(name)); n++)
+		assert_string_equal(name, expected[n]);
+	assert_int_equal(n, count);
+}
+
+static void test_every_choice_is_a_network(void **state)
+{
+	check_choices("model", names, ARRAY_LEN(names));
+	check_choices("stem", stems, ARRAY_LEN(stems));
+}
+
+/* On 32x32 the ImageNet stem leaves 1x1 after four stages, 2x2 after three. */
+static void test_smallest_batch(void **state)
+{
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		for (size_t stem = 0; stem < ARRAY_LEN(stems); stem++) {
+			struct net *net = net_new(names[i], (enum stem)stem, 32, 10);
+			bool narrow = str_eq(names[i], "resnet8") || str_eq(names[i], "resnet20");
+			assert_int_equal(net_min_batch(net), stem == STEM_IMAGENET && !narrow ? 2 : 1);
+			net_free(net);
+		}
 }
 
 static void test_custom_network(void **state)
 {
-	struct net *net = net_new_custom(true, (int[]){1, 1, 1, 1}, 4, 12, 7);
+	struct net *net = net_new_custom(STEM_CIFAR, true, (int[]){1, 1, 1, 1}, 4, 12, 7);
 	check_ops(net);
 	const struct tensor *logits = &net->tensors[net->n_tensors - 1];
 	assert_true(logits->c == 7 && logits->h == 1 && logits->w == 1);
@@ -195,15 +220,15 @@ static void check_init(const struct net_param *p, const float *v, bool uniform, 
 	assert_true(uniform ? largest <= scale && largest > 0.95 * scale : largest > 3 * scale);
 }
 
-static void test_init_is_torchs(void **state)
+static void check_inits(enum stem stem)
 {
-	struct net *net = net_new("resnet18", 32, 100);
+	struct net *net = net_new("resnet18", stem, 32, 100);
 	float *values = xcalloc(net->param_count, sizeof(float)), *buffers = xcalloc(net->buffer_count, sizeof(float));
 	net_init(net, 7, values, buffers);
 	for (int i = 0; i < net->n_params; i++) {
 		const struct net_param *p = &net->params[i];
 		const float *v = values + p->offset;
-		if (p->role == ROLE_CONV && i == 0)
+		if (p->role == ROLE_CONV && i == 0 && stem == STEM_CIFAR)
 			check_init(p, v, true, 1 / sqrt(27.0));
 		else if (p->role == ROLE_CONV)
 			check_init(p, v, false, sqrt(2.0 / (p->shape[0] * p->shape[2] * p->shape[3])));
@@ -224,9 +249,15 @@ static void test_init_is_torchs(void **state)
 	net_free(net);
 }
 
+static void test_init_is_torchs(void **state)
+{
+	check_inits(STEM_CIFAR);
+	check_inits(STEM_IMAGENET);
+}
+
 static void test_init_depends_on_the_seed_only(void **state)
 {
-	struct net *net = net_new_custom(false, (int[]){1, 1, 1, 1}, 4, 32, 10);
+	struct net *net = net_new_custom(STEM_CIFAR, false, (int[]){1, 1, 1, 1}, 4, 32, 10);
 	size_t size = net->param_count * sizeof(float);
 	float *a = xcalloc(1, size), *b = xmalloc(size), *buffers = xcalloc(net->buffer_count, sizeof(float));
 	memset(b, 0xff, size); /* every value is written */
@@ -248,6 +279,7 @@ int main(void)
 		cmocka_unit_test(test_unknown_network),
 		cmocka_unit_test(test_operations),
 		cmocka_unit_test(test_every_choice_is_a_network),
+		cmocka_unit_test(test_smallest_batch),
 		cmocka_unit_test(test_custom_network),
 		cmocka_unit_test(test_philox_known_answers),
 		cmocka_unit_test(test_init_is_torchs),

@@ -24,7 +24,7 @@ static int setup(void **state)
 {
 	struct fixture *f = xcalloc(1, sizeof(*f));
 	f->data = images_new(TRAIN, TEST, CLASSES, true);
-	f->net = net_new_custom(false, (int[]){1, 1, 1, 1}, 2, 32, CLASSES);
+	f->net = net_new_custom(STEM_CIFAR, false, (int[]){1, 1, 1, 1}, 2, 32, CLASSES);
 	epoch_order(f->order, TRAIN, 3, 0);
 	f->tables = (struct epoch_tables){.order = f->order, .n_order = TRAIN, .lr = 0.05};
 	assert_int_equal(backend->open(&f->device, &(struct device_spec){.threads = 2}, &f->err), 0);

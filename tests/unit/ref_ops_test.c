@@ -30,6 +30,7 @@ static const struct conv_shape shapes[] = {
 	{2, 6, 4, 3, 7, 4, 3, 1, 1, 0}, /* 1x1 */
 	{2, 3, 7, 6, 2, 4, 3, 1, 2, 0}, /* 1x1 with stride: downsample */
 	{1, 1, 1, 1, 1, 1, 1, 3, 1, 1}, /* the kernel sees one pixel */
+	{2, 3, 9, 8, 4, 5, 4, 7, 2, 3}, /* the ImageNet stem */
 };
 
 struct conv_tap { /* one product of a convolution */
@@ -197,11 +198,44 @@ static void test_classifier(void **state)
 	assert_true(db[0] == 1 && db[1] == 1 && db[2] == 2);
 }
 
+/* Against torch, in which many values are equal; then NaN, which JSON does not have. */
+static void check_max_pool(const json_t *c)
+{
+	autofree double *x_shape = golden_doubles(golden_get(c, "x_shape"), NULL);
+	autofree double *y_shape = golden_doubles(golden_get(c, "y_shape"), NULL);
+	struct pool_shape s = {.n = 1, .c = (int)x_shape[0], .ih = (int)x_shape[1], .iw = (int)x_shape[2],
+			       .oh = (int)y_shape[1], .ow = (int)y_shape[2],
+			       .kernel = (int)json_integer_value(golden_get(c, "kernel")),
+			       .stride = (int)json_integer_value(golden_get(c, "stride")),
+			       .pad = (int)json_integer_value(golden_get(c, "pad"))};
+	size_t nx, ny;
+	autofree double *x = golden_doubles(golden_get(c, "x"), &nx), *dx = golden_doubles(golden_get(c, "dx"), NULL);
+	autofree double *y = golden_doubles(golden_get(c, "y"), &ny), *dy = golden_doubles(golden_get(c, "dy"), NULL);
+	autofree double *found = xcalloc(ny, sizeof(double)), *gradient = xcalloc(nx, sizeof(double));
+	autofree int32_t *index = xcalloc(ny, sizeof(*index));
+	ref_maxpool_fwd(&s, x, found, index);
+	assert_all_near(found, y, ny, 0, 0, "y");
+	ref_maxpool_bwd(&s, dy, index, gradient);
+	assert_all_near(gradient, dx, nx, 0, 0, "dx");
+	x[0] = NAN;
+	ref_maxpool_fwd(&s, x, found, index);
+	assert_true(isnan(found[0]) && index[0] == 0);
+}
+
+static void test_max_pool(void **state)
+{
+	json_t *cases = golden_load("pool.json");
+	for (size_t i = 0; i < json_array_size(cases); i++)
+		check_max_pool(json_array_get(cases, i));
+	json_decref(cases);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_relu_and_add),
 		cmocka_unit_test(test_average_pool),
+		cmocka_unit_test(test_max_pool),
 		cmocka_unit_test(test_classifier),
 		cmocka_unit_test(test_convolution),
 		cmocka_unit_test(test_batch_normalization),

@@ -22,9 +22,10 @@ static int node_add(struct nodes *nodes, const struct net *net, int i)
 	struct node node = {.op = op, .in = op->in, .in2 = op->in2, .out = relu ? relu->out : op->out, .relu = relu};
 	switch (op->kind) {
 	case OP_CONV:
+	case OP_MAXPOOL:
 		if (relu)
 			return 0;
-		node.kind = NODE_CONV;
+		node.kind = op->kind == OP_CONV ? NODE_CONV : NODE_MAXPOOL;
 		break;
 	case OP_BN:
 		node.kind = NODE_BN;

@@ -2,6 +2,7 @@
  *
  *   CONV              -> NODE_CONV
  *   BN, BN RELU       -> NODE_BN (relu says which)
+ *   MAXPOOL           -> NODE_MAXPOOL
  *   ADD RELU          -> NODE_ADD_RELU
  *   AVGPOOL FC        -> the head, behind the last node
  *
@@ -10,7 +11,7 @@
 
 #include "worker/model.h"
 
-enum node_kind { NODE_CONV, NODE_BN, NODE_ADD_RELU };
+enum node_kind { NODE_CONV, NODE_BN, NODE_MAXPOOL, NODE_ADD_RELU };
 
 struct node {
 	enum node_kind kind;

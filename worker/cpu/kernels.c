@@ -2,28 +2,10 @@
  * without fused multiply-add (the meson file says so), so that all of them give the same bits. */
 #include "kernels.h"
 
+#include "bf16.h"
+
 #define CLONES __attribute__((target_clones("arch=skylake-avx512", "avx2", "default")))
 #define CHUNK  ((size_t)16384) /* cells a thread takes at a time: fits in its L1 and L2 caches */
-
-static inline float from_bf16(uint16_t h)
-{
-	union {
-		uint32_t u;
-		float f;
-	} v = {.u = (uint32_t)h << 16};
-	return v.f;
-}
-
-static inline uint16_t to_bf16(float f)
-{
-	union {
-		float f;
-		uint32_t u;
-	} v = {.f = f};
-	uint32_t rounded = (v.u + 0x7fff + ((v.u >> 16) & 1)) >> 16;
-	uint32_t quiet = (v.u >> 16) | 0x40;
-	return (uint16_t)((v.u & 0x7fffffff) > 0x7f800000 ? quiet : rounded);
-}
 
 CLONES static void add_relu_f32(float *out, const float *a, const float *b, size_t n)
 {

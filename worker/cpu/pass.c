@@ -17,6 +17,7 @@ static void item_bind(struct pass *pass, struct item *item)
 	item->dst_data = place_data(pass, item->dst);
 	item->a_data = place_data(pass, item->a);
 	item->b_data = place_data(pass, item->b);
+	item->taps_data = place_data(pass, item->taps);
 }
 
 static void program_bind(struct pass *pass, struct program *program)
@@ -97,6 +98,12 @@ int item_run(const struct pass *pass, const struct item *item, struct err *err)
 	case ITEM_BN_FORWARD:
 	case ITEM_BN_BACKWARD:
 		return prim_run(item->prim, err);
+	case ITEM_MAXPOOL:
+		pool_forward(pass->cell, &item->pool, item->dst_data, item->taps_data, item->a_data);
+		return 0;
+	case ITEM_MAXPOOL_BACKWARD:
+		pool_backward(pass->cell, &item->pool, item->dst_data, item->a_data, item->taps_data);
+		return 0;
 	case ITEM_ADD_RELU:
 		cells_add_relu(pass->cell, item->dst_data, item->a_data, item->b_data, item->cells);
 		return 0;

@@ -15,6 +15,7 @@
 #include "dnn.h"
 #include "fuse.h"
 #include "head.h"
+#include "pool.h"
 
 #define MAX_GRAD_SLOTS 6
 
@@ -46,6 +47,8 @@ enum item_kind {
 	ITEM_CONV_WGRAD,
 	ITEM_BN_FORWARD,
 	ITEM_BN_BACKWARD,
+	ITEM_MAXPOOL,	       /* dst, taps = the maxima of a */
+	ITEM_MAXPOOL_BACKWARD, /* dst = the gradient of a, by taps */
 	ITEM_ADD_RELU,	/* dst = relu(a + b) */
 	ITEM_RELU_MASK, /* dst = a > 0 ? dst : 0 */
 	ITEM_JOIN	/* dst += a */
@@ -53,12 +56,15 @@ enum item_kind {
 
 struct item {
 	enum item_kind kind;
-	struct prim *prim;		  /* NULL for the last three; owned by the pass */
+	struct prim *prim;		  /* NULL for a loop; owned by the pass */
 	struct place places[N_PRIM_ARGS]; /* of a primitive's arguments */
 	struct place dst, a, b;		  /* of a loop's */
 	void *dst_data;			  /* bound */
 	const void *a_data, *b_data;
 	size_t cells;
+	struct pool pool; /* of max pooling, as the following */
+	struct place taps;
+	uint8_t *taps_data; /* bound */
 };
 
 struct program {

@@ -119,6 +119,33 @@ static int bn_backward(struct builder *b, int index, struct err *err)
 	return give(b, node->in, slot, err);
 }
 
+static int maxpool_backward(struct builder *b, int index, struct err *err)
+{
+	const struct node *node = &b->nodes->list[index];
+	const struct tensor *t = &b->net->tensors[node->in];
+	const struct value *in = &b->values[node->in], *out = &b->values[node->out];
+	const struct pool_build *pool = &b->pools[index];
+	int dims[] = {b->options->n, t->c, t->h, t->w};
+	autolayout struct layout *plain = layout_plain(b->options->cell, 4, dims);
+	bool same = layout_equal(plain, in->layout);
+	int slot = slot_take(b, value_bytes(in), err);
+	if (slot < 0)
+		return slot;
+	struct place made = same ? slot_place(slot) : place_new(b->pass, REGION_TEMP_OUT, layout_bytes(plain));
+	struct item *item = program_loop(&b->pass->backward, ITEM_MAXPOOL_BACKWARD, 0);
+	item->dst = made;
+	item->a = slot_place(out->grad);
+	item->pool = pool->shape;
+	item->taps = pool->taps;
+	if (!same) {
+		int r = program_reorder(b, &b->pass->backward, plain, made, in->layout, slot_place(slot), err);
+		if (r < 0)
+			return r;
+	}
+	consume(b, node->out);
+	return give(b, node->in, slot, err);
+}
+
 /* The source of the weight gradient: the activation, the copy made in the forward pass, or a third one. */
 static int wgrad_src(struct builder *b, const struct value *in, const struct layout *want, struct place *ret,
 		     struct err *err)
@@ -250,6 +277,9 @@ int build_backward(struct builder *b, struct err *err)
 			break;
 		case NODE_BN:
 			r = bn_backward(b, i, err);
+			break;
+		case NODE_MAXPOOL:
+			r = maxpool_backward(b, i, err);
 			break;
 		case NODE_ADD_RELU:
 			r = add_relu_backward(b, node, err);

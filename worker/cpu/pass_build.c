@@ -1,8 +1,8 @@
 /* Building a pass: the forward programs.
  *
  * Convolutions choose their layouts; an activation is stored as its producer left it, and converted for a reader that
- * wants another layout (for the networks of model.c on AVX-512 nobody does).  Batch norms and additions keep the layout
- * of what they read. */
+ * wants another layout (for the networks of model.c on AVX-512 nobody does, but for max pooling, which wants it plain and
+ * leaves it so).  Batch norms and additions keep the layout of what they read. */
 #include "pass_build.h"
 
 #define ALIGNMENT ((size_t)4096)
@@ -223,6 +223,34 @@ static int build_bn(struct builder *b, int index, struct err *err)
 	return r < 0 ? r : build_bn_prim(b, index, true, err);
 }
 
+static int build_maxpool(struct builder *b, int index, struct err *err)
+{
+	const struct node *node = &b->nodes->list[index];
+	const struct tensor *in = &b->net->tensors[node->in], *out = &b->net->tensors[node->out];
+	const struct value *from = &b->values[node->in];
+	struct value *to = &b->values[node->out];
+	struct pool_build *pool = &b->pools[index];
+	int n = b->options->n, in_dims[] = {n, in->c, in->h, in->w}, out_dims[] = {n, out->c, out->h, out->w};
+	autolayout struct layout *plain = layout_plain(b->options->cell, 4, in_dims);
+	struct program convert = {0};
+	struct place source;
+	int r = program_convert(b, &convert, from->layout, from->place, plain, REGION_TEMP_SRC, &source, err);
+	for (int i = 0; i < convert.n; i++)
+		forward_and_infer(b, &convert.items[i]);
+	free(convert.items);
+	if (r < 0)
+		return r;
+	pool->shape = (struct pool){n * in->c,	      in->h, in->w, out->h, out->w, node->op->kernel,
+				    node->op->stride, node->op->pad};
+	pool->taps = place_new(b->pass, REGION_KEPT, (size_t)n * (size_t)(out->c * out->h * out->w));
+	to->layout = layout_plain(b->options->cell, 4, out_dims);
+	to->place = place_new(b->pass, REGION_KEPT, layout_bytes(to->layout));
+	struct item item = {
+		.kind = ITEM_MAXPOOL, .dst = to->place, .a = source, .pool = pool->shape, .taps = pool->taps};
+	forward_and_infer(b, &item);
+	return 0;
+}
+
 /* The first summand is a batch norm without ReLU that nobody else reads: the sum takes its place. */
 static bool add_in_place(const struct builder *b, const struct node *node)
 {
@@ -298,6 +326,9 @@ static int build_forward(struct builder *b, struct err *err)
 		case NODE_BN:
 			r = build_bn(b, i, err);
 			break;
+		case NODE_MAXPOOL:
+			r = build_maxpool(b, i, err);
+			break;
 		case NODE_ADD_RELU:
 			r = build_add_relu(b, &b->nodes->list[i], err);
 			break;
@@ -319,6 +350,7 @@ int pass_new(struct pass **ret, struct dnn *dnn, const struct net *net, const st
 	b.values = xcalloc((size_t)net->n_tensors, sizeof(*b.values));
 	b.convs = xcalloc((size_t)nodes->n, sizeof(*b.convs));
 	b.bns = xcalloc((size_t)nodes->n, sizeof(*b.bns));
+	b.pools = xcalloc((size_t)nodes->n, sizeof(*b.pools));
 	for (int i = 0; i < net->n_tensors; i++)
 		b.values[i].grad = -1;
 	int r = build_forward(&b, err);
@@ -331,6 +363,7 @@ int pass_new(struct pass **ret, struct dnn *dnn, const struct net *net, const st
 	free(b.values);
 	free(b.convs);
 	free(b.bns);
+	free(b.pools);
 	if (r < 0) {
 		pass_free(pass);
 		return r;

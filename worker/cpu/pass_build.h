@@ -22,6 +22,11 @@ struct bn_build {
 	struct place workspace;
 };
 
+struct pool_build { /* of one max pooling */
+	struct pool shape;
+	struct place taps;
+};
+
 struct builder {
 	struct pass *pass;
 	struct dnn *dnn;		    /* borrowed, as the following three */
@@ -31,6 +36,7 @@ struct builder {
 	struct value *values;		    /* by tensor id */
 	struct conv_build *convs;	    /* by node */
 	struct bn_build *bns;		    /* by node */
+	struct pool_build *pools;	    /* by node */
 	int slot_users[MAX_GRAD_SLOTS];	    /* tensors whose gradient a slot holds */
 };
 

@@ -29,5 +29,8 @@ void ref_update(struct ref_net *r, const struct sgd_f64 *sgd);
 
 /* Activation (n, c, h, w) of a tensor id, of the last pass: to find where two backends part. */
 const double *ref_activation(const struct ref_net *r, int tensor);
+/* Puts values (n, c, h, w) in place of an activation of the last pass: then ref_backward() passes ReLUs and takes maxima
+ * where another backend's forward pass did, and what is left between their gradients is rounding alone. */
+void ref_set_activation(struct ref_net *r, int tensor, const double *values);
 
 void ref_net_free(struct ref_net *r); /* accepts NULL */

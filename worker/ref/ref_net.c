@@ -9,6 +9,7 @@ struct ref_net {
 	double *params, *grads, *momentum, *buffers;
 	double **act, **grad; /* per tensor: (max_batch, c, h, w) */
 	double *bn_mean, *bn_inv_std; /* of the batch; channels of BN b from bns[b].offset / 2 on */
+	int32_t *pool_index; /* of the one max pooling: (max_batch, c, h, w) of its output */
 	double *loss; /* (max_batch) */
 };
 
@@ -23,6 +24,12 @@ static double *doubles(size_t n)
 	return xcalloc(n, sizeof(double));
 }
 
+static int32_t *pool_index_new(const struct ref_net *r, const struct op *op)
+{
+	INVARIANT(!r->pool_index, "a network with two max poolings");
+	return xcalloc((size_t)r->max_batch * tensor_size(r->net, op->out), sizeof(int32_t));
+}
+
 struct ref_net *ref_net_new(const struct net *net, int max_batch)
 {
 	struct ref_net *r = xcalloc(1, sizeof(*r));
@@ -35,6 +42,9 @@ struct ref_net *ref_net_new(const struct net *net, int max_batch)
 	r->bn_mean = doubles(net->buffer_count / 2);
 	r->bn_inv_std = doubles(net->buffer_count / 2);
 	r->loss = doubles((size_t)max_batch);
+	for (int i = 0; i < net->n_ops; i++)
+		if (net->ops[i].kind == OP_MAXPOOL)
+			r->pool_index = pool_index_new(r, &net->ops[i]);
 	r->act = xcalloc((size_t)net->n_tensors, sizeof(*r->act));
 	r->grad = xcalloc((size_t)net->n_tensors, sizeof(*r->grad));
 	for (int i = 0; i < net->n_tensors; i++) {
@@ -54,6 +64,7 @@ void ref_net_free(struct ref_net *r)
 	}
 	free(r->act);
 	free(r->grad);
+	free(r->pool_index);
 	free(r->params);
 	free(r->grads);
 	free(r->momentum);
@@ -100,6 +111,13 @@ static struct conv_shape conv_shape(const struct ref_net *r, const struct op *op
 	};
 }
 
+static struct pool_shape pool_shape(const struct ref_net *r, const struct op *op)
+{
+	const struct tensor *in = &r->net->tensors[op->in], *out = &r->net->tensors[op->out];
+	return (struct pool_shape){.n = r->n, .c = in->c, .ih = in->h, .iw = in->w, .oh = out->h, .ow = out->w,
+				   .kernel = op->kernel, .stride = op->stride, .pad = op->pad};
+}
+
 static struct bn_shape bn_shape(const struct ref_net *r, const struct op *op)
 {
 	const struct tensor *t = &r->net->tensors[op->in];
@@ -134,6 +152,7 @@ static void op_forward(struct ref_net *r, const struct op *op, bool train)
 	const double *x = r->act[op->in];
 	double *y = r->act[op->out];
 	struct conv_shape conv;
+	struct pool_shape pool;
 	switch (op->kind) {
 	case OP_CONV:
 		conv = conv_shape(r, op);
@@ -144,6 +163,10 @@ static void op_forward(struct ref_net *r, const struct op *op, bool train)
 		break;
 	case OP_RELU:
 		ref_relu_fwd(count, x, y);
+		break;
+	case OP_MAXPOOL:
+		pool = pool_shape(r, op);
+		ref_maxpool_fwd(&pool, x, y, r->pool_index);
 		break;
 	case OP_ADD:
 		ref_add_fwd(count, x, r->act[op->in2], y);
@@ -165,6 +188,16 @@ const double *ref_forward(struct ref_net *r, int n, const double *x, bool train)
 	for (int i = 0; i < r->net->n_ops; i++)
 		op_forward(r, &r->net->ops[i], train);
 	return r->act[r->net->n_tensors - 1];
+}
+
+void ref_set_activation(struct ref_net *r, int tensor, const double *values)
+{
+	memcpy(r->act[tensor], values, (size_t)r->n * tensor_size(r->net, tensor) * sizeof(*values));
+	for (int i = 0; i < r->net->n_ops; i++) {
+		const struct op *op = &r->net->ops[i];
+		if (op->kind == OP_MAXPOOL && op->in == tensor)
+			op_forward(r, op, true);
+	}
 }
 
 void ref_loss(struct ref_net *r, const int32_t *labels, double smoothing, struct sums *sums)
@@ -203,6 +236,7 @@ static void op_backward(struct ref_net *r, const struct op *op)
 	size_t count = (size_t)r->n * tensor_size(r->net, op->out);
 	const double *dy = r->grad[op->out];
 	double *dx = r->grad[op->in];
+	struct pool_shape pool;
 	switch (op->kind) {
 	case OP_CONV:
 		conv_backward(r, op);
@@ -212,6 +246,10 @@ static void op_backward(struct ref_net *r, const struct op *op)
 		break;
 	case OP_RELU:
 		ref_relu_bwd(count, r->act[op->out], dy, dx);
+		break;
+	case OP_MAXPOOL:
+		pool = pool_shape(r, op);
+		ref_maxpool_bwd(&pool, dy, r->pool_index, dx);
 		break;
 	case OP_ADD:
 		ref_add_bwd(count, dy, dx, r->grad[op->in2]);
