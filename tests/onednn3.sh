@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The worker on oneDNN 3.x, which Debian 12 does not have: builds it in DIR against PyPI's build for GNU OpenMP (newer ones
-# there compute with SYCL, which the cpu backend does not speak) and runs the parity tests and those of a run by hand.
+# there compute with SYCL, which the cpu backend does not speak) and runs the parity tests and some of tests/worker.
 #
 #   tests/onednn3.sh DIR RESULTS
 #
@@ -31,12 +31,12 @@ failed() {
 }
 [ -f "$dir/build.ninja" ] || meson setup "$dir" -Dtests=enabled -Dwerror=true -Donednn=enabled "-Dc_args=-I$prefix/include" \
 	"-Dc_link_args=-L$prefix/lib -Wl,-rpath,$prefix/lib" >"$dir/setup.log" || { tail "$dir/setup.log"; failed "meson setup failed"; }
-ninja -C "$dir" parity-tests worker/sweep-worker >"$dir/build.log" 2>&1 || { tail -n 40 "$dir/build.log"; failed "the build failed"; }
+ninja -C "$dir" parity-tests worker/sweep-worker tests/worker/libcount_allocs.so >"$dir/build.log" 2>&1 || { tail -n 40 "$dir/build.log"; failed "the build failed"; }
 ldd "$dir/worker/sweep-worker" | grep -q "libdnnl.so.3 => $prefix" || failed "the worker is linked with another oneDNN"
 
 status=0
 meson test -C "$dir" --no-rebuild --suite parity --print-errorlogs || status=1
 cp "$dir/meson-logs/testlog.junit.xml" "$results/onednn3-parity.xml"
 SWEEPD_PLAIN_BUILD=$PWD/$dir /usr/bin/python3 -m pytest -q -p no:cacheprovider --junitxml="$results/onednn3-worker.xml" \
-	-k "events_are or final_weights or same_seed or killed_in_both" tests/worker/test_2_standalone.py || status=1
+	-k "events_are or final_weights or same_seed or killed_in_both or twice_the_steps" tests/worker || status=1
 exit $status

@@ -1,0 +1,46 @@
+"""No memory is asked for per step: twice the steps of training and of its test, and the allocations are as many as before.
+
+oneDNN itself is the exception and only in this: each execution of a primitive puts its arguments and its scratchpad's
+books into small tables of its own, six to nine pieces of at most 160 bytes, freed when it returns.  (Scratchpads are ours.)"""
+import os
+
+import pytest
+
+from conftest import BUILD, CONFIG, Run, needs_data
+
+COUNTER = BUILD / "tests" / "worker" / "libcount_allocs.so"
+STEPS, TEST_STEPS = 7, 3
+BOOKS_BYTES = 256  # a piece of oneDNN's books is smaller
+
+
+def allocations(tmp_path, times, config):
+    """{(object, offset): (calls, bytes)} of an epoch of so many times the steps, by who asked; the run's first event."""
+    size, counts = config["batch_size"], tmp_path / f"counts{times}"
+    run = Run(tmp_path, dict(config, train_images=times * STEPS * size, test_images=times * TEST_STEPS * size),
+              name=f"times{times}")
+    environment = dict(os.environ, LD_PRELOAD=str(COUNTER.resolve()), COUNT_ALLOCS=str(counts), OMP_WAIT_POLICY="passive")
+    code, events, err = run.finish(env=environment)
+    assert code == 0 and [e["type"] for e in events] == ["started", "epoch", "done"], err
+    rows = [line.rsplit(" ", 3) for line in counts.read_text().splitlines()]
+    assert rows, "nothing was counted"
+    return {(path, offset): (int(calls), int(size)) for path, offset, calls, size in rows}, events[0]
+
+
+@needs_data
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_twice_the_steps_ask_for_no_more_memory(tmp_path, precision, workers):
+    config = dict(CONFIG, model="resnet8", epochs=1, batch_size=8, num_workers=workers, use_amp=precision == "bf16")
+    once, started = allocations(tmp_path, 1, config)
+    if started["amp"] != precision:
+        pytest.skip("this processor has no bf16")
+    twice, _ = allocations(tmp_path, 2, config)
+    nothing, books = (0, 0), {}
+    for place in once.keys() | twice.keys():
+        calls, size = (after - before for before, after in zip(once.get(place, nothing), twice.get(place, nothing)))
+        if "libdnnl" in place[0]:
+            books[place] = calls, size
+        else:
+            assert calls == 0, f"{calls / (STEPS + TEST_STEPS):.1f} allocations a step at addr2line -e {' '.join(place)}"
+    for place, (calls, size) in books.items():
+        assert size <= BOOKS_BYTES * calls, f"oneDNN asks for {size} bytes in {calls} pieces at {' '.join(place)}"
