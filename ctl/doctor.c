@@ -1,186 +1,89 @@
-/* sweepctl doctor: whether training can run here, and what to do if not. */
-#include "ctl/ctl.h"
+/* sweepctl doctor: whether training can run here, and what to do if not; see doctor.h. */
+#include "ctl/doctor.h"
 #include "ctl/format.h"
 #include "ctl/launch.h"
-#include "ctl/machine.h"
-#include "common/clock.h"
 #include "common/datasets.h"
-#include "common/json.h"
 #include "common/params.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
-enum health { HEALTH_OK, HEALTH_WARN, HEALTH_FAIL, HEALTH_NONE };
 static const char *const health_names[] = {"ok", "warn", "fail", "none"};
 
-struct doctor {
-	struct ctl *ctl;
-	struct machine machine;
-	char *worker; /* path of sweep-worker, or NULL */
-	char *worker_version;
-	json_t *checks; /* [{name, health, text, do_this?}] */
-	int counts[4];
-};
-
-/* One line of the answer; do_this may be NULL. */
-static void add(struct doctor *d, enum health health, const char *name, const char *do_this, const char *fmt, ...)
-	__attribute__((format(printf, 5, 6)));
-static void add(struct doctor *d, enum health health, const char *name, const char *do_this, const char *fmt, ...)
+void doctor_add(struct doctor *d, enum health health, const char *name, const char *do_this, const char *fmt, ...)
 {
 	va_list ap;
 
 	va_start(ap, fmt);
 	autofree char *text = xvasprintf(fmt, ap);
 	va_end(ap);
+	autofree char *clean = text_clean_lines(text);
 	d->counts[health]++;
 	json_array_append_new(d->checks, json_pack("{ss, ss, ss, ss?}", "name", name, "health", health_names[health],
-						   "text", text, "do_this", do_this));
+						   "text", clean, "do_this", do_this));
 }
 
-static void check_daemon(struct doctor *d)
+void doctor_add_err(struct doctor *d, enum health health, const char *name, const char *do_this, const struct err *err)
 {
-	autojson json_t *answer = NULL;
-	const struct paths *paths = &d->ctl->paths;
-	struct err err;
-	char up[FORMAT_MAX];
-	int e = client_ask(paths, json_pack("{ss}", "verb", "status"), CLIENT_SILENCE_MS, &answer, &err);
+	const char *mark = "\n  do this:", *hint = strstr(err->text, mark);
+	autofree char *told = hint ? xstrdup(hint + strlen(mark) + strspn(hint + strlen(mark), " ")) : NULL;
+	size_t size = hint ? (size_t)(hint - err->text) : strlen(err->text);
 
-	if (e == 0 && json_bool_or(answer, "ok", false))
-		add(d, HEALTH_OK, "daemon", NULL, "%s, pid %lld, up %s",
-		    paths->system ? "the system's" : "private (yours)", (long long)json_int_or(answer, "pid", 0),
-		    format_span((double)(wall_ms() - json_int_or(answer, "started_ms", 0)) / 1000, up));
-	else if (e == -ENOTCONN)
-		add(d, HEALTH_NONE, "daemon", paths->system ? "sudo systemctl start sweepd" : "sweepctl daemon start",
-		    "not running");
-	else if (e == -EACCES)
-		add(d, HEALTH_FAIL, "daemon", paths->system ? "sudo adduser $USER sweepd, then log in again" : NULL,
-		    "%s", err.text);
-	else
-		add(d, HEALTH_FAIL, "daemon", NULL, "%s", e < 0 ? err.text : json_str_or(answer, "error", "refuses"));
+	doctor_add(d, health, name, told ? told : do_this, "%.*s", (int)size, err->text);
 }
 
-/* The device lines are the daemon's: what it set aside it says why. */
-static void check_devices(struct doctor *d, struct reader *r)
-{
-	struct device_row *rows = NULL;
-	size_t n = 0;
-
-	if (reader_devices(r, &rows, &n, NULL) < 0)
-		return;
-	for (size_t i = 0; i < n; i++)
-		if (str_eq(rows[i].state, "set_aside"))
-			add(d, HEALTH_WARN, rows[i].id, NULL, "set aside: %s",
-			    rows[i].reason ? rows[i].reason : "no reason");
-	device_rows_free(rows, n);
-}
-
-static void check_store(struct doctor *d)
-{
-	const struct paths *paths = &d->ctl->paths;
-	autofree char *shown = format_path(paths->db);
-	struct file_system fs;
-	struct reader *r = NULL;
-	struct err err;
-	struct stat st;
-	char size[FORMAT_MAX], room[FORMAT_MAX];
-
-	if (file_system_read(&fs, paths->state, &err) < 0) {
-		add(d, HEALTH_FAIL, "store", NULL, "%s", err.text);
-		return;
-	}
-	if (fs.network) {
-		add(d, HEALTH_FAIL, "store", "export SWEEPD_DIR=/a/local/disk/sweepd",
-		    "%s is on %s; SQLite's write-ahead log needs a local disk", shown, fs.name);
-		return;
-	}
-	if (reader_open(&r, paths, &err) < 0) {
-		add(d, HEALTH_FAIL, "store", NULL, "%s", err.text);
-		return;
-	}
-	format_bytes(fs.free_bytes, room);
-	if (stat(paths->db, &st) < 0) {
-		if (can_create(paths->state))
-			add(d, HEALTH_OK, "store", NULL, "%s, none yet, %s, %s free", shown, fs.name, room);
-		else
-			add(d, HEALTH_FAIL, "store", "export SWEEPD_DIR=DIR, a directory of yours",
-			    "%s cannot be created: no permission", shown);
-	} else {
-		bool tight = fs.free_bytes < 1024.0 * 1024 * 1024;
-		add(d, tight ? HEALTH_WARN : HEALTH_OK, "store", tight ? "free some space; checkpoints need it" : NULL,
-		    "%s, %s, %s, %s free", shown, format_bytes((double)st.st_size, size), fs.name, room);
-		check_devices(d, r);
-	}
-	reader_close(r);
-}
-
-static bool has_word(const char *text, const char *word)
-{
-	const char *at = text ? strstr(text, "backends:") : NULL;
-	size_t size = strlen(word);
-
-	for (at = at ? strstr(at, word) : NULL; at; at = strstr(at + 1, word))
-		if (at[-1] == ' ' && (at[size] == ' ' || !at[size]))
-			return true;
-	return false;
-}
-
-static void check_worker(struct doctor *d)
-{
-	if (!d->worker)
-		add(d, HEALTH_FAIL, "worker", "install sweep-worker beside sweepd", "sweep-worker is not there");
-	else if (!d->worker_version)
-		add(d, HEALTH_FAIL, "worker", "run it by hand: sweep-worker --version", "%s does not start", d->worker);
-	else if (has_word(d->worker_version, "cpu") || has_word(d->worker_version, "cuda"))
-		add(d, HEALTH_OK, "worker", NULL, "%s", d->worker_version);
-	else
-		add(d, HEALTH_WARN, "worker", "build with oneDNN (libdnnl-dev)",
-		    "%s: the plain reference only, very slow", d->worker_version);
-}
-
-static void check_cpu(struct doctor *d)
-{
-	const struct machine *m = &d->machine;
-	const char *amp = !has_word(d->worker_version, "cpu") ? "AMP off (no cpu backend)"
-			  : m->bf16                           ? "AMP bf16"
-							      : "AMP off (no AVX512-BF16 or AMX)";
-
-	add(d, HEALTH_OK, "cpu", NULL, "%s, %d thread%s, %s\n%s", m->cpu[0] ? m->cpu : m->arch, m->cores,
-	    m->cores == 1 ? "" : "s", m->isa, amp);
-}
-
-static void check_cuda(struct doctor *d)
-{
-	if (d->worker_version && !has_word(d->worker_version, "cuda"))
-		add(d, HEALTH_NONE, "cuda", NULL, "this build has no CUDA backend; training uses the CPU");
-}
-
-/* Every data set there is a name for; without any of them nothing can be trained. */
+/* Every data set there is a name for; without any of them nothing can be trained.  Where each was looked for and how to
+ * get it is told to the sweep that wants it. */
 static void check_data(struct doctor *d)
 {
 	const struct param *p = param_find("dataset");
+	autofree char *missing = NULL;
 	char name[64];
 	int found = 0;
 
 	for (int i = 0; p && param_choice(p, i, name, sizeof(name)); i++) {
 		autofree char *dir = NULL;
-		struct err err;
-		if (datasets_find(name, NULL, &dir, &err) == 0) {
-			autofree char *shown = format_path(dir);
-			add(d, HEALTH_OK, "data", NULL, "%s, %s", name, shown);
-			found++;
-		} else {
-			/* where it was looked for is told when a sweep wants it */
-			const char *hint = strstr(err.text, "\n  do this:");
-			add(d, HEALTH_NONE, "data", NULL, "%.*s%s", (int)strcspn(err.text, "\n"), err.text,
-			    hint ? hint : "");
+		if (datasets_find(name, NULL, &dir, NULL) < 0) {
+			text_append(&missing, "%s%s", missing ? ", " : "", name);
+			continue;
 		}
+		autofree char *shown = format_path(dir);
+		doctor_add(d, HEALTH_OK, "data", NULL, "%s, %s", name, shown);
+		found++;
 	}
+	if (missing)
+		doctor_add(d, HEALTH_NONE, "data", "unpack one; SWEEPD_DATA: the directory above it",
+			   "not on this machine: %s", missing);
 	if (!found)
-		add(d, HEALTH_FAIL, "data", "sudo apt install dataset-fashion-mnist", "no data set at all");
+		doctor_add(d, HEALTH_FAIL, "data", "sudo apt install dataset-fashion-mnist", "no data set at all");
 }
 
-/* "[ok]   store    text", further lines under the text. */
+/* --- the answer on a screen --- */
+
+#define INDENT 16
+#define WIDTH  80
+
+/* Words of one line of text, broken at the width; the first line begins behind the mark and the name. */
+static void print_words(const char *line, size_t size, int width)
+{
+	int at = INDENT;
+
+	for (size_t i = 0; i < size;) {
+		size_t n = strcspn(line + i, " \n");
+		n = MIN(n, size - i);
+		int columns = (int)text_columns(line + i, n);
+		if (at > INDENT && at + 1 + columns > width) {
+			printf("\n%*s", INDENT, "");
+			at = INDENT;
+		} else if (at > INDENT) {
+			putchar(' ');
+			at++;
+		}
+		printf("%.*s", (int)n, line + i);
+		at += columns;
+		i += n + (i + n < size);
+	}
+	putchar('\n');
+}
+
+/* "[ok]   store    text", further lines under the text.  What is to be typed is never broken. */
 static void print_check(const struct ctl *ctl, const json_t *check)
 {
 	static const struct {
@@ -191,6 +94,7 @@ static void print_check(const struct ctl *ctl, const json_t *check)
 		     {"fail", "[FAIL]", TONE_BAD},
 		     {"none", "[--]", TONE_PLAIN}};
 	const char *text = json_str_or(check, "text", ""), *do_this = json_str_or(check, "do_this", NULL);
+	int width = ctl->out.columns > 40 ? ctl->out.columns : WIDTH;
 	size_t i = 0;
 
 	while (!str_eq(marks[i].health, json_str_or(check, "health", "none")))
@@ -199,15 +103,15 @@ static void print_check(const struct ctl *ctl, const json_t *check)
 	       (int)(6 - strlen(marks[i].mark)), "", json_str_or(check, "name", ""));
 	for (;;) {
 		size_t size = strcspn(text, "\n");
-		printf("%.*s\n", (int)size, text);
+		print_words(text, size, width);
 		if (!text[size])
 			break;
 		text += size + 1;
 		text += strspn(text, " ");
-		fputs("                ", stdout);
+		printf("%*s", INDENT, "");
 	}
 	if (do_this)
-		printf("                do this: %s\n", do_this);
+		printf("%*sdo this: %s\n", INDENT, "", do_this);
 }
 
 static void print_text(const struct doctor *d)
@@ -233,11 +137,24 @@ static void print_report(const struct doctor *d)
 	const struct machine *m = &d->machine;
 
 	if (d->ctl->json)
-		print_json(json_pack("{ss, ss, ss, ss, si, sf, sb, sO}", "version", SWEEPD_VERSION, "os", m->os, "arch",
-				     m->arch, "cpu", m->cpu, "cores", m->cores, "ram_mib", m->ram_bytes / 1048576,
-				     "can_train", d->counts[HEALTH_FAIL] == 0, "checks", d->checks));
+		print_json(json_pack("{ss, ss, ss, ss, si, sf, sb, sO, sO?}", "version", SWEEPD_VERSION, "os", m->os,
+				     "arch", m->arch, "cpu", m->cpu, "cores", m->cores, "ram_mib", m->ram_bytes / 1048576,
+				     "can_train", d->counts[HEALTH_FAIL] == 0, "checks", d->checks, "worker", d->found));
 	else
 		print_text(d);
+}
+
+static void ask_worker(struct doctor *d)
+{
+	d->worker = find_program("sweep-worker", "worker");
+	if (!d->worker)
+		return;
+	char *version[] = {d->worker, "--version", NULL}, *devices[] = {d->worker, "--devices", "--json", NULL};
+	d->worker_version = program_output(version);
+	autofree char *json = d->worker_version ? program_output(devices) : NULL;
+	d->found = json ? json_parse(json, strlen(json), NULL) : NULL;
+	if (d->worker_version)
+		d->worker_version[strcspn(d->worker_version, "\n")] = 0;
 }
 
 static int run(struct ctl *ctl, void *input)
@@ -245,17 +162,21 @@ static int run(struct ctl *ctl, void *input)
 	struct doctor d = {.ctl = ctl, .checks = json_array()};
 
 	machine_read(&d.machine);
-	d.worker = find_program("sweep-worker", "worker");
-	d.worker_version = d.worker ? program_version(d.worker) : NULL;
-	check_daemon(&d);
-	check_store(&d);
-	check_worker(&d);
-	check_cpu(&d);
-	check_cuda(&d);
+	ask_worker(&d);
+	doctor_daemon(&d);
+	doctor_store(&d);
+	doctor_rights(&d);
+	doctor_worker(&d);
+	doctor_cpu(&d);
+	doctor_gpus(&d);
+	doctor_libraries(&d);
+	doctor_sandbox(&d);
+	doctor_limits(&d);
 	check_data(&d);
 	print_report(&d);
 	free(d.worker);
 	free(d.worker_version);
+	json_decref(d.found);
 	json_decref(d.checks);
 	return d.counts[HEALTH_FAIL] ? EXIT_BAD_OUTCOME : EXIT_OK;
 }

@@ -33,6 +33,8 @@ static char *find_in_path(const char *name)
 
 char *find_program(const char *name, const char *dir)
 {
+	autofree char *tree = xasprintf("../%s/", dir);
+	const char *const places[] = {"", tree, "../libexec/sweepd/"};
 	char self[4096];
 	ssize_t size = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	char *found = NULL;
@@ -40,9 +42,8 @@ char *find_program(const char *name, const char *dir)
 	if (size > 0) {
 		self[size] = 0;
 		*strrchr(self, '/') = 0;
-		found = executable(xasprintf("%s/%s", self, name));
-		if (!found)
-			found = executable(xasprintf("%s/../%s/%s", self, dir, name));
+		for (size_t i = 0; !found && i < ARRAY_LEN(places); i++)
+			found = executable(xasprintf("%s/%s%s", self, places[i], name));
 	}
 	return found ? found : find_in_path(name);
 }

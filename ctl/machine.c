@@ -1,5 +1,6 @@
 /* Facts about this machine; see machine.h. */
 #include "ctl/machine.h"
+#include "common/clock.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -10,8 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Value behind "KEY" and any of ":= \t\"" on its line of a small text file; "" when it is not there. */
-static void read_value(const char *path, const char *key, char *buf, size_t size)
+void read_value(const char *path, const char *key, char *buf, size_t size)
 {
 	autofile FILE *f = fopen(path, "re");
 	autofree char *line = NULL;
@@ -58,7 +58,6 @@ void machine_read(struct machine *m)
 	read_value("/proc/cpuinfo", "model name", m->cpu, sizeof(m->cpu));
 	read_value("/proc/cpuinfo", "flags", flags, sizeof(flags));
 	m->isa = has_flag(flags, "avx512f") ? "AVX-512" : has_flag(flags, "avx2") ? "AVX2" : "SSE";
-	m->bf16 = has_flag(flags, "avx512_bf16") || has_flag(flags, "amx_bf16");
 }
 
 static const struct {
@@ -116,35 +115,54 @@ bool can_create(const char *path)
 	return access(place, W_OK) == 0;
 }
 
-#define VERSION_MS 5000
+#define ANSWER_MS 10000 /* a first look at GPUs takes seconds */
 
-char *program_version(const char *program)
+/* Reads until the end or until it takes too long; false: it did. */
+static bool read_answer(int fd, char **ret)
 {
-	char line[512];
-	int ends[2];
-	ssize_t n = 0;
+	double until = monotonic_s() + ANSWER_MS / 1000.0;
+	char *text = xcalloc(1, 1), block[4096];
+	size_t size = 0;
+	ssize_t n = -1;
+
+	for (;;) {
+		struct pollfd p = {.fd = fd, .events = POLLIN};
+		double left = until - monotonic_s();
+		if (left <= 0 || poll(&p, 1, (int)(left * 1000) + 1) <= 0 || (n = read(fd, block, sizeof(block))) <= 0)
+			break;
+		text = xrealloc_array(text, size + (size_t)n + 1, 1);
+		memcpy(text + size, block, (size_t)n);
+		size += (size_t)n;
+		text[size] = 0;
+	}
+	*ret = text;
+	return n == 0;
+}
+
+char *program_output(char *const argv[])
+{
+	char *text = NULL;
+	int ends[2], status = 0;
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return NULL;
 	pid_t pid = fork();
 	if (pid == 0) {
+		int null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
 		dup2(ends[1], STDOUT_FILENO);
-		execl(program, program, "--version", (char *)NULL);
+		dup2(null_fd, STDERR_FILENO);
+		execv(argv[0], argv);
 		_exit(127);
 	}
 	close(ends[1]);
-	struct pollfd p = {.fd = ends[0], .events = POLLIN};
-	if (pid > 0 && poll(&p, 1, VERSION_MS) > 0)
-		n = read(ends[0], line, sizeof(line) - 1);
+	bool whole = pid > 0 && read_answer(ends[0], &text);
 	close(ends[0]);
-	if (pid > 0) {
-		if (n <= 0)
-			kill(pid, SIGKILL);
-		waitpid(pid, NULL, 0);
-	}
-	if (n <= 0)
-		return NULL;
-	line[n] = 0;
-	line[strcspn(line, "\n")] = 0;
-	return xstrdup(line);
+	if (pid > 0 && !whole)
+		kill(pid, SIGKILL);
+	if (pid > 0)
+		waitpid(pid, &status, 0);
+	if (whole && *text && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return text;
+	free(text);
+	return NULL;
 }

@@ -8,7 +8,6 @@ struct machine {
 	int cores; /* that this process may use */
 	double ram_bytes;
 	const char *isa; /* "AVX-512", "AVX2", "SSE" */
-	bool bf16;       /* AVX512-BF16 or AMX-BF16: oneDNN's bf16 is worth while */
 };
 void machine_read(struct machine *m);
 
@@ -22,5 +21,7 @@ struct file_system {
 int file_system_read(struct file_system *fs, const char *path, struct err *err);
 /* Nearest existing ancestor can be written by this user. */
 bool can_create(const char *path);
-/* First line that `program --version` prints; allocated, NULL when it prints none within 5 seconds. */
-char *program_version(const char *program);
+/* What the program (an absolute path first) writes to stdout; allocated.  NULL: nothing, it failed, or took 10 seconds. */
+char *program_output(char *const argv[]);
+/* Value behind KEY and any of ":= \t\"" on its line of a small text file; "" when it is not there. */
+void read_value(const char *path, const char *key, char *buf, size_t size);

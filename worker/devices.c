@@ -2,6 +2,7 @@
 #include "devices.h"
 
 #include "backend.h"
+#include "cuda/libraries.h"
 #include "cuda/probe.h"
 #include "cuda/visible.h"
 
@@ -34,7 +35,10 @@ static json_t *describe_cpu(void)
 	backend->info(device, &info);
 	backend->close(device);
 	info.name[strcspn(info.name, ",")] = '\0'; /* "AMD EPYC 9R14, 1 threads" */
-	return describe("cpu", "cpu", info.name, NULL);
+	json_t *o = describe("cpu", "cpu", info.name, NULL);
+	json_object_update_new(o, json_pack("{s:s?, s:s?, s:s?}", "amp", info.amp, "library", info.library, "version",
+					    *info.version ? info.version : NULL));
+	return o;
 }
 
 /* --- GPUs --- */
@@ -112,7 +116,8 @@ json_t *devices_find(void)
 		usable = err_set(&err, 0, "this build trains on the CPU only");
 	json_array_append_new(devices, describe_cpu());
 	json_t *nvml = find_gpus(devices, usable ? NULL : err.text);
-	return json_pack("{s:o, s:o, s:o, s:o}", "backends", list_backends(), "devices", devices, "nvml", nvml, "cuda", cuda);
+	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "backends", list_backends(), "devices", devices, "nvml", nvml, "cuda",
+			 cuda, "libraries", libraries_find());
 }
 
 /* --- for people --- */

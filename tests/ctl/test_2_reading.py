@@ -1,11 +1,9 @@
 """list, show, results, log: what they print of a prepared store, without a daemon."""
 import csv
 import io
-import shutil
 
 import pytest
 
-import conftest
 from conftest import T0
 
 
@@ -174,19 +172,3 @@ def test_log(grid):
     assert "has no log" in grid.run("log", 5, code=6).stderr
     assert "no job 77" in grid.run("log", 77, code=4).stderr
     assert "8 jobs" in grid.run("log", "s1", code=2).stderr
-
-
-def test_doctor(place, tmp_path):
-    report = place.json("doctor")
-    checks = {(c["name"], c["health"]) for c in report["checks"]}
-    assert ("store", "ok") in checks and ("cpu", "ok") in checks
-    assert report["cores"] >= 1
-    assert "[--]   daemon   not running" in place.run("doctor").stdout
-
-
-def test_doctor_without_a_worker_is_exit_1(place, tmp_path, monkeypatch):
-    alone = tmp_path / "sweepctl"
-    shutil.copy(conftest.SWEEPCTL, alone)
-    monkeypatch.setattr(conftest, "SWEEPCTL", str(alone))
-    done = place.run("doctor", code=1, PATH="/nowhere")
-    assert "[FAIL] worker   sweep-worker is not there" in done.stdout
