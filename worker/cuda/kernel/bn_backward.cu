@@ -84,12 +84,23 @@ CELL_KERNEL(bn_backward_apply)
 		scale = ld8_f32(a.scale, t.vector);
 		shift = ld8_f32(a.shift, t.vector);
 	}
-	for (uint32_t row = t.row; row < a.rows; row += t.row_step) {
-		size_t at = (size_t)row * vectors + t.vector;
-		struct float8 x = ld8(a.x, at), dx;
-		struct float8 dz = PER_CELL(masked)(a.dy_a, a.dy_b, a.y, a.mask, at, &x, &scale, &shift);
-		EACH8(i)
-			dx.v[i] = of_dz.v[i] * dz.v[i] + of_x.v[i] * x.v[i] + constant.v[i];
-		st8(a.dx, at, dx);
+	for (uint32_t row = t.row; row < a.rows; row += BN_BACK_AHEAD * t.row_step) {
+		struct float8 x[BN_BACK_AHEAD], dz[BN_BACK_AHEAD];
+		UNROLL for (int k = 0; k < BN_BACK_AHEAD; k++) {
+			uint32_t at_row = row + k * t.row_step;
+			size_t at = (size_t)at_row * vectors + t.vector;
+			if (at_row < a.rows) {
+				x[k] = ld8(a.x, at);
+				dz[k] = PER_CELL(masked)(a.dy_a, a.dy_b, a.y, a.mask, at, &x[k], &scale, &shift);
+			}
+		}
+		UNROLL for (int k = 0; k < BN_BACK_AHEAD; k++) {
+			uint32_t at_row = row + k * t.row_step;
+			if (at_row >= a.rows)
+				break;
+			EACH8(i)
+				dz[k].v[i] = of_dz.v[i] * dz[k].v[i] + of_x.v[i] * x[k].v[i] + constant.v[i];
+			st8(a.dx, (size_t)at_row * vectors + t.vector, dz[k]);
+		}
 	}
 }
