@@ -70,7 +70,8 @@ static bool find_group(const char *root, const char *groups, const char *mounts,
 	if (!path || !find_mount(mounts, version, mount_root, point))
 		return false;
 	size_t above = str_eq(mount_root, "/") ? 0 : strlen(mount_root);
-	const char *below = strncmp(path, mount_root, above) == 0 ? path + above : ""; /* a container's: mounted at its own */
+	const char *below =
+		strncmp(path, mount_root, above) == 0 ? path + above : ""; /* a container's: mounted at its own */
 	g->top = (size_t)snprintf(g->dir, sizeof(g->dir), "%s%s", root, point);
 	if (g->top + strlen(below) >= sizeof(g->dir))
 		return false;

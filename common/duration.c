@@ -87,7 +87,8 @@ const char *duration_text(double seconds, char *buf)
 	size_t i = 0;
 	while (whole < names[i].seconds)
 		i++;
-	double large = floor(whole / names[i].seconds), small = i + 1 < ARRAY_LEN(names) ? floor(fmod(whole, names[i].seconds) / names[i + 1].seconds) : 0;
+	double large = floor(whole / names[i].seconds),
+	       small = i + 1 < ARRAY_LEN(names) ? floor(fmod(whole, names[i].seconds) / names[i + 1].seconds) : 0;
 	if (small > 0)
 		snprintf(buf, DURATION_TEXT_MAX, "%.0f %s %.0f %s", large, names[i].name, small, names[i + 1].name);
 	else

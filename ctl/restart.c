@@ -6,7 +6,7 @@
 #include <poll.h>
 
 #define NEW_ONE_S 60 /* systemd waits RestartSec, then the store is opened */
-#define LOOK_MS	  100
+#define LOOK_MS   100
 
 static int ask(struct ctl *ctl, const char *verb, json_t **ret, struct err *err)
 {
@@ -29,8 +29,8 @@ static int wait_for_another(struct ctl *ctl, int64_t old)
 	do {
 		int64_t pid = answering(ctl);
 		if (pid && pid != old) {
-			fprintf(stderr, "sweepd restarted, pid %lld (was %lld); its workers trained on\n", (long long)pid,
-				(long long)old);
+			fprintf(stderr, "sweepd restarted, pid %lld (was %lld); its workers trained on\n",
+				(long long)pid, (long long)old);
 			return EXIT_OK;
 		}
 		poll(NULL, 0, LOOK_MS);

@@ -25,8 +25,8 @@ bool health_fault(struct health *h, const struct health_limits *l, enum fault fa
 	if (!again && (h->faults < l->faults || !h->several))
 		return false;
 	set_aside(h, l, now_s);
-	snprintf(h->reason, sizeof(h->reason), "%d fault%s in a row, the last: %s", h->faults, h->faults == 1 ? "" : "s",
-		 why);
+	snprintf(h->reason, sizeof(h->reason), "%d fault%s in a row, the last: %s", h->faults,
+		 h->faults == 1 ? "" : "s", why);
 	return true;
 }
 
@@ -35,7 +35,8 @@ void health_restore(struct health *h, const struct health_limits *l, int times_a
 	*h = (struct health){0};
 	if (times_aside <= 0)
 		return;
-	*h = (struct health){.times_aside = times_aside - 1, .several = true, .last = FAULT_DEVICE, .faults = l->faults};
+	*h = (struct health){
+		.times_aside = times_aside - 1, .several = true, .last = FAULT_DEVICE, .faults = l->faults};
 	snprintf(h->reason, sizeof(h->reason), "%s", reason);
 	set_aside(h, l, now_s);
 }

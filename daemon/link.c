@@ -215,9 +215,9 @@ static void done_arrival(struct input *input)
 		}
 		if (in->ends) {
 			log_outcome(in);
-			outcome_done(slot, &in->outcome);
 			link_send_acks(slot->daemon);
 			slot_forget_attempt(slot);
+			outcome_done(slot, &in->outcome);
 		}
 	}
 	json_decref(in->event);

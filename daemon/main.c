@@ -1,5 +1,6 @@
 /* sweepd: the options, and nothing else.  To add one: a row in rows[]. */
 #include "daemon.h"
+#include "manual.h"
 
 #include "common/log.h"
 #include "common/protocol.h"
@@ -60,7 +61,8 @@ static const struct {
 	       DAEMON(breaker_jobs), 0, 1000, 5),
 };
 
-#define FIRST_KEY 256 /* row i has the key FIRST_KEY + i: no short options */
+#define FIRST_KEY  256 /* row i has the key FIRST_KEY + i: no short options */
+#define MANUAL_KEY (FIRST_KEY - 1) /* hidden: the build makes sweepd(8) with it */
 
 static int parse_number(size_t row, const char *arg, struct argp_state *state)
 {
@@ -77,6 +79,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	if (key == ARGP_KEY_ARG)
 		argp_error(state, "sweepd takes no arguments: \"%s\"", arg);
+	if (key == MANUAL_KEY) {
+		manual_print(state->root_argp->options);
+		exit(EXIT_OK);
+	}
 	if (key < FIRST_KEY || key >= FIRST_KEY + (int)ARRAY_LEN(rows))
 		return ARGP_ERR_UNKNOWN;
 	size_t row = (size_t)(key - FIRST_KEY);
@@ -107,7 +113,7 @@ static struct argp_option make_option(size_t i, int group, char *help, size_t si
 static void parse_options(int argc, char **argv, struct options *o)
 {
 	char help[ARRAY_LEN(rows)][128];
-	struct argp_option table[ARRAY_LEN(rows) + 1] = {0};
+	struct argp_option table[ARRAY_LEN(rows) + 2] = {0};
 	const struct argp argp = {
 		.options = table,
 		.parser = parse_option,
@@ -121,6 +127,7 @@ static void parse_options(int argc, char **argv, struct options *o)
 		if (rows[i].kind == OPTION_NUMBER)
 			*(int *)((char *)o + rows[i].offset) = rows[i].otherwise;
 	}
+	table[ARRAY_LEN(rows)] = (struct argp_option){.name = "manual", .key = MANUAL_KEY, .flags = OPTION_HIDDEN};
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, 0, NULL, o);
 }

@@ -62,7 +62,8 @@ static int say_time_limit(struct store *store, int64_t job, struct outcome *o, s
 			 "time limit of %s reached; its worker did not end when asked and was killed", limit);
 	else
 		snprintf(o->reason, sizeof(o->reason),
-			 "time limit of %s reached in epoch %lld; from its checkpoint it goes on with: sweepctl retry %lld",
+			 "time limit of %s reached in epoch %lld; from its checkpoint it goes on with: sweepctl retry "
+			 "%lld",
 			 limit, (long long)o->epoch + 1, (long long)job);
 	return 0;
 }
@@ -112,7 +113,8 @@ static int plan_retry(struct store *store, const struct slot *slot, const struct
 	if (device)
 		snprintf(text, size, "%s; not its own fault: again in %.3g s", o->reason, wait_s);
 	else
-		snprintf(text, size, "%s; retry %d of %d in %.3g s", o->reason, job->retries_used + 1, job->retries, wait_s);
+		snprintf(text, size, "%s; retry %d of %d in %.3g s", o->reason, job->retries_used + 1, job->retries,
+			 wait_s);
 	*move = (struct job_move){
 		.to = JOB_QUEUED,
 		.reason = text,

@@ -19,5 +19,5 @@ struct outcome {
 bool outcome_of_event(const json_t *event, struct outcome *ret);
 /* Moves the rows; inside a transaction. */
 int outcome_apply(struct store *store, const struct slot *slot, int64_t attempt, struct outcome *o, struct err *err);
-/* After the commit, while the slot still holds the attempt. */
+/* After the commit, when the slot has forgotten the attempt: it may end its worker. */
 void outcome_done(struct slot *slot, const struct outcome *o);

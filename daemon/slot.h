@@ -92,6 +92,8 @@ void slot_forget_attempt(struct slot *slot);
 double slot_look(struct slot *slot, double now_s);
 /* It was told to end because of something; not merely asked. */
 bool slot_was_killed(const struct slot *slot);
+/* The kernel has killed the worker of that slot: in the counters of its group that kill is no other's. */
+void slots_claim_oom_kill(struct daemon *d, const struct slot *slot);
 /* Nobody was read for a while: that was not their silence. */
 void slots_forgive_silence(struct daemon *d);
 /* A line of it could not be used; too many, and it is killed: nobody else would end what it goes on sending. */

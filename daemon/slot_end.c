@@ -1,5 +1,5 @@
-/* The end of a worker: what it started is killed, what its attempt still has in its event file is stored, then attempt and
- * worker end.
+/* The end of a worker: what it started is killed, what its attempt still has in its event file is stored, then attempt
+ * and worker end.
  *
  * All that needs files is done in the thread pool.  The event file is read a bounded stretch at a time; each stretch is
  * one input of a turn.  A half last line was never said.  A terminal event in the file counts as if it had been
@@ -135,6 +135,8 @@ static void complete_how(struct slot *slot, const struct replay *r)
 		return;
 	if (r->attempt)
 		slot->out_of_memory = oom_judge(&slot->oom, &r->oom, slot->signal);
+	if (slot->out_of_memory != OOM_NO)
+		slots_claim_oom_kill(slot->daemon, slot);
 	if (slot->out_of_memory == OOM_YES)
 		snprintf(slot->how, sizeof(slot->how), "killed by the kernel: out of memory");
 	else if (slot->out_of_memory == OOM_PROBABLY)

@@ -34,8 +34,9 @@ static void ask_stalled(struct slot *slot, const struct watch_limits *l, double 
 	duration_text(now_s - w->moved_s, since);
 	duration_text(watch_stall_limit_s(w, l), limit);
 	duration_text(w->longest_s, longest);
-	snprintf(reason, sizeof(reason), "no step for %s in epoch %lld after step %lld (limit %s; the longest before: %s)",
-		 since, (long long)w->epoch, (long long)w->step, limit, longest);
+	snprintf(reason, sizeof(reason),
+		 "no step for %s in epoch %lld after step %lld (limit %s; the longest before: %s)", since,
+		 (long long)w->epoch, (long long)w->step, limit, longest);
 	log_warn("%s: job %lld stalls: %s", slot->device, (long long)slot->job, reason);
 	slot_ask(slot, WISH_STALL, geteuid(), reason);
 }

@@ -45,6 +45,15 @@ bool slots_empty(const struct daemon *d)
 	return true;
 }
 
+void slots_claim_oom_kill(struct daemon *d, const struct slot *slot)
+{
+	for (int i = 0; i < d->n_slots; i++) {
+		d->slots[i].oom.machine++;
+		if (str_eq(d->slots[i].group.dir, slot->group.dir))
+			d->slots[i].oom.group++;
+	}
+}
+
 void slots_forgive_silence(struct daemon *d)
 {
 	for (int i = 0; i < d->n_slots; i++)

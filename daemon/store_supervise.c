@@ -84,7 +84,8 @@ int store_take_back(struct store *s, const char *device, const char *reason, str
 	return r < 0 ? r : log_device(s, device, "ready", reason, err);
 }
 
-int store_device_aside(struct store *s, const char *device, int *ret_times, char *ret_reason, size_t size, struct err *err)
+int store_device_aside(struct store *s, const char *device, int *ret_times, char *ret_reason, size_t size,
+		       struct err *err)
 {
 	struct stmt *q = store_query(s, "device_aside");
 	stmt_bind_text(q, 1, device);

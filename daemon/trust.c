@@ -43,8 +43,8 @@ void trust_done(const struct trust *t, struct slot *slot)
 	if (!t->aside)
 		return;
 	double now_s = monotonic_s();
-	log_warn("%s: set aside, tried again in %s: %s", slot->device, duration_text(slot->health.until_s - now_s, back_off),
-		 slot->health.reason);
+	log_warn("%s: set aside, tried again in %s: %s", slot->device,
+		 duration_text(slot->health.until_s - now_s, back_off), slot->health.reason);
 	slot_begin_stop(slot);
 }
 

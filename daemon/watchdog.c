@@ -4,7 +4,7 @@
 #include <math.h>
 
 #define SECOND_LOOK_S 0.1 /* enough for a turn of the loop, which reads what waits */
-#define AWAY_S	      2.0 /* a second look that comes so late says that sweepd was stopped again */
+#define AWAY_S        2.0 /* a second look that comes so late says that sweepd was stopped again */
 
 void watch_start(struct watch *w, double now_s)
 {

@@ -1,4 +1,5 @@
-/* Preloaded into sweepd by test_9_clock.py: moves the wall clock by the nanoseconds that the file $CLOCK_SHIFT holds. */
+/* Preloaded into sweepd by test_9_clock.py: moves the wall clock by the nanoseconds that the file $CLOCK_SHIFT holds.
+ */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>

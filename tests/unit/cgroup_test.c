@@ -14,7 +14,7 @@ static void put(const char *root, const char *path, const char *text)
 	assert_int_equal(fs_write_file(full, text, strlen(text), 0644, &err), 0);
 }
 
-#define MIB(n)	  ((size_t)(n) << 20)
+#define MIB(n)    ((size_t)(n) << 20)
 #define UNLIMITED "9223372036854771712\n"
 
 static void put_common(const char *root, const char *groups, const char *mounts)
@@ -31,7 +31,8 @@ static void test_version_2(void **state)
 	struct cgroup g;
 	char *root = temp_dir();
 	put_common(root, "0::/a/b\n",
-		   "24 1 0:22 / /proc rw - proc proc rw\n30 24 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n");
+		   "24 1 0:22 / /proc rw - proc proc rw\n30 24 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 "
+		   "rw,nsdelegate\n");
 	put(root, "sys/fs/cgroup/cgroup.controllers", "cpu memory\n");
 	put(root, "sys/fs/cgroup/a/cgroup.controllers", "cpu memory\n");
 	put(root, "sys/fs/cgroup/a/memory.max", "1073741824\n");

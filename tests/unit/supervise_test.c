@@ -24,18 +24,38 @@ static const struct {
 	struct deed deeds[10];
 } devices[] = {
 	{"three faults of several jobs", {{FAULT_DEVICE, 1, 1, 0}, {FAULT_DEVICE, 1, 2, 0}, {FAULT_DEVICE, 2, 3, 63}}},
-	{"one job, again and again", {{FAULT_CRASH, 1, 1, 0}, {FAULT_CRASH, 1, 2, 0}, {FAULT_CRASH, 1, 3, 0}, {FAULT_CRASH, 1, 4, 0}}},
-	{"one job, then another", {{FAULT_CRASH, 1, 1, 0}, {FAULT_CRASH, 1, 2, 0}, {FAULT_CRASH, 1, 3, 0}, {FAULT_CRASH, 2, 4, 64}}},
+	{"one job, again and again",
+	 {{FAULT_CRASH, 1, 1, 0}, {FAULT_CRASH, 1, 2, 0}, {FAULT_CRASH, 1, 3, 0}, {FAULT_CRASH, 1, 4, 0}}},
+	{"one job, then another",
+	 {{FAULT_CRASH, 1, 1, 0}, {FAULT_CRASH, 1, 2, 0}, {FAULT_CRASH, 1, 3, 0}, {FAULT_CRASH, 2, 4, 64}}},
 	{"something good in between",
-	 {{FAULT_DEVICE, 1, 1, 0}, {FAULT_CRASH, 2, 2, 0}, {.kind = WORKED}, {FAULT_DEVICE, 3, 3, 0}, {FAULT_DEVICE, 4, 4, 0}}},
-	{"workers that do not start concern no job", {{FAULT_SPAWN, 0, 1, 0}, {FAULT_SPAWN, 0, 2, 0}, {FAULT_SPAWN, 0, 3, 63}}},
+	 {{FAULT_DEVICE, 1, 1, 0},
+	  {FAULT_CRASH, 2, 2, 0},
+	  {.kind = WORKED},
+	  {FAULT_DEVICE, 3, 3, 0},
+	  {FAULT_DEVICE, 4, 4, 0}}},
+	{"workers that do not start concern no job",
+	 {{FAULT_SPAWN, 0, 1, 0}, {FAULT_SPAWN, 0, 2, 0}, {FAULT_SPAWN, 0, 3, 63}}},
 	{"one that starts is enough then",
-	 {{FAULT_SPAWN, 0, 1, 0}, {FAULT_SPAWN, 0, 2, 0}, {.kind = STARTED}, {FAULT_SPAWN, 0, 3, 0}, {FAULT_SPAWN, 0, 4, 0}}},
-	{"but not when jobs crash", {{FAULT_CRASH, 1, 1, 0}, {FAULT_CRASH, 2, 2, 0}, {.kind = STARTED}, {FAULT_CRASH, 3, 3, 63}}},
+	 {{FAULT_SPAWN, 0, 1, 0},
+	  {FAULT_SPAWN, 0, 2, 0},
+	  {.kind = STARTED},
+	  {FAULT_SPAWN, 0, 3, 0},
+	  {FAULT_SPAWN, 0, 4, 0}}},
+	{"but not when jobs crash",
+	 {{FAULT_CRASH, 1, 1, 0}, {FAULT_CRASH, 2, 2, 0}, {.kind = STARTED}, {FAULT_CRASH, 3, 3, 63}}},
 	{"a fault on trial: longer each time, one is enough",
-	 {{FAULT_CRASH, 1, 1, 0}, {FAULT_CRASH, 2, 2, 0}, {FAULT_CRASH, 3, 3, 63}, {FAULT_CRASH, 4, 100, 220}, {FAULT_DEVICE, 4, 300, 540}}},
+	 {{FAULT_CRASH, 1, 1, 0},
+	  {FAULT_CRASH, 2, 2, 0},
+	  {FAULT_CRASH, 3, 3, 63},
+	  {FAULT_CRASH, 4, 100, 220},
+	  {FAULT_DEVICE, 4, 300, 540}}},
 	{"a trial that goes well",
-	 {{FAULT_CRASH, 1, 1, 0}, {FAULT_CRASH, 2, 2, 0}, {FAULT_CRASH, 3, 3, 63}, {.kind = WORKED}, {FAULT_CRASH, 4, 100, 0}}},
+	 {{FAULT_CRASH, 1, 1, 0},
+	  {FAULT_CRASH, 2, 2, 0},
+	  {FAULT_CRASH, 3, 3, 63},
+	  {.kind = WORKED},
+	  {FAULT_CRASH, 4, 100, 0}}},
 };
 
 static void do_deed(const char *what, struct health *h, const struct deed *d)
@@ -90,8 +110,14 @@ static void test_set_aside_over_a_restart(void **state)
 
 static const struct breaker_limits sweep_limits = {.jobs = 3, .fast_s = 60};
 
-#define DATA(job)	 {0, job, "data", false, 1}
-#define EPOCH(job, what) {0, job, what, true, 1}
+#define DATA(job)                                                                                                      \
+	{                                                                                                              \
+		0, job, "data", false, 1                                                                               \
+	}
+#define EPOCH(job, what)                                                                                               \
+	{                                                                                                              \
+		0, job, what, true, 1                                                                                  \
+	}
 
 static const struct {
 	const char *what;
@@ -107,12 +133,17 @@ static const struct {
 	{"one went well in between", {DATA(4), DATA(3), EPOCH(2, ""), DATA(1), {.class = "-"}}, false},
 	{"one was done at once in between", {DATA(4), DATA(3), {0, 2, "", false, 1}, DATA(1), {.class = "-"}}, false},
 	{"grid points that diverge: epochs were finished",
-	 {EPOCH(3, "diverged"), EPOCH(2, "diverged"), EPOCH(1, "diverged"), {.class = "-"}}, false},
+	 {EPOCH(3, "diverged"), EPOCH(2, "diverged"), EPOCH(1, "diverged"), {.class = "-"}},
+	 false},
 	{"failures of several kinds", {DATA(3), {0, 2, "oom", false, 1}, DATA(1), {.class = "-"}}, false},
 	{"slow failures", {DATA(3), DATA(2), {0, 1, "data", false, 61}, {.class = "-"}}, false},
 	{"not known how slow", {DATA(3), DATA(2), {0, 1, "data", false, -1}, {.class = "-"}}, false},
-	{"lost workers", {{0, 3, "lost", false, 1}, {0, 2, "lost", false, 1}, {0, 1, "lost", false, 1}, {.class = "-"}}, true},
-	{"the device's fault", {{0, 3, "device", false, 1}, {0, 2, "device", false, 1}, {0, 1, "device", false, 1}, {.class = "-"}}, false},
+	{"lost workers",
+	 {{0, 3, "lost", false, 1}, {0, 2, "lost", false, 1}, {0, 1, "lost", false, 1}, {.class = "-"}},
+	 true},
+	{"the device's fault",
+	 {{0, 3, "device", false, 1}, {0, 2, "device", false, 1}, {0, 1, "device", false, 1}, {.class = "-"}},
+	 false},
 };
 
 static void test_breaker(void **state)
@@ -134,15 +165,15 @@ static const struct {
 	int signal;
 	enum oom_verdict verdict;
 } kills[] = {
-	{{0, 0}, {0, 0}, SIGKILL, OOM_NO},	   /* somebody's kill -9 */
-	{{0, 0}, {1, 1}, SIGKILL, OOM_YES},	   /* its group */
+	{{0, 0}, {0, 0}, SIGKILL, OOM_NO},         /* somebody's kill -9 */
+	{{0, 0}, {1, 1}, SIGKILL, OOM_YES},        /* its group */
 	{{0, 5}, {0, 6}, SIGKILL, OOM_PROBABLY},   /* the machine, or another container */
 	{{-1, 5}, {-1, 6}, SIGKILL, OOM_PROBABLY}, /* no group known */
 	{{-1, -1}, {-1, -1}, SIGKILL, OOM_NO},
 	{{-1, -1}, {3, 3}, SIGKILL, OOM_NO}, /* nothing to compare with */
 	{{2, 2}, {-1, -1}, SIGKILL, OOM_NO},
 	{{0, 0}, {1, 1}, SIGSEGV, OOM_NO},
-	{{0, 0}, {1, 1}, 0, OOM_NO},  /* it ended by itself: somebody else was killed */
+	{{0, 0}, {1, 1}, 0, OOM_NO},   /* it ended by itself: somebody else was killed */
 	{{0, 0}, {1, 1}, -1, OOM_YES}, /* adopted: no status */
 	{{0, 0}, {0, 1}, -1, OOM_NO},
 };
