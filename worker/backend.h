@@ -18,19 +18,22 @@ enum split { SPLIT_TRAIN, SPLIT_TEST };
 
 struct device_spec {
 	int threads;	/* OpenMP threads of the training thread; >= 1 */
-	bool direct;	/* only direct convolution (no Winograd): parity tests */
+	bool direct;	/* only exact convolution (no Winograd, no TF32): parity tests */
+	const char *id; /* "cpu", "cpu:1", "cuda:0", a GPU's UUID; borrowed until open() is back; NULL: the first */
 };
 
 struct device_info {
 	char name[128];	  /* "AMD EPYC ..., 2 threads" */
-	bool bf16;	  /* mixed precision is to be had */
-	char onednn[32];  /* its version, "" where it is not used */
+	const char *amp;  /* what mixed precision is: "bf16", "fp16"; NULL: there is none */
+	const char *library; /* that computes: "onednn", "cudnn"; NULL: none */
+	char version[32];    /* of it */
 };
 
 struct recipe { /* everything about training that a plan must know and that never changes in it */
 	bool amp;	/* bf16 where the device has it, else fp32 */
 	bool nesterov;
 	double momentum, weight_decay, label_smoothing;
+	bool deterministic; /* the same bits on the same device without knowledge of earlier runs: nothing is timed */
 	bool random_crop, random_flip;
 	uint64_t seed;	 /* of the augmentation */
 	int num_workers; /* loader threads; the result does not depend on it */

@@ -23,8 +23,9 @@ static int cpu_open(struct device **ret, const struct device_spec *spec, struct 
 {
 	struct device *device = xcalloc(1, sizeof(*device));
 	device->spec = *spec;
-	device->info.bf16 = dnn_has_bf16();
-	dnn_version(device->info.onednn, sizeof(device->info.onednn));
+	device->info.amp = dnn_has_bf16() ? "bf16" : NULL;
+	device->info.library = "onednn";
+	dnn_version(device->info.version, sizeof(device->info.version));
 	char model[96];
 	cpu_model(model, sizeof(model));
 	snprintf(device->info.name, sizeof(device->info.name), "%s, %d thread%s", model, spec->threads,

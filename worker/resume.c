@@ -9,9 +9,12 @@ json_t *runtime_json(const struct train_job *job)
 {
 	struct device_info info;
 	job->backend->info(job->device, &info);
-	return json_pack("{s:s, s:s, s:s, s:i, s:s}", "backend", job->backend->name, "device", info.name, "amp",
-			 job->config.use_amp && info.bf16 ? "bf16" : "fp32", "threads", job->threads, "onednn",
-			 info.onednn);
+	json_t *versions = json_object();
+	if (info.library)
+		json_object_set_new(versions, info.library, json_string(info.version));
+	return json_pack("{s:s, s:s, s:s, s:i, s:o}", "backend", job->backend->name, "device", info.name, "amp",
+			 job->config.use_amp && info.amp ? info.amp : "fp32", "threads", job->threads, "versions",
+			 versions);
 }
 
 json_t *resume_save(const struct train_job *job, const struct position *at)

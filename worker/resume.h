@@ -4,7 +4,7 @@
 #include "position.h"
 #include "train.h"
 
-/* Where and how a job computes: {backend, device, amp, threads, onednn}.  New reference. */
+/* Where and how a job computes: {backend, device, amp, threads, versions{the library that computes}}.  New reference. */
 json_t *runtime_json(const struct train_job *job);
 
 /* The JSON state of a checkpoint: position, configuration, runtime, version.  New reference. */

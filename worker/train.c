@@ -118,6 +118,7 @@ static int prepare_plan(struct training *t, struct err *err)
 	const struct train_config *cfg = &t->job->config;
 	struct recipe recipe = {
 		.amp = cfg->use_amp,
+		.deterministic = cfg->deterministic,
 		.nesterov = cfg->nesterov,
 		.momentum = cfg->momentum,
 		.weight_decay = cfg->weight_decay,
@@ -137,9 +138,7 @@ static int emit_started(struct training *t, struct err *err)
 {
 	const struct train_config *cfg = &t->job->config;
 	json_t *body = runtime_json(t->job);
-	json_object_set_new(body, "versions", json_pack("{s:s, s:O}", "sweepd", SWEEPD_VERSION, "onednn",
-							json_object_get(body, "onednn")));
-	json_object_del(body, "onednn");
+	json_object_set_new(json_object_get(body, "versions"), "sweepd", json_string(SWEEPD_VERSION));
 	json_object_set_new(body, "start_epoch", json_integer(t->at.epoch));
 	json_object_set_new(body, "start_step", json_integer(t->at.step));
 	json_object_set_new(body, "num_workers", json_integer(cfg->num_workers));

@@ -80,7 +80,7 @@ static void fixture_init(struct fixture *f, const struct net_case *c)
 	*f = (struct fixture){.c = c, .file = golden_load("resnet.json"), .net = net_new(c->model, c->stem, c->size, CLASSES)};
 	f->golden = golden_get(golden_get(f->file, key), "float64");
 	f->data = made_dataset(N, N, CLASSES, 1); /* only its size matters */
-	f->device = (struct device){.spec = {.threads = 2, .direct = true}, .info = {.bf16 = dnn_has_bf16()}, .data = f->data};
+	f->device = (struct device){.spec = {.threads = 2, .direct = true}, .info = {.amp = dnn_has_bf16() ? "bf16" : NULL}, .data = f->data};
 	if (plan_new(&f->plan, &f->device, f->net, &recipe, N, &err) < 0)
 		fail_msg("%s", err.text);
 	f->ref = ref_net_new(f->net, N);

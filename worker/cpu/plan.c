@@ -179,7 +179,7 @@ int plan_new(struct plan **ret, struct device *device, const struct net *net, co
 	plan->net = net;
 	plan->recipe = *recipe;
 	plan->batch = batch;
-	plan->cell = recipe->amp && device->info.bf16 ? CELL_BF16 : CELL_F32;
+	plan->cell = recipe->amp && device->info.amp ? CELL_BF16 : CELL_F32;
 	plan_enter(plan);
 	int r = plan_fill(plan, err);
 	if (r < 0) {

@@ -35,7 +35,7 @@ static int ref_open(struct device **ret, const struct device_spec *spec, struct 
 
 static void ref_info(const struct device *device, struct device_info *ret)
 {
-	*ret = (struct device_info){.bf16 = false};
+	*ret = (struct device_info){0};
 	snprintf(ret->name, sizeof(ret->name), "reference loops in double, %d thread%s", device->threads,
 		 device->threads == 1 ? "" : "s");
 }

@@ -1,0 +1,132 @@
+/* The cuda backend's whole training step, as launch lists that the host runs, against ref: loss, every gradient,
+ * parameters, running statistics, evaluation; small networks of every shape that the builder tells apart.
+ *
+ * Gradients are read from the momentum after the first step, where without weight decay they are the same. */
+#include "tests/parity/parity.h"
+
+#include "tests/cuda/runner_host.h"
+#include "worker/cuda/plan.h"
+#include "worker/ref/ref.h"
+
+#include <math.h>
+
+enum measure { LOSS, GRAD, ALL_GRADS, PARAMS, BUFFERS, EVAL, N_MEASURES };
+static const char *const measure_names[N_MEASURES] = {"loss",	      "worst gradient",	    "gradients as a whole",
+						      "parameters",   "running statistics", "loss of the evaluation"};
+
+/* Allowed |host - ref| / |ref|: fp32 as the cpu backend's (tests/parity/net_test.c); of half precision, where a ReLU may
+ * part (a different sign of what is nearly 0), only the gradients as a whole say much. */
+static const double f32_limits[N_MEASURES] = {5e-7, 2e-5, 1e-5, 5e-7, 1e-6, 5e-7};
+static const double half_limits[N_MEASURES] = {2e-3, 8e-1, 4e-1, 5e-3, 1e-2, 5e-3};
+
+const struct backend *backend_find(const char *name)
+{
+	return strcmp(name, "ref") == 0 ? &backend_ref : &backend_host;
+}
+
+struct step_case {
+	const char *name;
+	enum stem stem;
+	int size;
+	bool bottleneck;
+	int blocks[4], width, batch;
+	size_t train, test;
+	double smoothing;
+	bool nesterov;
+	enum cell cell;
+};
+
+static const struct step_case cases[] = {
+	{"basic f32", STEM_CIFAR, 32, false, {1, 1, 1, 1}, 16, 6, 15, 8, 0, false, CELL_F32},
+	{"odd width, tails, f32", STEM_CIFAR, 32, false, {1, 1, 1, 1}, 12, 5, 17, 7, 0.1, true, CELL_F32},
+	{"two blocks f32", STEM_CIFAR, 32, false, {2, 1, 2, 1}, 8, 4, 10, 4, 0, true, CELL_F32},
+	{"bottleneck f32", STEM_CIFAR, 32, true, {1, 2, 1, 1}, 8, 3, 7, 5, 0.1, false, CELL_F32},
+	{"fewer images than the batch, f32", STEM_CIFAR, 32, false, {1, 1, 1, 1}, 8, 16, 7, 3, 0, false, CELL_F32},
+	{"ImageNet stem f32", STEM_IMAGENET, 32, false, {1, 1, 0, 0}, 8, 6, 15, 8, 0, true, CELL_F32},
+	{"ImageNet stem f16", STEM_IMAGENET, 32, true, {1, 1, 0, 0}, 8, 6, 15, 8, 0.1, true, CELL_F16},
+	{"basic bf16", STEM_CIFAR, 32, false, {1, 1, 1, 1}, 16, 6, 15, 8, 0.1, true, CELL_BF16},
+	{"bottleneck bf16", STEM_CIFAR, 32, true, {1, 1, 1, 1}, 12, 5, 12, 8, 0, false, CELL_BF16},
+	{"basic f16", STEM_CIFAR, 32, false, {1, 1, 1, 1}, 16, 6, 15, 8, 0.1, true, CELL_F16},
+};
+
+static double relative(double a, double b)
+{
+	return fabs(a - b) / fabs(b);
+}
+
+static double worst_gradient(const struct net *net, const struct state *host, const struct state *ref)
+{
+	double worst = 0;
+	for (int i = 0; i < net->n_params; i++) {
+		const struct net_param *p = &net->params[i];
+		double d = distance((float *)host->momentum + p->offset, (double *)ref->momentum + p->offset, p->count);
+		worst = d > worst || isnan(d) ? d : worst;
+	}
+	return worst;
+}
+
+static void measure(const struct step_case *c, const struct net *net, struct job *host, struct job *ref, double *ret)
+{
+	struct err err = {0};
+	uint32_t steps = (uint32_t)((c->train + (size_t)c->batch - 1) / (size_t)c->batch);
+	uint32_t batches = (uint32_t)((c->test + (size_t)c->batch - 1) / (size_t)c->batch);
+	struct sums a = {0}, b = {0};
+	job_run(host, 0, 1, &a);
+	job_run(ref, 0, 1, &b);
+	ret[LOSS] = relative(a.loss, b.loss);
+	ret[GRAD] = worst_gradient(net, job_state(host), job_state(ref));
+	ret[ALL_GRADS] = distance(host->state.momentum, ref->state.momentum, net->param_count);
+	if (steps > 1) {
+		job_run(host, 1, steps - 1, &a);
+		job_run(ref, 1, steps - 1, &b);
+	}
+	assert_int_equal(a.images, c->train);
+	const struct state *x = job_state(host), *y = job_state(ref);
+	assert_int_equal(x->batches_tracked, steps);
+	ret[PARAMS] = distance(x->params, y->params, net->param_count);
+	ret[BUFFERS] = distance(x->buffers, y->buffers, net->buffer_count);
+	a = b = (struct sums){0};
+	assert_int_equal(host->backend->evaluate(host->plan, SPLIT_TEST, 0, batches, &a, &err), 0);
+	assert_int_equal(ref->backend->evaluate(ref->plan, SPLIT_TEST, 0, batches, &b, &err), 0);
+	assert_int_equal(a.images, c->test);
+	ret[EVAL] = relative(a.loss, b.loss);
+}
+
+static void test_step(void **state)
+{
+	const struct step_case *c = *state;
+	const double *limits = c->cell == CELL_F32 ? f32_limits : half_limits;
+	double found[N_MEASURES];
+	struct net *net = net_new_custom(c->stem, c->bottleneck, c->blocks, c->width, c->size, 10);
+	struct dataset *data = made_dataset(c->train, c->test, 10, 3);
+	struct recipe recipe = {.momentum = 0.9, .nesterov = c->nesterov, .label_smoothing = c->smoothing,
+				.random_crop = true, .random_flip = true, .seed = 5, .amp = c->cell != CELL_F32};
+	struct job_options options = {.backend = "host", .batch = c->batch, .threads = 1, .direct = c->cell == CELL_F16,
+				      .lr = 0.01};
+	struct job host, ref;
+	job_open(&host, &options, net, data, &recipe);
+	options.backend = "ref";
+	job_open(&ref, &options, net, data, &recipe);
+	struct err err;
+	assert_int_equal(cuda_poison(host.plan, &err), 0);
+	measure(c, net, &host, &ref, found);
+	bool good = true;
+	for (int m = 0; m < N_MEASURES; m++) {
+		print_message("# %s: %s off by %.2g of %.2g\n", c->name, measure_names[m], found[m], limits[m]);
+		good &= found[m] <= limits[m]; /* a NaN is not */
+	}
+	job_close(&host);
+	job_close(&ref);
+	made_free(data);
+	net_free(net);
+	assert_true(good);
+}
+
+int main(void)
+{
+	struct CMUnitTest tests[ARRAY_LEN(cases)];
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		tests[i] = (struct CMUnitTest){.name = cases[i].name, .test_func = test_step,
+					       .initial_state = (void *)&cases[i]};
+	return cmocka_run_group_tests_name("cuda-step", tests, NULL, NULL);
+}

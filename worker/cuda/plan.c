@@ -1,0 +1,391 @@
+#include "plan.h"
+
+#include "worker/state.h"
+
+#include <math.h>
+
+struct list_programs { /* of one split: its full batches, and its last one where that is smaller */
+	struct program *full, *tail;
+	uint32_t batches, full_batches;
+};
+
+struct plan {
+	struct device *device; /* borrowed, as net */
+	const struct net *net;
+	struct recipe recipe;
+	struct runner *runner;
+	struct units units;
+	struct param_map map;
+	struct step_problem problem;
+	struct memory memory;
+	void *block;
+	struct list_programs train, eval[2];
+	struct program *running, *copies;
+	struct epoch_tables tables;
+	struct step_state host; /* what is on the device, between two runs */
+	bool has_momentum;
+	uint64_t batches_tracked;
+	struct err broken; /* a verb without a result failed: the next one says so */
+	int broken_code;
+};
+
+/* --- lists and memory --- */
+
+static int tail_of(size_t images, int batch)
+{
+	return (int)(images % (size_t)batch);
+}
+
+/* Writes every list of the plan; with programs NULL only the sizes are wanted. */
+struct lists {
+	struct launch_list train[2], eval[2][2], running, copies; /* [tail] */
+};
+
+static void build_lists(const struct plan *plan, const struct memory *memory, struct lists *lists,
+			struct memory_sizes *sizes)
+{
+	const struct step_problem *p = &plan->problem;
+	for (int tail = 0; tail < 2; tail++) {
+		size_t images = plan->device->sets[SPLIT_TRAIN].count;
+		int n = tail ? tail_of(images, p->batch) : images >= (size_t)p->batch ? p->batch : 0;
+		if (n)
+			step_build_train(&lists->train[tail], p, memory, n, sizes);
+		for (int split = 0; split < 2; split++) {
+			images = plan->device->sets[split].count;
+			n = tail ? tail_of(images, p->batch) : images >= (size_t)p->batch ? p->batch : 0;
+			if (n)
+				step_build_eval(&lists->eval[split][tail], p, memory, (enum split)split, n, sizes);
+		}
+	}
+	step_build_running(&lists->running, p, memory, sizes);
+	step_build_copies(&lists->copies, p, memory, sizes);
+}
+
+static struct launch_list *list_at(struct lists *lists, int i)
+{
+	struct launch_list *all[] = {&lists->train[0],	 &lists->train[1],   &lists->eval[0][0], &lists->eval[0][1],
+				     &lists->eval[1][0], &lists->eval[1][1], &lists->running,	 &lists->copies};
+	return i < (int)ARRAY_LEN(all) ? all[i] : NULL;
+}
+
+static void lists_fini(struct lists *lists)
+{
+	for (int i = 0; list_at(lists, i); i++)
+		launch_list_fini(list_at(lists, i));
+}
+
+/* Base of a layout of which only the sizes are wanted. */
+#define NO_BASE ((void *)4096)
+
+static int allocate(struct plan *plan, enum cell cell, struct err *err)
+{
+	size_t images = plan->device->sets[SPLIT_TRAIN].count;
+	struct memory_sizes sizes = {
+		.cell = cell,
+		.order = images,
+		.steps = plan->train.batches,
+		.labels = (size_t)plan->problem.batch,
+	};
+	struct memory dry;
+	struct lists lists = {0};
+	memory_init(&dry, &plan->map, &sizes, NO_BASE);
+	build_lists(plan, &dry, &lists, &sizes);
+	lists_fini(&lists);
+	memory_fini(&dry);
+	memory_init(&dry, &plan->map, &sizes, NO_BASE);
+	size_t bytes = dry.bytes;
+	memory_fini(&dry);
+	int r = plan->runner->ops->alloc(plan->runner, bytes, &plan->block, err);
+	if (r == 0)
+		memory_init(&plan->memory, &plan->map, &sizes, plan->block);
+	return r;
+}
+
+static int prepare_program(struct plan *plan, struct launch_list *list, struct program **ret, struct err *err)
+{
+	if (list->n == 0)
+		return 0;
+	struct launch_list taken = *list;
+	*list = (struct launch_list){0};
+	return plan->runner->ops->prepare(plan->runner, &taken, ret, err);
+}
+
+static int prepare_programs(struct plan *plan, struct err *err)
+{
+	struct lists lists = {0};
+	struct memory_sizes sizes = {0};
+	build_lists(plan, &plan->memory, &lists, &sizes);
+	struct program **programs[] = {&plan->train.full,   &plan->train.tail,	 &plan->eval[0].full, &plan->eval[0].tail,
+				       &plan->eval[1].full, &plan->eval[1].tail, &plan->running,      &plan->copies};
+	int r = 0;
+	for (int i = 0; r == 0 && list_at(&lists, i); i++)
+		r = prepare_program(plan, list_at(&lists, i), programs[i], err);
+	lists_fini(&lists);
+	return r;
+}
+
+static int upload_layers(struct plan *plan, struct err *err)
+{
+	size_t n = (size_t)plan->net->n_bns;
+	autofree struct bn_layer *layers = xcalloc(n, sizeof(*layers));
+	for (size_t i = 0; i < n; i++) {
+		const struct bn_vectors *bn = &plan->memory.bns[i];
+		layers[i] = (struct bn_layer){bn->gamma, bn->beta, bn->running_mean, bn->running_var,
+					      bn->scale, bn->shift, (uint32_t)bn->c};
+	}
+	return plan->runner->ops->upload(plan->runner, plan->memory.layers, layers, n * sizeof(*layers), err);
+}
+
+static void count_batches(struct list_programs *programs, size_t images, int batch)
+{
+	programs->full_batches = (uint32_t)(images / (size_t)batch);
+	programs->batches = programs->full_batches + (tail_of(images, batch) > 0);
+}
+
+static int plan_init(struct plan *plan, int batch, struct err *err)
+{
+	struct device *device = plan->device;
+	int r = units_init(&plan->units, plan->net, err);
+	if (r < 0)
+		return r;
+	param_map_init(&plan->map, plan->net);
+	plan->problem = (struct step_problem){
+		.net = plan->net,
+		.units = &plan->units,
+		.recipe = &plan->recipe,
+		.batch = batch,
+		.source = {device->sets[0].source, device->sets[1].source},
+	};
+	count_batches(&plan->train, device->sets[SPLIT_TRAIN].count, batch);
+	for (int split = 0; split < 2; split++)
+		count_batches(&plan->eval[split], device->sets[split].count, batch);
+	enum cell cell = plan->recipe.amp ? device->amp_cell : CELL_F32;
+	plan->host = (struct step_state){
+		.seed = plan->recipe.seed,
+		.loss_scale = cell == CELL_F16 ? LOSS_SCALE_FP16 : 1,
+		.bad_step = NO_BAD_STEP,
+	};
+	r = device->runner_new(device, &plan->recipe, &plan->runner, err);
+	r = r < 0 ? r : allocate(plan, cell, err);
+	r = r < 0 ? r : upload_layers(plan, err);
+	return r < 0 ? r : prepare_programs(plan, err);
+}
+
+int cuda_prepare(struct device *device, const struct net *net, const struct recipe *recipe, int batch, struct plan **ret,
+		 struct err *err)
+{
+	INVARIANT(device->runner, "prepare() before load()");
+	struct plan *plan = xcalloc(1, sizeof(*plan));
+	plan->device = device;
+	plan->net = net;
+	plan->recipe = *recipe;
+	int r = plan_init(plan, batch, err);
+	if (r < 0)
+		cuda_release(plan);
+	else
+		*ret = plan;
+	return r;
+}
+
+static void free_programs(struct plan *plan, const struct list_programs *programs)
+{
+	plan->runner->ops->program_free(plan->runner, programs->full);
+	plan->runner->ops->program_free(plan->runner, programs->tail);
+}
+
+void cuda_release(struct plan *plan)
+{
+	if (!plan)
+		return;
+	if (plan->runner) {
+		free_programs(plan, &plan->train);
+		free_programs(plan, &plan->eval[SPLIT_TRAIN]);
+		free_programs(plan, &plan->eval[SPLIT_TEST]);
+		plan->runner->ops->program_free(plan->runner, plan->running);
+		plan->runner->ops->program_free(plan->runner, plan->copies);
+		plan->runner->ops->release(plan->runner, plan->block);
+		plan->runner->ops->close(plan->runner);
+	}
+	memory_fini(&plan->memory);
+	param_map_fini(&plan->map);
+	units_fini(&plan->units);
+	free(plan);
+}
+
+/* --- state --- */
+
+/* A verb that has no result failed. */
+static void set_broken(struct plan *plan, int code, const struct err *err)
+{
+	if (code < 0 && plan->broken_code == 0) {
+		plan->broken_code = code;
+		plan->broken = *err;
+	}
+}
+
+static int say_broken(const struct plan *plan, struct err *err)
+{
+	return plan->broken_code < 0 ? err_set(err, plan->broken_code, "%s", plan->broken.text) : 0;
+}
+
+void cuda_state_alloc(const struct plan *plan, struct state *ret)
+{
+	state_alloc(ret, plan->net, DTYPE_F32);
+}
+
+/* count floats of the device -> unpacked into canonical order. */
+static int download_into(struct plan *plan, const float *device, size_t count,
+			 void (*unpack)(const struct param_map *, const float *, float *), float *canonical, struct err *err)
+{
+	autofree float *packed = xmalloc(count * sizeof(*packed));
+	int r = plan->runner->ops->download(plan->runner, packed, device, count * sizeof(*packed), err);
+	if (r == 0)
+		unpack(&plan->map, packed, canonical);
+	return r;
+}
+
+void cuda_state_get(struct plan *plan, struct state *into)
+{
+	struct err err;
+	const struct memory *m = &plan->memory;
+	size_t params = param_map_size(&plan->map);
+	int r = download_into(plan, m->params, params, param_map_unpack, into->params, &err);
+	r = r < 0 ? r : download_into(plan, m->momentum, params, param_map_unpack, into->momentum, &err);
+	r = r < 0 ? r : download_into(plan, m->running, plan->map.buffers, param_map_unpack_running, into->buffers, &err);
+	into->has_momentum = plan->has_momentum;
+	into->batches_tracked = plan->batches_tracked;
+	set_broken(plan, r, &err);
+}
+
+static int upload_from(struct plan *plan, const void *canonical, enum dtype dtype, size_t values, float *device,
+		       size_t count, void (*pack)(const struct param_map *, const float *, float *), struct err *err)
+{
+	autofree float *plain = xmalloc(values * sizeof(*plain)), *packed = xmalloc(count * sizeof(*packed));
+	values_copy(plain, DTYPE_F32, canonical, dtype, values);
+	pack(&plan->map, plain, packed);
+	return plan->runner->ops->upload(plan->runner, device, packed, count * sizeof(*packed), err);
+}
+
+void cuda_state_set(struct plan *plan, const struct state *from)
+{
+	struct err err;
+	const struct memory *m = &plan->memory;
+	size_t params = param_map_size(&plan->map), values = plan->net->param_count;
+	autofree void *none = xcalloc(values, sizeof(float));
+	const void *momentum = from->has_momentum ? from->momentum : none;
+	enum dtype momentum_type = from->has_momentum ? from->dtype : DTYPE_F32;
+	int r = upload_from(plan, from->params, from->dtype, values, m->params, params, param_map_pack, &err);
+	r = r < 0 ? r : upload_from(plan, momentum, momentum_type, values, m->momentum, params, param_map_pack, &err);
+	r = r < 0 ? r : upload_from(plan, from->buffers, from->dtype, plan->net->buffer_count, m->running,
+				    plan->map.buffers, param_map_pack_running, &err);
+	if (r == 0 && plan->copies)
+		r = plan->runner->ops->run(plan->runner, plan->copies, 1, &err);
+	plan->has_momentum = from->has_momentum;
+	plan->batches_tracked = from->batches_tracked;
+	set_broken(plan, r, &err);
+}
+
+/* --- steps --- */
+
+void cuda_begin_epoch(struct plan *plan, const struct epoch_tables *tables)
+{
+	struct err err;
+	const struct memory *m = &plan->memory;
+	size_t steps = plan->train.batches;
+	autofree float *lr = xmalloc(steps * sizeof(*lr));
+	for (size_t i = 0; i < steps; i++)
+		lr[i] = (float)tables->lr;
+	plan->tables = *tables;
+	plan->host.epoch = (uint32_t)tables->epoch;
+	int r = plan->runner->ops->upload(plan->runner, m->lr, lr, steps * sizeof(*lr), &err);
+	r = r < 0 ? r : plan->runner->ops->upload(plan->runner, m->order, tables->order,
+						  tables->n_order * sizeof(*tables->order), &err);
+	set_broken(plan, r, &err);
+}
+
+/* Batches [first, first + n): the full ones, then the last. */
+static int run_batches(struct plan *plan, const struct list_programs *programs, uint32_t first, uint32_t n,
+		       struct err *err)
+{
+	const struct runner_ops *ops = plan->runner->ops;
+	INVARIANT(first + n <= programs->batches, "batch %u is past the end", first + n - 1);
+	uint32_t full = first < programs->full_batches ? MIN(n, programs->full_batches - first) : 0;
+	int r = full ? ops->run(plan->runner, programs->full, full, err) : 0;
+	return r == 0 && n > full ? ops->run(plan->runner, programs->tail, 1, err) : r;
+}
+
+/* Sums go to the device and come back, so that they are added up in one order however the steps are cut into runs. */
+static int run_with_sums(struct plan *plan, const struct list_programs *programs, uint32_t first, uint32_t n,
+			 struct sums *sums, struct err *err)
+{
+	const struct runner_ops *ops = plan->runner->ops;
+	struct step_state *state = &plan->host;
+	state->next = first;
+	state->bad_step = NO_BAD_STEP;
+	state->loss = sums->loss;
+	state->correct = sums->correct;
+	state->images = sums->images;
+	int r = say_broken(plan, err);
+	r = r < 0 ? r : ops->upload(plan->runner, plan->memory.state, state, sizeof(*state), err);
+	r = r < 0 ? r : run_batches(plan, programs, first, n, err);
+	r = r < 0 ? r : ops->download(plan->runner, state, plan->memory.state, sizeof(*state), err);
+	if (r < 0)
+		return r;
+	*sums = (struct sums){state->loss, state->correct, state->images};
+	return 0;
+}
+
+int cuda_run(struct plan *plan, uint32_t first, uint32_t n, struct sums *sums, struct err *err)
+{
+	int r = run_with_sums(plan, &plan->train, first, n, sums, err);
+	if (r < 0)
+		return r;
+	plan->has_momentum = plan->recipe.momentum != 0;
+	plan->batches_tracked += n;
+	if (plan->host.bad_step != NO_BAD_STEP)
+		return err_set(err, -EDOM, "the training loss is not finite (%g) at step %u of epoch %d; a smaller lr may help",
+			       sums->loss, plan->host.bad_step + 1, plan->tables.epoch + 1);
+	return 0;
+}
+
+int cuda_evaluate(struct plan *plan, enum split split, uint32_t first, uint32_t n, struct sums *sums, struct err *err)
+{
+	int r = plan->runner->ops->run(plan->runner, plan->running, 1, err);
+	return r < 0 ? r : run_with_sums(plan, &plan->eval[split], first, n, sums, err);
+}
+
+/* --- for tests --- */
+
+int cuda_step_list(const struct net *net, const struct recipe *recipe, enum cell cell, int n, struct launch_list *ret,
+		   size_t *ret_bytes, struct err *err)
+{
+	struct units units;
+	struct param_map map;
+	struct memory memory;
+	struct memory_sizes sizes = {.cell = cell, .order = (size_t)n, .steps = 1, .labels = (size_t)n};
+	struct step_problem problem = {.net = net, .units = &units, .recipe = recipe, .batch = n};
+	int r = units_init(&units, net, err);
+	if (r < 0)
+		return r;
+	param_map_init(&map, net);
+	memory_init(&memory, &map, &sizes, NO_BASE);
+	step_build_train(ret, &problem, &memory, n, &sizes);
+	memory_fini(&memory);
+	memory_init(&memory, &map, &sizes, NO_BASE);
+	*ret_bytes = memory.bytes;
+	memory_fini(&memory);
+	param_map_fini(&map);
+	units_fini(&units);
+	return 0;
+}
+
+int cuda_poison(struct plan *plan, struct err *err)
+{
+	const struct memory *m = &plan->memory;
+	char *begin = m->weight_grads, *work = m->work, *end = (char *)plan->block + m->bytes;
+	size_t grads = plan->map.weights * cell_size(m->cell);
+	autofree void *nan = xmalloc(MAX(grads, (size_t)(end - work)));
+	memset(nan, 0xff, MAX(grads, (size_t)(end - work)));
+	int r = plan->runner->ops->upload(plan->runner, begin, nan, grads, err);
+	return r < 0 ? r : plan->runner->ops->upload(plan->runner, work, nan, (size_t)(end - work), err);
+}

@@ -1,0 +1,28 @@
+/* Who owns device memory and runs launch lists: one stream of a GPU (runner_cuda.c), or the tests' host.  What is asked of
+ * a runner happens in order.  One thread at a time. */
+#pragma once
+
+#include "launch.h"
+
+struct runner;
+struct program; /* a list made ready to run: plans chosen, graphs captured */
+
+struct runner_ops {
+	/* Zeroed, 256-byte aligned.  -ENOMEM: err says how much was wanted and how much there was. */
+	int (*alloc)(struct runner *runner, size_t bytes, void **ret, struct err *err);
+	void (*release)(struct runner *runner, void *memory); /* accepts NULL */
+	/* Between host and device memory; back when the bytes have been copied. */
+	int (*upload)(struct runner *runner, void *to, const void *from, size_t bytes, struct err *err);
+	int (*download)(struct runner *runner, void *to, const void *from, size_t bytes, struct err *err);
+	/* Takes the list over (also when it fails).  May run it, on whatever the memory holds: call it before the memory
+	 * holds anything of value. */
+	int (*prepare)(struct runner *runner, struct launch_list *list, struct program **ret, struct err *err);
+	void (*program_free)(struct runner *runner, struct program *program); /* accepts NULL */
+	/* Runs the list so many times.  Returns before it is done. */
+	int (*run)(struct runner *runner, struct program *program, uint32_t times, struct err *err);
+	void (*close)(struct runner *runner);
+};
+
+struct runner {
+	const struct runner_ops *ops;
+};
