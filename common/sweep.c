@@ -151,29 +151,33 @@ static void refuse_later(struct reading *r, struct member m)
 	findings_add(r->f, m.key, "this key is not built in yet\n  do this:  remove it");
 }
 
-/* `seeds` and `repeat` come after `parameters`, wherever they stand in the file. */
 static const struct {
 	const char *key;
 	void (*take)(struct reading *r, struct member m);
 } keys[] = {
-	{"name", take_name},
-	{"project", take_project},
-	{"description", take_text},
-	{"entity", take_text},
-	{"method", take_method},
-	{"metric", take_metric},
-	{"parameters", take_parameters},
-	{"when", take_when},
-	{"defaults", take_defaults},
-	{"seeds", take_seeds},
-	{"repeat", take_repeat},
-	{"run_cap", take_run_cap},
-	{"resources", take_resources},
-	{"program", refuse_program},
-	{"command", refuse_program},
-	{"early_terminate", refuse_later},
-	{"wandb", refuse_later},
+#define KEY(key, taker, ...) {#key, taker},
+#define KEY_IN(...)
+#define KEY_NONE(key, taker) {#key, taker},
+#include "sweep_keys.def"
 };
+
+const struct sweep_key sweep_keys[] = {
+#define KEY(key, taker, value, otherwise, help) {NULL, #key, value, otherwise, help},
+#define KEY_IN(map, key, value, otherwise, help) {#map, #key, value, otherwise, help},
+#define KEY_NONE(...)
+#include "sweep_keys.def"
+};
+const size_t n_sweep_keys = ARRAY_LEN(sweep_keys);
+
+const char *sweep_key_help(const char *map, const char *key)
+{
+	for (size_t i = 0; i < n_sweep_keys; i++) {
+		const struct sweep_key *k = &sweep_keys[i];
+		if (str_eq(k->key, key) && (map ? k->map && str_eq(k->map, map) : !k->map))
+			return k->help;
+	}
+	BUG("no key %s in %s", key, map ? map : "the file");
+}
 
 static void check_keys(struct reading *r, const struct node *root)
 {

@@ -39,6 +39,15 @@ struct sweep {
 extern const char *const sweep_metrics[];
 extern const size_t n_sweep_metrics;
 
+struct sweep_key { /* a row of sweep_keys.def, for those who describe sweep files */
+	const char *map; /* the key whose map it stands in; NULL: the file's own */
+	const char *key, *value, *otherwise, *help;
+};
+extern const struct sweep_key sweep_keys[];
+extern const size_t n_sweep_keys;
+/* Its help; the key must exist. */
+const char *sweep_key_help(const char *map, const char *key);
+
 /* Parses, validates and expands.  0, or -EINVAL with at least one error in f (warnings may be there either way).
  * default_name is used when the file has none: the file's base name; where that cannot be a name, "sweep". */
 int sweep_parse(struct sweep **ret, const char *text, size_t size, const struct sweep_override *overrides,

@@ -249,7 +249,8 @@ static const struct argp cancel_argp = {NULL, parse_targets}, resume_argp = {NUL
 			 pause_argp = {pause_options, parse_pause}, retry_argp = {retry_options, parse_retry},
 			 priority_argp = {NULL, parse_priority};
 
-#define CHANGE_VERB(id, row, words, what, how)                      \
+#define UNFINISHED (1u << JOB_QUEUED | 1u << JOB_RUNNING | 1u << JOB_PAUSED)
+#define CHANGE_VERB(id, row, states, words, what, how)              \
 	static int run_##id(struct ctl *ctl, void *input)           \
 	{                                                           \
 		return change_jobs(ctl, &changes[row], input);      \
@@ -262,12 +263,13 @@ static const struct argp cancel_argp = {NULL, parse_targets}, resume_argp = {NUL
 		.example = "sweepctl " #id " " how,                 \
 		.input_size = sizeof(struct change_input),          \
 		.argp = &id##_argp,                                 \
+		.target_states = states,                            \
 		.exits = exits_of_changing,                         \
 		.run = run_##id,                                    \
 	};
 
-CHANGE_VERB(cancel, CANCEL, "TARGET...", "end jobs for good", "7-8")
-CHANGE_VERB(pause, PAUSE, "TARGET...", "hold jobs back; running ones checkpoint", "s1 --now")
-CHANGE_VERB(resume, RESUME, "TARGET...", "let paused jobs go on", "s1")
-CHANGE_VERB(retry, RETRY, "TARGET...", "failed or cancelled jobs once more", "--failed s1")
-CHANGE_VERB(priority, PRIORITY, "N TARGET...", "higher starts first (0)", "10 s2")
+CHANGE_VERB(cancel, CANCEL, UNFINISHED, "TARGET...", "end jobs for good", "7-8")
+CHANGE_VERB(pause, PAUSE, 1u << JOB_QUEUED | 1u << JOB_RUNNING, "TARGET...", "hold jobs back; running ones checkpoint", "s1 --now")
+CHANGE_VERB(resume, RESUME, 1u << JOB_PAUSED, "TARGET...", "let paused jobs go on", "s1")
+CHANGE_VERB(retry, RETRY, 1u << JOB_FAILED | 1u << JOB_CANCELLED, "TARGET...", "failed or cancelled jobs once more", "--failed s1")
+CHANGE_VERB(priority, PRIORITY, UNFINISHED, "N TARGET...", "higher starts first (0)", "10 s2")

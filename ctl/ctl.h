@@ -24,6 +24,7 @@ struct verb {
 	const char *example;     /* opens `sweepctl VERB --help` */
 	size_t input_size;       /* of what argp fills and run() gets */
 	const struct argp *argp; /* its parser's input is that; NULL: no options, no arguments */
+	unsigned target_states; /* bits 1 << JOB_... of the jobs it can act on, for completion; 0: all */
 	const int *exits; /* exit codes beyond those of every verb (exits.c), ended by 0; NULL: none */
 	int (*run)(struct ctl *ctl, void *input);
 };

@@ -2,10 +2,10 @@
 #include "ctl/ctl.h"
 #include "ctl/format.h"
 #include "ctl/table.h"
+#include "ctl/text.h"
 #include "common/json.h"
 #include "common/params.h"
 
-#include <math.h>
 #include <strings.h>
 
 struct params_input {
@@ -24,42 +24,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static const struct argp argp = {NULL, parse};
 
-static const char *type_name(const struct param *p)
-{
-	static const char *const names[] = {
-		[PARAM_INT] = "int",       [PARAM_NUM] = "number", [PARAM_BOOL] = "bool",
-		[PARAM_CHOICE] = "choice", [PARAM_OFF] = "bool",
-	};
-	return names[p->type];
-}
-
-/* "StepLR, ReduceLROnPlateau"; "1 to 65536"; "> 0"; allocated. */
-static char *allowed(const struct param *p)
-{
-	char low[32], high[32], choice[64];
-	char *text = NULL;
-
-	switch (p->type) {
-	case PARAM_INT:
-	case PARAM_NUM:
-		number_text(p->min, low);
-		number_text(p->max, high);
-		if (p->open)
-			return xasprintf("> %s, <= %s", low, high);
-		return xasprintf("%s to %s", low, high);
-	case PARAM_BOOL:
-		return xstrdup("true, false");
-	case PARAM_OFF:
-		return xstrdup("false (not in this build)");
-	case PARAM_CHOICE:
-		text = xstrdup("");
-		for (int i = 0; param_choice(p, i, choice, sizeof(choice)); i++)
-			text_append(&text, "%s%s", i ? ", " : "", choice);
-		return text;
-	}
-	BUG("parameter type %d", p->type);
-}
-
 /* A word is in the name or in the meaning. */
 static bool matches(const struct param *p, const struct words *words)
 {
@@ -71,17 +35,17 @@ static bool matches(const struct param *p, const struct words *words)
 
 static void print_one(const struct param *p)
 {
-	autofree char *values = allowed(p);
+	autofree char *values = param_allowed(p);
 
-	printf("%s\n  %s\n  type     %s\n  default  %s\n  allowed  %s\n", p->name, p->help, type_name(p),
+	printf("%s\n  %s\n  type     %s\n  default  %s\n  allowed  %s\n", p->name, p->help, param_type(p),
 	       p->default_text, values);
 }
 
 static json_t *one_json(const struct param *p)
 {
-	autofree char *values = allowed(p);
+	autofree char *values = param_allowed(p);
 
-	return json_pack("{ss, ss, ss, ss, ss}", "name", p->name, "type", type_name(p), "default", p->default_text,
+	return json_pack("{ss, ss, ss, ss, ss}", "name", p->name, "type", param_type(p), "default", p->default_text,
 			 "allowed", values, "help", p->help);
 }
 
@@ -113,7 +77,7 @@ static int run(struct ctl *ctl, void *data)
 		shown++;
 		json_array_append_new(array, one_json(&params[i]));
 		table_cell(t, params[i].name);
-		table_cell(t, type_name(&params[i]));
+		table_cell(t, param_type(&params[i]));
 		table_cell(t, params[i].default_text);
 		table_cell(t, params[i].help);
 	}

@@ -71,6 +71,12 @@ struct log_row { /* an event with all it says */
 	json_t *detail; /* or NULL */
 };
 
+struct brief_row { /* a job in a few words */
+	int64_t id;
+	json_t *swept;
+	enum job_state state;
+};
+
 struct reader;
 
 int reader_open(struct reader **ret, const struct paths *paths, struct err *err);
@@ -106,6 +112,9 @@ int reader_sweep_source(struct reader *r, int64_t sweep, struct sweep_source *re
 int reader_events(struct reader *r, int64_t after, int limit, struct event_row **ret, size_t *ret_n, struct err *err);
 /* The same with all they say; of complete sweeps. */
 int reader_log(struct reader *r, int64_t after, int64_t limit, struct log_row **ret, size_t *ret_n, struct err *err);
+/* The newest `limit` jobs in one of the states (bit 1 << JOB_...), newest first. */
+int reader_briefs(struct reader *r, unsigned states, int64_t limit, struct brief_row **ret, size_t *ret_n, struct err *err);
+void brief_rows_free(struct brief_row *rows, size_t n);
 void log_rows_free(struct log_row *rows, size_t n);
 /* The newest event; id 0 when there is none. */
 int reader_newest_event(struct reader *r, struct event_row *ret, struct err *err);

@@ -2,6 +2,7 @@
 #include "ctl/text.h"
 #include "ctl/ctl.h"
 #include "ctl/format.h"
+#include "common/json.h"
 
 #include <math.h>
 
@@ -116,4 +117,39 @@ json_t *job_json(const struct selection *sel, const struct job_row *job)
 	set_time(o, "ended", job->ended_ms);
 	json_object_set(o, "config", job->config);
 	return o;
+}
+
+const char *param_type(const struct param *p)
+{
+	static const char *const names[] = {
+		[PARAM_INT] = "int",       [PARAM_NUM] = "number", [PARAM_BOOL] = "bool",
+		[PARAM_CHOICE] = "choice", [PARAM_OFF] = "bool",
+	};
+	return names[p->type];
+}
+
+char *param_allowed(const struct param *p)
+{
+	char low[32], high[32], choice[64];
+	char *text = NULL;
+
+	switch (p->type) {
+	case PARAM_INT:
+	case PARAM_NUM:
+		number_text(p->min, low);
+		number_text(p->max, high);
+		if (p->open)
+			return xasprintf("> %s, <= %s", low, high);
+		return xasprintf("%s to %s", low, high);
+	case PARAM_BOOL:
+		return xstrdup("true, false");
+	case PARAM_OFF:
+		return xstrdup("false (not in this build)");
+	case PARAM_CHOICE:
+		text = xstrdup("");
+		for (int i = 0; param_choice(p, i, choice, sizeof(choice)); i++)
+			text_append(&text, "%s%s", i ? ", " : "", choice);
+		return text;
+	}
+	BUG("parameter type %d", p->type);
 }

@@ -4,6 +4,7 @@
 #include "ctl/screen.h"
 #include "ctl/estimate.h"
 #include "ctl/target.h"
+#include "common/params.h"
 
 struct metric_column { /* a metric that every epoch has */
 	const char *name;
@@ -35,3 +36,7 @@ const char *left_text(const struct estimate *e, char *buf);
 json_t *left_json(const struct estimate *e, double unit_seconds);
 /* A job as the JSON that list, show and results give: their keys only grow.  New reference. */
 json_t *job_json(const struct selection *sel, const struct job_row *job);
+/* "int", "number", "bool" or "choice". */
+const char *param_type(const struct param *p);
+/* What a parameter takes: "StepLR, ReduceLROnPlateau"; "1 to 65536"; "> 0, <= 1"; allocated. */
+char *param_allowed(const struct param *p);

@@ -15,6 +15,7 @@ const char *argp_program_version = "sweepd " SWEEPD_VERSION;
 struct options {
 	struct daemon_options daemon;
 	const char *log_level;
+	bool manual; /* print sweepd(8) and end */
 };
 
 enum option_kind { OPTION_HEAD, OPTION_TEXT, OPTION_NUMBER };
@@ -80,8 +81,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	if (key == ARGP_KEY_ARG)
 		argp_error(state, "sweepd takes no arguments: \"%s\"", arg);
 	if (key == MANUAL_KEY) {
-		manual_print(state->root_argp->options);
-		exit(EXIT_OK);
+		((struct options *)state->input)->manual = true;
+		return 0;
 	}
 	if (key < FIRST_KEY || key >= FIRST_KEY + (int)ARRAY_LEN(rows))
 		return ARGP_ERR_UNKNOWN;
@@ -130,6 +131,10 @@ static void parse_options(int argc, char **argv, struct options *o)
 	table[ARRAY_LEN(rows)] = (struct argp_option){.name = "manual", .key = MANUAL_KEY, .flags = OPTION_HIDDEN};
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, 0, NULL, o);
+	if (o->manual) {
+		manual_print(table);
+		exit(EXIT_OK);
+	}
 }
 
 int main(int argc, char **argv)

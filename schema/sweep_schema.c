@@ -99,7 +99,7 @@ static json_t *metric_schema(void)
 		json_array_append_new(names, json_string(sweep_metrics[i]));
 	return json_pack("{s:s, s:{s:{s:o}, s:{s:[s,s]}}, s:b, s:s}", "type", "object", "properties", "name", "enum", names,
 			 "goal", "enum", "maximize", "minimize", "additionalProperties", 0, "description",
-			 "what the sweep is judged by");
+			 sweep_key_help(NULL, "metric"));
 }
 
 static json_t *rule_schema(void)
@@ -120,26 +120,26 @@ static json_t *keys_schema(void)
 {
 	json_t *keys = json_object();
 	json_object_set_new(keys, "$schema", json_pack("{s:s}", "type", "string"));
-	json_object_set_new(keys, "name", text_schema("name of the sweep (default: the file's)"));
-	json_object_set_new(keys, "project", text_schema("groups sweeps, here and in W&B"));
-	json_object_set_new(keys, "entity", text_schema("W&B's user or team"));
-	json_object_set_new(keys, "description", text_schema("for people"));
+	json_object_set_new(keys, "name", text_schema(sweep_key_help(NULL, "name")));
+	json_object_set_new(keys, "project", text_schema(sweep_key_help(NULL, "project")));
+	json_object_set_new(keys, "entity", text_schema(sweep_key_help(NULL, "entity")));
+	json_object_set_new(keys, "description", text_schema(sweep_key_help(NULL, "description")));
 	json_object_set_new(keys, "method", json_pack("{s:s}", "const", "grid"));
 	json_object_set_new(keys, "metric", metric_schema());
 	json_object_set_new(keys, "parameters", ref("specs"));
 	json_object_set_new(keys, "when", json_pack("{s:s, s:o, s:s}", "type", "array", "items", rule_schema(), "description",
-						    "where every parameter of `if` has (one of) the given values, `set` holds"));
+						    sweep_key_help(NULL, "when")));
 	json_object_set_new(keys, "defaults", map_of(value_ref));
 	json_object_set_new(keys, "seeds",
 			    json_pack("{s:s, s:i, s:b, s:o, s:s}", "type", "array", "minItems", 1, "uniqueItems", 1, "items",
-				      ref("seed"), "description", "every configuration once with each seed"));
-	json_object_set_new(keys, "repeat", integer_schema(1, SWEEP_MAX_REPEATS, "n: seeds 0 to n - 1"));
-	json_object_set_new(keys, "run_cap", integer_schema(1, SWEEP_MAX_JOBS, "at most so many jobs"));
+				      ref("seed"), "description", sweep_key_help(NULL, "seeds")));
+	json_object_set_new(keys, "repeat", integer_schema(1, SWEEP_MAX_REPEATS, sweep_key_help(NULL, "repeat")));
+	json_object_set_new(keys, "run_cap", integer_schema(1, SWEEP_MAX_JOBS, sweep_key_help(NULL, "run_cap")));
 	json_object_set_new(keys, "resources",
 			    json_pack("{s:s, s:{s:o, s:o, s:o}, s:b}", "type", "object", "properties", "priority",
-				      integer_schema(-1000, 1000, "higher starts first"), "retries",
-				      integer_schema(0, 100, "of a job whose worker was lost, or out of memory"), "time_limit",
-				      duration_schema("of each attempt, without time in the queue: " DURATION_RULE),
+				      integer_schema(-1000, 1000, sweep_key_help("resources", "priority")), "retries",
+				      integer_schema(0, 100, sweep_key_help("resources", "retries")), "time_limit",
+				      duration_schema(sweep_key_help("resources", "time_limit")),
 				      "additionalProperties", 0));
 	return keys;
 }

@@ -3,6 +3,7 @@
  * Started by sweepd (--socket) it serves jobs for its whole life; with --standalone it trains one configuration. */
 #include "devices.h"
 #include "link.h"
+#include "manual.h"
 #include "standalone.h"
 
 #include "common/protocol.h"
@@ -23,7 +24,7 @@ struct options {
 };
 
 enum { OPT_SOCKET = 256, OPT_TOKEN, OPT_WORKER, OPT_DEVICE, OPT_ORPHAN, OPT_ALONE, OPT_OVERRIDE, OPT_DATA, OPT_BACKEND,
-       OPT_DIR, OPT_RESUME, OPT_THREADS, OPT_DEVICES, OPT_JSON };
+       OPT_DIR, OPT_RESUME, OPT_THREADS, OPT_MANUAL, OPT_DEVICES, OPT_JSON };
 
 static const struct argp_option option_table[] = {
 	{0, 0, 0, 0, "One configuration by hand:", 1},
@@ -45,6 +46,7 @@ static const struct argp_option option_table[] = {
 	{"worker", OPT_WORKER, "N", 0, "sweepd's number for this worker", 0},
 	{"device", OPT_DEVICE, "ID", 0, "Device to train on: cpu, or cpu:N as one of several on it", 0},
 	{"orphan-timeout", OPT_ORPHAN, "SECONDS", 0, "Without sweepd so long: checkpoint and end (default: 86400)", 0},
+	{"manual", OPT_MANUAL, 0, OPTION_HIDDEN, 0, 0}, /* the build makes sweep-worker(1) with it */
 	{0},
 };
 
@@ -70,6 +72,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct options *o = state->input;
 	switch (key) {
+	case OPT_MANUAL:
+		manual_print(option_table);
+		exit(EXIT_OK);
 	case OPT_ALONE:
 		o->alone = true;
 		break;
@@ -136,8 +141,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 static void print_version(FILE *f, struct argp_state *state)
 {
 	(void)state;
-	fprintf(f, "sweep-worker %s backends:%s%s\n", SWEEPD_VERSION, backend_find("ref") ? " ref" : "",
-		backend_find("cpu") ? " cpu" : "");
+	fprintf(f, "sweep-worker %s backends:%s%s%s\n", SWEEPD_VERSION, backend_find("ref") ? " ref" : "",
+		backend_find("cpu") ? " cpu" : "", backend_find("cuda") ? " cuda" : "");
 }
 void (*argp_program_version_hook)(FILE *, struct argp_state *) = print_version;
 
