@@ -140,11 +140,12 @@ static void draw_line(FILE *out, const struct frame *f, const struct plot *plot,
 	fputs("><title>", out);
 	html_put(out, line->title);
 	fputs("</title><path d=\"", out);
-	size_t lonely = svg_path(out, x, y, line->n, plot->steps);
+	size_t n = plot->steps || plot->dots ? line->n : svg_thin(x, y, line->n);
+	size_t lonely = svg_path(out, x, y, n, plot->steps);
 	fputs("\"/>", out);
 	if (lonely || plot->dots) {
 		fputs("<path class=\"dots\" d=\"", out);
-		svg_dots(out, x, y, line->n, !plot->dots);
+		svg_dots(out, x, y, n, !plot->dots);
 		fputs("\"/>", out);
 	}
 	fputs("</g>\n", out);

@@ -31,15 +31,12 @@ static double median_seconds(const struct report_run *run)
 	return median;
 }
 
-/* At most so many bytes' worth of characters, "..." where some are left out; allocated. */
+/* At most so many columns of text, an ellipsis where some are left out; allocated. */
 static char *shortened(const char *text, size_t columns)
 {
 	if (text_columns(text, strlen(text)) <= columns)
 		return xstrdup(text);
-	size_t size = 0;
-	while (text_columns(text, size + 1) <= columns - 1)
-		size++;
-	return xasprintf("%.*s\xE2\x80\xA6", (int)size, text);
+	return xasprintf("%.*s\xE2\x80\xA6", (int)text_fit(text, columns - 1), text);
 }
 
 static void draw_lane(FILE *out, const struct report *rep, const struct report_run *run, const struct svg_scale *x,
@@ -50,10 +47,11 @@ static void draw_lane(FILE *out, const struct report *rep, const struct report_r
 	autofree char *cut = shortened(label, 40);
 	char span[FORMAT_MAX];
 
-	for (size_t i = 0; i < run->n_epochs; i++) {
+	for (size_t i = 0; i < run->n_epochs; i++)
 		at[i] = svg_at(x, run->epochs[i].seconds);
-		at[run->n_epochs + i] = y;
-	}
+	size_t n = svg_thin_row(at, run->n_epochs);
+	for (size_t i = 0; i < n; i++)
+		at[n + i] = y;
 	fprintf(out, "<g class=\"run lane c%d\" data-job=\"%lld\"><title>job %lld: ", run->hue, (long long)run->job->id,
 		(long long)run->job->id);
 	if (isnan(middle))
@@ -61,7 +59,7 @@ static void draw_lane(FILE *out, const struct report *rep, const struct report_r
 	else
 		fprintf(out, "median %s s an epoch", format_speed(median_seconds(run), span));
 	fputs("</title><path class=\"dots\" d=\"", out);
-	svg_dots(out, at, at + run->n_epochs, run->n_epochs, false);
+	svg_dots(out, at, at + n, n, false);
 	fputs("\"/>", out);
 	if (!isnan(middle))
 		fprintf(out, "<path class=\"median\" d=\"M%.1f %.1fv%d\"/>", middle, y - 7, 14);

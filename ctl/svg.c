@@ -153,24 +153,179 @@ static bool is_lonely(const double *x, const double *y, size_t n, size_t i)
 	return !placed(x, y, n, i + 1) && !(i > 0 && placed(x, y, n, i - 1));
 }
 
+/* --- thinning --- */
+
+/* Of the points [first, last) of one column those that it shows, in their order; returns where the kept ones end. */
+static size_t thin_column(double *x, double *y, size_t first, size_t last, size_t kept)
+{
+	size_t low = first, high = first;
+
+	for (size_t i = first; i < last; i++) {
+		low = y[i] < y[low] ? i : low;
+		high = y[i] > y[high] ? i : high;
+	}
+	for (size_t i = first; i < last; i++) {
+		if (i != first && i != last - 1 && i != low && i != high)
+			continue;
+		x[kept] = x[i];
+		y[kept++] = y[i];
+	}
+	return kept;
+}
+
+static size_t thin_columns(double *x, double *y, size_t n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0, end; i < n; i = end) {
+		end = i + 1;
+		if (!placed(x, y, n, i)) {
+			while (end < n && !placed(x, y, n, end))
+				end++;
+			x[kept] = y[kept] = NAN;
+			kept++;
+			continue;
+		}
+		double column = floor(x[i]);
+		while (placed(x, y, n, end) && floor(x[end]) == column)
+			end++;
+		kept = thin_column(x, y, i, end, kept);
+	}
+	return kept;
+}
+
+#define FLAT 0.25
+
+/* From a point that stays, the slopes with which a line passes all points since then closely enough. */
+struct door {
+	double x, y, low, high;
+};
+
+static bool passes(struct door *d, double x, double y)
+{
+	double dx = x - d->x, slope = (y - d->y) / dx;
+
+	if (!(dx > 1e-6) || slope < d->low || slope > d->high)
+		return false;
+	d->low = fmax(d->low, (y - FLAT - d->y) / dx);
+	d->high = fmin(d->high, (y + FLAT - d->y) / dx);
+	return true;
+}
+
+/* Swinging door: from a point that stays straight on to the last one that is reached closely past all between. */
+static size_t thin_flat(double *x, double *y, size_t n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0, next; i < n; i = next - 1 > i ? next - 1 : next) {
+		struct door d = {x[i], y[i], -INFINITY, INFINITY};
+		next = i + 1;
+		while (placed(x, y, n, i) && placed(x, y, n, next) && passes(&d, x[next], y[next]))
+			next++;
+		x[kept] = d.x;
+		y[kept++] = d.y;
+	}
+	return kept;
+}
+
+size_t svg_thin(double *x, double *y, size_t n)
+{
+	return thin_flat(x, y, thin_columns(x, y, n));
+}
+
+static int ascending(const void *a, const void *b)
+{
+	double first = *(const double *)a, second = *(const double *)b;
+
+	return (first > second) - (first < second);
+}
+
+size_t svg_thin_row(double *at, size_t n)
+{
+	size_t finite = 0, kept = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (isfinite(at[i]))
+			at[finite++] = at[i];
+	qsort(at, finite, sizeof(*at), ascending);
+	for (size_t i = 0; i < finite; i++)
+		if (!kept || at[i] - at[kept - 1] >= 0.5)
+			at[kept++] = at[i];
+	return kept;
+}
+
+/* --- marks --- */
+
+/* Tenths as the shortest number; a blank in front where it would run into the one before. */
+static void put_tenths(FILE *out, long tenths, bool first)
+{
+	long rest = labs(tenths);
+
+	if (tenths < 0)
+		fputc('-', out);
+	else if (!first)
+		fputc(' ', out);
+	if (rest % 10 == 0)
+		fprintf(out, "%ld", rest / 10);
+	else if (rest < 10)
+		fprintf(out, ".%ld", rest);
+	else
+		fprintf(out, "%ld.%ld", rest / 10, rest % 10);
+}
+
+struct pen { /* where it stands, in tenths: rounding does not add up */
+	long x, y;
+};
+
+static void move_to(FILE *out, struct pen *pen, long x, long y)
+{
+	fputc('M', out);
+	put_tenths(out, x, true);
+	put_tenths(out, y, false);
+	*pen = (struct pen){x, y};
+}
+
+static void line_to(FILE *out, struct pen *pen, long x, long y)
+{
+	fputc('l', out);
+	put_tenths(out, x - pen->x, true);
+	put_tenths(out, y - pen->y, false);
+	*pen = (struct pen){x, y};
+}
+
+/* goes_on: the next point has this value too, so its stroke covers this one. */
+static void step_to(FILE *out, struct pen *pen, long x, long y, bool goes_on)
+{
+	if (y != pen->y) {
+		fputc('v', out);
+		put_tenths(out, y - pen->y, true);
+		pen->y = y;
+	}
+	if (goes_on)
+		return;
+	fputc('h', out);
+	put_tenths(out, x - pen->x, true);
+	pen->x = x;
+}
+
 size_t svg_path(FILE *out, const double *x, const double *y, size_t n, bool steps)
 {
+	struct pen pen = {0};
 	size_t lonely = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		if (!placed(x, y, n, i))
 			continue;
+		long at_x = lround(10 * x[i]), at_y = lround(10 * y[i]);
 		bool on = i > 0 && placed(x, y, n, i - 1);
 		if (is_lonely(x, y, n, i))
 			lonely++;
 		else if (!on)
-			fprintf(out, "M%.1f %.1f", x[i], y[i]);
-		else if (!steps)
-			fprintf(out, "L%.1f %.1f", x[i], y[i]);
-		else if (y[i] == y[i - 1])
-			fprintf(out, "H%.1f", x[i]);
+			move_to(out, &pen, at_x, at_y);
+		else if (steps)
+			step_to(out, &pen, at_x, at_y, placed(x, y, n, i + 1) && lround(10 * y[i + 1]) == at_y);
 		else
-			fprintf(out, "V%.1fH%.1f", y[i], x[i]);
+			line_to(out, &pen, at_x, at_y);
 	}
 	return lonely;
 }

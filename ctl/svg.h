@@ -36,8 +36,14 @@ const char *svg_tick_text(const struct svg_ticks *t, size_t i, char *buf);
 /* Moves coordinates (ascending) apart until neighbours are `gap` from each other, within [lo, hi] if there is room. */
 void svg_spread(double *at, size_t n, double gap, double lo, double hi);
 
-/* Path data of a line through the points; `steps`: each value holds from the previous x to its own.  Returns how many
- * points have a place but no neighbour: a line does not show them, dots do. */
+/* Drops points that a screen cannot show, x ascending: of a column one unit wide all but the first, the last, the lowest and
+ * the highest; then those less than a quarter of a unit off the line through those that stay.  A gap (no place) stays one.
+ * In place; returns how many stay. */
+size_t svg_thin(double *x, double *y, size_t n);
+/* The same for dots in a row: sorts them and drops those less than half a unit from the one before. */
+size_t svg_thin_row(double *at, size_t n);
+/* Path data of a line through the points, relative and to a tenth; `steps`: each value holds from the previous x to its
+ * own.  Returns how many points have a place but no neighbour: a line does not show them, dots do. */
 size_t svg_path(FILE *out, const double *x, const double *y, size_t n, bool steps);
 /* Path data of dots (to be stroked with round caps): every point, or only those without a neighbour. */
 void svg_dots(FILE *out, const double *x, const double *y, size_t n, bool lonely);

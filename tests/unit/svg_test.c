@@ -142,10 +142,11 @@ static void test_paths_break_where_there_is_no_value(void **state)
 		size_t lonely;
 		const char *path, *dots;
 	} rows[] = {
-		{{1, 2, 3, 4, 5, 6}, false, 0, "M0.0 1.0L1.0 2.0L2.0 3.0L3.0 4.0L4.0 5.0L5.0 6.0", ""},
-		{{1, 1, 2, 2, 2, 2}, true, 0, "M0.0 1.0H1.0V2.0H2.0H3.0H4.0H5.0", ""},
-		{{1, 2, NAN, 4, 5, NAN}, false, 0, "M0.0 1.0L1.0 2.0M3.0 4.0L4.0 5.0", ""},
-		{{1, NAN, 3, 4, NAN, 6}, false, 2, "M2.0 3.0L3.0 4.0", "M0.0 1.0h0M5.0 6.0h0"},
+		{{1, 2, 3, 4, 5, 6}, false, 0, "M0 1l1 1l1 1l1 1l1 1l1 1", ""},
+		{{1, 1, 2, 2, 2, 2}, true, 0, "M0 1h1v1h4", ""},
+		{{1, 2, NAN, 4, 5, NAN}, false, 0, "M0 1l1 1M3 4l1 1", ""},
+		{{1, NAN, 3, 4, NAN, 6}, false, 2, "M2 3l1 1", "M0.0 1.0h0M5.0 6.0h0"},
+		{{0.04, 0.12, 0.21, 0.19, -0.5, 12.34}, false, 0, "M0 0l1 .1l1 .1l1 0l1-.7l1 12.8", ""},
 		{{NAN, NAN, NAN, NAN, NAN, NAN}, false, 0, "", ""},
 	};
 
@@ -162,6 +163,63 @@ static void test_paths_break_where_there_is_no_value(void **state)
 	}
 }
 
+/* Greatest vertical distance of the points (x, y) from the polyline through the kept ones. */
+static double deviation(const double *x, const double *y, size_t n, const double *kx, const double *ky, size_t kept)
+{
+	double worst = 0;
+
+	for (size_t i = 0, k = 0; i < n; i++) {
+		while (k + 2 < kept && kx[k + 1] < x[i])
+			k++;
+		double part = (x[i] - kx[k]) / (kx[k + 1] - kx[k]);
+		worst = fmax(worst, fabs(ky[k] + part * (ky[k + 1] - ky[k]) - y[i]));
+	}
+	return worst;
+}
+
+static void test_thinning_keeps_what_a_screen_shows(void **state)
+{
+	enum { N = 20000 };
+	double *x = calloc(4 * N, sizeof(*x)), *y = x + N, *kx = y + N, *ky = kx + N;
+
+	for (size_t i = 0; i < N; i++) { /* smooth: few points, none far off */
+		x[i] = 400.0 * (double)i / N;
+		y[i] = 200 * exp(-x[i] / 80) + 5 * sin(x[i] / 20);
+	}
+	memcpy(kx, x, 2 * N * sizeof(*x));
+	size_t kept = svg_thin(kx, ky, N);
+	assert_true(kept > 10 && kept < 200);
+	assert_true(deviation(x, y, N, kx, ky, kept) < 0.6);
+	assert_true(kx[0] == x[0] && kx[kept - 1] == x[N - 1] && ky[kept - 1] == y[N - 1]);
+
+	for (size_t i = 0; i < N; i++) /* noise with one peak: it stays, and so does the band */
+		y[i] = 100 + (double)(i * 7919 % 101) / 10 + (i == 12345 ? 50 : 0);
+	memcpy(kx, x, 2 * N * sizeof(*x));
+	kept = svg_thin(kx, ky, N);
+	double low = INFINITY, high = 0;
+	for (size_t i = 0; i < kept; i++) {
+		low = fmin(low, ky[i]);
+		high = fmax(high, ky[i]);
+	}
+	assert_true(kept <= 4 * 400);
+	assert_float_equal(low, 100, 1e-9);
+	assert_float_equal(high, y[12345], 1e-9);
+	free(x);
+}
+
+static void test_thinning_keeps_gaps_and_few_points(void **state)
+{
+	double x[] = {0, 10, 20, 30, 40, 50, 60}, y[] = {5, NAN, NAN, 7, 90, NAN, 1};
+	double row[] = {3, NAN, 1, 1.2, 3.1, 9, 1.6};
+
+	size_t n = svg_thin(x, y, 7);
+	assert_int_equal(n, 6); /* the gap of two is one */
+	assert_true(y[0] == 5 && isnan(y[1]) && y[2] == 7 && y[3] == 90 && isnan(y[4]) && y[5] == 1);
+	assert_int_equal(svg_thin(x, y, 0), 0);
+	assert_int_equal(svg_thin_row(row, 7), 4);
+	assert_true(row[0] == 1 && row[1] == 1.6 && row[2] == 3 && row[3] == 9);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -171,6 +229,8 @@ int main(void)
 		cmocka_unit_test(test_log_ticks),
 		cmocka_unit_test(test_scales),
 		cmocka_unit_test(test_spread_keeps_order_and_distance),
+		cmocka_unit_test(test_thinning_keeps_what_a_screen_shows),
+		cmocka_unit_test(test_thinning_keeps_gaps_and_few_points),
 		cmocka_unit_test(test_paths_break_where_there_is_no_value),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
