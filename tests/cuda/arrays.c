@@ -12,7 +12,7 @@ void bench_init(struct bench *b, enum cell cell)
 void bench_fini(struct bench *b)
 {
 	for (size_t i = 0; i < b->n_owned; i++)
-		free(b->owned[i]);
+		free(b->owned[i].data);
 }
 
 double bench_random(struct bench *b)
@@ -27,8 +27,14 @@ void *bench_alloc(struct bench *b, size_t bytes)
 	INVARIANT(b->n_owned < ARRAY_LEN(b->owned), "too many arrays for one bench");
 	INVARIANT(posix_memalign(&p, 16, MAX(bytes, 1)) == 0, "no memory");
 	memset(p, 0xff, bytes);
-	b->owned[b->n_owned++] = p;
+	b->owned[b->n_owned++] = (struct target_range){p, MAX(bytes, 1)};
 	return p;
+}
+
+void bench_share(struct bench *b, const void *data, size_t bytes)
+{
+	INVARIANT(b->n_shared < ARRAY_LEN(b->shared), "too much shared memory for one bench");
+	b->shared[b->n_shared++] = (struct target_range){(void *)data, bytes};
 }
 
 struct array array_new(struct bench *b, enum cell cell, size_t count)
@@ -72,6 +78,14 @@ void bench_scratch(struct bench *b, enum kernel_id id, union kernel_args *args, 
 	memset(*tickets, 0, n_tickets * sizeof(uint32_t));
 }
 
+void bench_launch(const struct bench *b, enum kernel_id id, const union kernel_args *args, enum host_order order)
+{
+	struct target_range ranges[ARRAY_LEN(b->owned) + ARRAY_LEN(b->shared)];
+	memcpy(ranges, b->owned, b->n_owned * sizeof(*ranges));
+	memcpy(ranges + b->n_owned, b->shared, b->n_shared * sizeof(*ranges));
+	target_launch(id, b->cell, args, order, ranges, b->n_owned + b->n_shared);
+}
+
 void bench_run(const struct bench *b, enum kernel_id id, const union kernel_args *args, const struct region *outputs,
 	       size_t n)
 {
@@ -87,7 +101,7 @@ void bench_run(const struct bench *b, enum kernel_id id, const union kernel_args
 				memcpy(outputs[i].data, before + at, outputs[i].bytes);
 			else
 				memset(outputs[i].data, 0xff, outputs[i].bytes);
-		host_kernel_run(id, b->cell, args, order);
+		bench_launch(b, id, args, order);
 		for (size_t i = 0, at = 0; i < n; at += outputs[i++].bytes)
 			if (order == 0)
 				memcpy(first + at, outputs[i].data, outputs[i].bytes);

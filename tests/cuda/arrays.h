@@ -1,16 +1,16 @@
 /* Arrays for kernel tests: of a cell type, exactly as long as they say (AddressSanitizer sees an access beyond), with
- * the values they hold in double; and launches in every order of threads and blocks.
+ * the values they hold in double; and launches in every order of threads and blocks, or on a GPU (target.h).
  *
  * A `struct bench` owns everything made with it. */
 #pragma once
 
-#include "tests/cuda/host_kernel.h"
+#include "tests/cuda/target.h"
 
 struct bench {
 	enum cell cell;
 	uint64_t random;
-	void *owned[64];
-	size_t n_owned;
+	struct target_range owned[64], shared[8];
+	size_t n_owned, n_shared;
 };
 
 struct array { /* of cells or of floats */
@@ -26,6 +26,8 @@ void bench_fini(struct bench *b);
 /* Uniform in [0, 1). */
 double bench_random(struct bench *b);
 void *bench_alloc(struct bench *b, size_t bytes); /* poisoned, 16-byte aligned */
+/* Memory of the caller's that arguments of launches point into, too. */
+void bench_share(struct bench *b, const void *data, size_t bytes);
 
 struct array array_new(struct bench *b, enum cell cell, size_t count); /* poisoned */
 /* mean + spread * uniform(-1, 1) */
@@ -47,6 +49,9 @@ struct region {
 
 /* Scratch for the launch, put where the arguments want it; tickets are 0. */
 void bench_scratch(struct bench *b, enum kernel_id id, union kernel_args *args, float **partials, uint32_t **tickets);
+
+/* Runs the launch once. */
+void bench_launch(const struct bench *b, enum kernel_id id, const union kernel_args *args, enum host_order order);
 
 /* Runs the launch in every order; outputs are poisoned before each.  Fails the test if the orders' bits differ.  The
  * outputs of the last order are left behind. */

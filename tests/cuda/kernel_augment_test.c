@@ -23,6 +23,9 @@ static void batch_open(struct batch *t, enum cell cell, bool colour, uint32_t ba
 	*t = (struct batch){.data = images_new(40, 1, 10, colour)};
 	bench_init(&t->b, cell);
 	t->set = &t->data->sets[SPLIT_TRAIN];
+	bench_share(&t->b, &t->state, sizeof(t->state));
+	bench_share(&t->b, t->set->pixels, t->set->count * t->set->pitch);
+	bench_share(&t->b, t->set->labels, t->set->count * t->set->label_pitch);
 	t->order = bench_alloc(&t->b, 40 * sizeof(*t->order));
 	t->labels = bench_alloc(&t->b, n * sizeof(*t->labels));
 	epoch_order(t->order, 40, 3, 5);
@@ -96,7 +99,7 @@ static void test_bytes_are_the_cpus(void **state)
 				t.state.seed = seed * 0x123456789abcdefu;
 				t.state.epoch = epoch * 77;
 				memset(out.data, 0xff, out.count * sizeof(float));
-				host_kernel_run(KERNEL_AUGMENT, CELL_F32, &args, HOST_FORWARD);
+				bench_launch(&t.b, KERNEL_AUGMENT, &args, HOST_FORWARD);
 				check_bytes(&t, &out);
 				check_labels(&t);
 			}
@@ -117,7 +120,7 @@ static void test_crop_and_flip_are_switches(void **state)
 			t.source.std[c] = 1;
 		}
 		union kernel_args args = {.augment = {t.source, out.data, t.labels}};
-		host_kernel_run(KERNEL_AUGMENT, CELL_F32, &args, HOST_FORWARD);
+		bench_launch(&t.b, KERNEL_AUGMENT, &args, HOST_FORWARD);
 		check_bytes(&t, &out);
 		batch_close(&t);
 	}
@@ -205,6 +208,8 @@ static void test_step_begin(void **state)
 	struct bench b;
 	struct step_state s = {.next = 1, .lr = 7, .loss = 5};
 	bench_init(&b, CELL_F32);
+	bench_share(&b, &s, sizeof(s));
+	bench_share(&b, lr, sizeof(lr));
 	union kernel_args args = {.step_begin = {&s, lr}}, evaluation = {.step_begin = {&s, NULL}};
 	bench_run(&b, KERNEL_STEP_BEGIN, &args, (struct region[]){{&s, sizeof(s), true}}, 1);
 	assert_true(s.step == 1 && s.next == 2 && s.lr == 0.2f && s.loss == 5);

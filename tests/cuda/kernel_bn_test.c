@@ -142,7 +142,7 @@ static void check_apply(struct bn *t, int residual, bool relu, bool in_place)
 	bench_run(&t->b, KERNEL_BN_APPLY, &args, &output, 1);
 	assert_all_near("y", array_read(&y), want, t->count, 1.01 * cell_rounding(t->b.cell), SUMS + cell_least(t->b.cell));
 	while (t->b.n_owned > mark)
-		free(t->b.owned[--t->b.n_owned]);
+		free(t->b.owned[--t->b.n_owned].data);
 }
 
 static void test_apply(void **state)
@@ -354,6 +354,7 @@ static void test_running(void **state)
 	struct array gamma[LAYERS], beta[LAYERS], mean[LAYERS], var[LAYERS], scale[LAYERS], shift[LAYERS];
 	struct region outputs[2 * LAYERS];
 	bench_init(&b, CELL_F32);
+	bench_share(&b, layers, sizeof(layers));
 	for (int l = 0; l < LAYERS; l++) {
 		gamma[l] = array_random(&b, CELL_F32, channels[l], 1, 0.5);
 		beta[l] = array_random(&b, CELL_F32, channels[l], 0, 0.5);

@@ -28,6 +28,7 @@ static void loss_open(struct loss *t, enum cell cell, uint32_t n, uint32_t class
 {
 	*t = (struct loss){.n = n, .classes = classes, .c = (classes + 7) / 8 * 8};
 	bench_init(&t->b, cell);
+	bench_share(&t->b, &t->state, sizeof(t->state));
 	t->logits = array_random(&t->b, cell, (size_t)n * t->c, 0, 4);
 	t->bias = array_random(&t->b, CELL_F32, t->c, 0, 1);
 	t->dlogits = array_new(&t->b, cell, (size_t)n * t->c);

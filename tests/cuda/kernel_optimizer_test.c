@@ -21,6 +21,7 @@ static void arenas_open(struct arenas *t, enum cell cell, uint32_t weights, uint
 {
 	*t = (struct arenas){.weights = weights, .others = others, .state = {.loss_scale = scale, .lr = LR}};
 	bench_init(&t->b, cell);
+	bench_share(&t->b, &t->state, sizeof(t->state));
 	t->params = array_random(&t->b, CELL_F32, weights + others, 0, 1);
 	t->momentum = array_random(&t->b, CELL_F32, weights + others, 0, 0.1);
 	t->weight_grads = array_random(&t->b, cell, weights, 0, (double)scale);
@@ -80,7 +81,28 @@ static void test_sgd(void **state)
 		check_sgd(cell, 4104, 808, false, 256);
 		check_sgd(cell, 8, 0, true, 4);
 	}
-	check_sgd(CELL_BF16, (2 << 20) + 800, 64, true, 1); /* more than the grid has threads */
+}
+
+/* As with arenas of more vectors than the grid has threads: here the grid is small instead. */
+static void test_threads_loop(void **state)
+{
+	struct kernel_shape shape = {{2, 1, 1}, {256, 1, 1}};
+	for (enum host_order order = 0; order < HOST_ORDERS; order++) {
+		struct arenas whole, looped;
+		struct err err;
+		arenas_open(&whole, CELL_BF16, 9000 * 8, 64, 1);
+		arenas_open(&looped, CELL_BF16, 9000 * 8, 64, 1);
+		union kernel_args args = sgd_args(&whole, true, 0), args2 = sgd_args(&looped, true, 0);
+		host_kernel_run(KERNEL_SGD, CELL_BF16, &args, order);
+		assert_int_equal(host_launch(host_kernel(KERNEL_SGD, CELL_BF16), shape, &args2, order, &err), 0);
+		assert_memory_equal(whole.params.data, looped.params.data, whole.params.count * sizeof(float));
+		assert_memory_equal(whole.copy.data, looped.copy.data, whole.copy.count * 2);
+		args2.cast = (struct cast_args){looped.momentum.data, looped.copy.data, looped.weights};
+		assert_int_equal(host_launch(host_kernel(KERNEL_CAST, CELL_BF16), shape, &args2, order, &err), 0);
+		assert_all_near("cast", array_read(&looped.copy), array_read(&looped.momentum), looped.weights, 0x1p-8, 0);
+		bench_fini(&whole.b);
+		bench_fini(&looped.b);
+	}
 }
 
 static void test_no_copy(void **state)
@@ -176,6 +198,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sgd),
+		cmocka_unit_test(test_threads_loop),
 		cmocka_unit_test(test_no_copy),
 		cmocka_unit_test(test_grad_check),
 		cmocka_unit_test(test_loss_scale),

@@ -1,5 +1,6 @@
 #include "runner_host.h"
 
+#include "common/clock.h"
 #include "tests/cuda/host_conv.h"
 #include "tests/cuda/host_kernel.h"
 #include "worker/cuda/plan.h"
@@ -95,16 +96,32 @@ static void run_conv(const struct launch *launch)
 	}
 }
 
+static void run_one(const struct launch *launch)
+{
+	if (launch->kind == LAUNCH_CONV)
+		run_conv(launch);
+	else
+		host_kernel_run(launch->kernel.id, launch->kernel.cell, &launch->kernel.args, HOST_FORWARD);
+}
+
 static int host_run(struct runner *runner, struct program *program, uint32_t times, struct err *err)
 {
 	for (uint32_t t = 0; t < times; t++)
-		for (int i = 0; i < program->list.n; i++) {
-			const struct launch *launch = &program->list.items[i];
-			if (launch->kind == LAUNCH_CONV)
-				run_conv(launch);
-			else
-				host_kernel_run(launch->kernel.id, launch->kernel.cell, &launch->kernel.args, HOST_FORWARD);
-		}
+		for (int i = 0; i < program->list.n; i++)
+			run_one(&program->list.items[i]);
+	return 0;
+}
+
+static int host_time(struct runner *runner, struct program *program, struct launch_time **ret, int *ret_n, struct err *err)
+{
+	struct launch_time *times = xcalloc((size_t)program->list.n, sizeof(*times));
+	for (int i = 0; i < program->list.n; i++) {
+		double begin_s = monotonic_s();
+		run_one(&program->list.items[i]);
+		times[i] = (struct launch_time){&program->list.items[i], 1e3 * (monotonic_s() - begin_s), 0};
+	}
+	*ret = times;
+	*ret_n = program->list.n;
 	return 0;
 }
 
@@ -121,6 +138,7 @@ static const struct runner_ops host_ops = {
 	.prepare = host_prepare,
 	.program_free = host_program_free,
 	.run = host_run,
+	.time = host_time,
 	.close = host_close,
 };
 

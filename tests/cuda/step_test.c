@@ -5,6 +5,7 @@
 #include "tests/parity/parity.h"
 
 #include "tests/cuda/runner_host.h"
+#include "tests/cuda/target.h"
 #include "worker/cuda/plan.h"
 #include "worker/ref/ref.h"
 
@@ -19,9 +20,33 @@ static const char *const measure_names[N_MEASURES] = {"loss",	      "worst gradi
 static const double f32_limits[N_MEASURES] = {5e-7, 2e-5, 1e-5, 5e-7, 1e-6, 5e-7};
 static const double half_limits[N_MEASURES] = {2e-3, 8e-1, 4e-1, 5e-3, 1e-2, 5e-3};
 
+/* The host, or the GPU of $TEST_GPU; fp16 where direct is asked for, else bf16. */
+static int tested_open(struct device **ret, const struct device_spec *spec, struct err *err)
+{
+	const char *gpu = target_name();
+	if (!gpu || str_eq(gpu, "host"))
+		return backend_host.open(ret, spec, err);
+	return target_gpu_device(ret, gpu, spec->direct ? CELL_F16 : CELL_BF16, err);
+}
+
+static const struct backend tested = {
+	.name = "host",
+	.open = tested_open,
+	.load = cuda_load,
+	.prepare = cuda_prepare,
+	.state_alloc = cuda_state_alloc,
+	.state_get = cuda_state_get,
+	.state_set = cuda_state_set,
+	.begin_epoch = cuda_begin_epoch,
+	.run = cuda_run,
+	.evaluate = cuda_evaluate,
+	.release = cuda_release,
+	.close = cuda_close,
+};
+
 const struct backend *backend_find(const char *name)
 {
-	return strcmp(name, "ref") == 0 ? &backend_ref : &backend_host;
+	return strcmp(name, "ref") == 0 ? &backend_ref : &tested;
 }
 
 struct step_case {

@@ -354,7 +354,22 @@ int cuda_evaluate(struct plan *plan, enum split split, uint32_t first, uint32_t 
 	return r < 0 ? r : run_with_sums(plan, &plan->eval[split], first, n, sums, err);
 }
 
-/* --- for tests --- */
+/* --- for tests and measurements --- */
+
+int cuda_time_step(struct plan *plan, struct launch_time **ret, int *ret_n, struct err *err)
+{
+	const struct runner_ops *ops = plan->runner->ops;
+	INVARIANT(plan->train.full, "no full batch in the epoch");
+	plan->host.next = 0;
+	int r = say_broken(plan, err);
+	r = r < 0 ? r : ops->upload(plan->runner, plan->memory.state, &plan->host, sizeof(plan->host), err);
+	r = r < 0 ? r : ops->time(plan->runner, plan->train.full, ret, ret_n, err);
+	if (r < 0)
+		return r;
+	plan->has_momentum = plan->recipe.momentum != 0;
+	plan->batches_tracked++;
+	return ops->download(plan->runner, &plan->host, plan->memory.state, sizeof(plan->host), err);
+}
 
 int cuda_step_list(const struct net *net, const struct recipe *recipe, enum cell cell, int n, struct launch_list *ret,
 		   size_t *ret_bytes, struct err *err)

@@ -40,5 +40,7 @@ void cuda_close(struct device *device);
 /* The list of one training step on n images, for counting and tests: freed with launch_list_fini(). */
 int cuda_step_list(const struct net *net, const struct recipe *recipe, enum cell cell, int n, struct launch_list *ret,
 		   size_t *ret_bytes, struct err *err);
+/* For measurements: trains the epoch's first full batch, and tells how long each launch took.  Caller frees. */
+int cuda_time_step(struct plan *plan, struct launch_time **ret, int *ret_n, struct err *err);
 /* For tests: fills what must not outlive a step (activations, gradients, scratch) with NaN. */
 int cuda_poison(struct plan *plan, struct err *err);

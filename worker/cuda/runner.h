@@ -7,6 +7,12 @@
 struct runner;
 struct program; /* a list made ready to run: plans chosen, graphs captured */
 
+struct launch_time {
+	const struct launch *launch; /* borrowed from the program */
+	double ms;
+	double plan_ms; /* of a convolution: its plan's when it was chosen; 0: nothing was timed */
+};
+
 struct runner_ops {
 	/* Zeroed, 256-byte aligned.  -ENOMEM: err says how much was wanted and how much there was. */
 	int (*alloc)(struct runner *runner, size_t bytes, void **ret, struct err *err);
@@ -20,6 +26,8 @@ struct runner_ops {
 	void (*program_free)(struct runner *runner, struct program *program); /* accepts NULL */
 	/* Runs the list so many times.  Returns before it is done. */
 	int (*run)(struct runner *runner, struct program *program, uint32_t times, struct err *err);
+	/* For measurements: runs the list once, not as a graph, and tells how long each launch took.  Caller frees. */
+	int (*time)(struct runner *runner, struct program *program, struct launch_time **ret, int *ret_n, struct err *err);
 	void (*close)(struct runner *runner);
 };
 

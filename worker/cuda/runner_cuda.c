@@ -220,6 +220,65 @@ static int cuda_program_run(struct runner *runner, struct program *program, uint
 	return code;
 }
 
+/* --- times of launches --- */
+
+#define HEAD_START 200 /* fills of the workspace: some ms, so that the launches are all queued before the first begins */
+
+/* An event before each launch, one behind the last, and one more: between these two lies what an event itself takes. */
+static int record_all(struct cuda_runner *r, struct program *program, CUevent *events, struct err *err)
+{
+	const struct driver *d = r->cuda->driver;
+	CUresult result = CUDA_SUCCESS;
+	int code = 0, n = program->list.n;
+	for (int i = 0; result == CUDA_SUCCESS && i < HEAD_START; i++)
+		result = d->cuMemsetD8Async(r->workspace, 0, CONV_WORKSPACE_BYTES, r->stream);
+	for (int i = 0; code == 0 && result == CUDA_SUCCESS && i < n + 2; i++) {
+		result = d->cuEventRecord(events[i], r->stream);
+		if (result == CUDA_SUCCESS && i < n)
+			code = launch_one(r, &program->list.items[i], err);
+	}
+	result = result ? result : d->cuStreamSynchronize(r->stream);
+	return code < 0 ? code : failed(r, result, err, "a timed step failed");
+}
+
+static int read_times(struct cuda_runner *r, struct program *program, const CUevent *events, struct launch_time *ret,
+		      struct err *err)
+{
+	const struct driver *d = r->cuda->driver;
+	float gap = 0, ms = 0;
+	int n = program->list.n;
+	CUresult result = d->cuEventElapsedTime(&gap, events[n], events[n + 1]);
+	for (int i = 0, conv = 0; result == CUDA_SUCCESS && i < n; i++) {
+		const struct launch *launch = &program->list.items[i];
+		result = d->cuEventElapsedTime(&ms, events[i], events[i + 1]);
+		double plan_ms = launch->kind == LAUNCH_CONV ? program->planned[conv++].plan->choice.ms : 0;
+		ret[i] = (struct launch_time){launch, ms > gap ? (double)(ms - gap) : 0, plan_ms};
+	}
+	return failed(r, result, err, "cannot read an event");
+}
+
+static int cuda_program_time(struct runner *runner, struct program *program, struct launch_time **ret, int *ret_n,
+			     struct err *err)
+{
+	struct cuda_runner *r = self(runner);
+	const struct driver *d = r->cuda->driver;
+	size_t n = (size_t)program->list.n;
+	autofree struct launch_time *times = xcalloc(n, sizeof(*times));
+	autofree CUevent *events = xcalloc(n + 2, sizeof(*events));
+	int code = gpu_use(&r->cuda->gpu, err);
+	for (size_t i = 0; code == 0 && i < n + 2; i++)
+		code = failed(r, d->cuEventCreate(&events[i], CU_EVENT_DEFAULT), err, "no event");
+	code = code < 0 ? code : record_all(r, program, events, err);
+	code = code < 0 ? code : read_times(r, program, events, times, err);
+	for (size_t i = 0; i < n + 2 && events[i]; i++)
+		d->cuEventDestroy(events[i]);
+	if (code < 0)
+		return code;
+	*ret = steal_ptr(times);
+	*ret_n = (int)n;
+	return 0;
+}
+
 static void cuda_runner_close(struct runner *runner)
 {
 	struct cuda_runner *r = self(runner);
@@ -243,6 +302,7 @@ static const struct runner_ops cuda_ops = {
 	.prepare = cuda_program_prepare,
 	.program_free = cuda_program_free,
 	.run = cuda_program_run,
+	.time = cuda_program_time,
 	.close = cuda_runner_close,
 };
 
