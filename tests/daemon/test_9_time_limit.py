@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from conftest import WORKER
+from conftest import WORKER, wait_until
 
 DATA = pathlib.Path("/usr/share/datasets/fashion-mnist")
 
@@ -50,16 +50,17 @@ def test_a_job_in_time_is_not_touched_and_the_limit_is_of_an_attempt(sweepd):
 
 
 def test_the_limit_holds_while_sweepd_is_away(sweepd):
-    """It was reached meanwhile: heeded as soon as the worker is back."""
-    sweepd.script({1: [[["epoch", 1], ["wait", "go"], ["touch", "late"], ["wait", "never"]]]})
-    job = sweepd.submit(epochs=3, resources={"time_limit": 2})
+    """It was reached meanwhile: heeded as soon as the worker is back, and counted from the start."""
+    sweepd.script({1: [[["epoch", 1], ["wait", "go"], ["work"], ["touch", "late"], ["wait", "never"]]]}, pace_s=1.2)
+    job = sweepd.submit(epochs=3, resources={"time_limit": 1})
     sweepd.wait(lambda: sweepd.epochs(job) == [1])
     sweepd.kill()
     sweepd.go("go")
+    wait_until((sweepd.fake / "late").exists, "more than the limit")
     sweepd.start()
     sweepd.wait_state(job, "failed")
-    began, ended = sweepd.one("SELECT started_ms, ended_ms FROM attempt")
-    assert sweepd.one("SELECT class FROM attempt") == ("time_limit",) and 2000 <= ended - began < 15000
+    wall_ms, seconds, fail_class = sweepd.one("SELECT ended_ms - started_ms, seconds, class FROM attempt")
+    assert fail_class == "time_limit" and seconds >= 1.2 and abs(wall_ms / 1000 - seconds) < 0.5
 
 
 @pytest.mark.skipif(not DATA.exists() or not WORKER.exists(), reason="needs fashion-mnist and sweep-worker")
