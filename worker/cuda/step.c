@@ -159,8 +159,8 @@ void step_build_train(struct launch_list *list, const struct step_problem *probl
 	source.crop = problem->recipe->random_crop;
 	source.flip = problem->recipe->random_flip;
 	build_begin(&b, true);
-	build_forward(&b, &source);
-	build_backward(&b);
+	step_build_forward(&b, &source);
+	step_build_backward(&b);
 	build_optimizer(&b);
 	builder_fini(&b);
 }
@@ -171,7 +171,7 @@ void step_build_eval(struct launch_list *list, const struct step_problem *proble
 	struct builder b;
 	builder_init(&b, list, problem, memory, n, sizes);
 	build_begin(&b, false);
-	build_forward(&b, &problem->source[split]);
+	step_build_forward(&b, &problem->source[split]);
 	builder_fini(&b);
 }
 

@@ -164,7 +164,7 @@ static void build_head(struct builder *b)
 	grad_add(b, pool->in, dx);
 }
 
-void build_backward(struct builder *b)
+void step_build_backward(struct builder *b)
 {
 	const struct units *units = b->problem->units;
 	build_head(b);

@@ -47,6 +47,6 @@ void conv_add(struct builder *b, const struct op *op, enum conv_pass pass, void 
 const char *op_name(const struct builder *b, const struct op *op, char *buf);
 const struct bn_vectors *bn_of(const struct builder *b, const struct op *bn);
 
-void build_forward(struct builder *b, const struct batch_source *source);
+void step_build_forward(struct builder *b, const struct batch_source *source);
 /* From the gradient of the logits, which lies in their place. */
-void build_backward(struct builder *b);
+void step_build_backward(struct builder *b);

@@ -138,7 +138,7 @@ static void build_head(struct builder *b)
 	kernel_done(b, loss);
 }
 
-void build_forward(struct builder *b, const struct batch_source *source)
+void step_build_forward(struct builder *b, const struct batch_source *source)
 {
 	const struct units *units = b->problem->units;
 	build_batch(b, source);
