@@ -1,6 +1,7 @@
-/* See host_kernel.h.  The scheduler runs on the caller's stack and goes round by round: it releases the warps and the
- * block whose threads have all arrived, then resumes what may run.  A fiber whose thread ends goes on with the next
- * thread that has not begun, so kernels without barriers need no switch at all.
+/* See host_kernel.h.  The scheduler runs on the caller's stack.  A block goes round by round: every thread that may run
+ * does so until it waits or ends; then the warps and the block whose threads have all arrived are released.  Shuffled, two
+ * blocks are resident and take turns within their rounds, each with its own copy of shared memory.  A fiber whose thread
+ * ends goes on with the next thread that has not begun, so kernels without barriers need no switch at all.
  *
  *   NEW -> RUNS -> (WAITS_WARP | WAITS_BLOCK -> READY -> RUNS)... -> ENDED */
 #include "host_kernel.h"
@@ -17,11 +18,16 @@
 #endif
 
 #define MAX_THREADS 1024
+#define RESIDENT    2
 #define WARP	    32
 #define STACK_BYTES ((size_t)128 << 10)
 #define GUARD_BYTES ((size_t)64 << 10)
 
 struct host_dim threadIdx, blockIdx, blockDim, gridDim;
+
+/* All __shared__ variables: the linker's names for the section. */
+extern char __start_kernel_shared[], __stop_kernel_shared[];
+#define SHARED_BYTES ((size_t)(__stop_kernel_shared - __start_kernel_shared))
 
 enum thread_state { NEW, READY, RUNS, WAITS_WARP, WAITS_BLOCK, ENDED };
 
@@ -31,23 +37,32 @@ struct fiber {
 	void *fake_stack; /* AddressSanitizer's */
 };
 
-static struct thread {
+struct thread {
 	enum thread_state state;
-	struct fiber *fiber;   /* while it RUNS or waits */
-	const char *place;     /* where it waits */
-	uint32_t words[2];     /* what it offers to its warp, by turns */
-	unsigned shuffles;     /* so far */
-} threads[MAX_THREADS];
+	struct fiber *fiber; /* while it RUNS or waits */
+	const char *place;   /* where it waits */
+	uint32_t words[2];   /* what it offers to its warp, by turns */
+	unsigned shuffles;   /* so far */
+};
+
+static struct block {
+	bool resident;
+	uint32_t number;
+	struct thread threads[MAX_THREADS];
+	uint32_t turn[MAX_THREADS]; /* the round's order of threads */
+	uint32_t at;		    /* position in turn */
+	uint32_t ran;		    /* threads in this round */
+	char *shared;		    /* while another block runs */
+} blocks[RESIDENT], *now = &blocks[0];
 
 static struct {
 	host_body *body;
 	const void *args;
-	uint32_t count;		     /* threads in a block */
+	uint32_t count; /* threads in a block */
+	uint32_t slice; /* how many more places of its round the running block may take */
 	enum host_order order;
-	uint32_t turn[MAX_THREADS];  /* the round's order of threads */
-	uint32_t at;		     /* position in turn */
-	struct fiber fibers[MAX_THREADS];
-	struct fiber *idle[MAX_THREADS];
+	struct fiber fibers[RESIDENT * MAX_THREADS];
+	struct fiber *idle[RESIDENT * MAX_THREADS];
 	uint32_t n_idle;
 	ucontext_t scheduler;
 	void *scheduler_fake_stack;
@@ -79,7 +94,7 @@ static void fill_order(uint32_t *order, uint32_t n)
 
 static void become(uint32_t t)
 {
-	threads[t].state = RUNS;
+	now->threads[t].state = RUNS;
 	threadIdx = (struct host_dim){t % blockDim.x, t / blockDim.x % blockDim.y, t / blockDim.x / blockDim.y};
 }
 
@@ -109,11 +124,14 @@ static void fiber_main(unsigned low, unsigned high)
 	__sanitizer_finish_switch_fiber(NULL, &h.scheduler_stack, &h.scheduler_stack_size);
 	for (;;) {
 		h.body(h.args);
-		threads[running()].state = ENDED;
-		if (h.at + 1 < h.count && threads[h.turn[h.at + 1]].state == NEW) {
-			uint32_t t = h.turn[++h.at];
-			threads[t].fiber = f;
-			become(t);
+		now->threads[running()].state = ENDED;
+		uint32_t next = now->at + 1;
+		if (next < h.count && h.slice > 1 && now->threads[now->turn[next]].state == NEW) {
+			now->at = next;
+			now->ran++;
+			h.slice--;
+			now->threads[now->turn[next]].fiber = f;
+			become(now->turn[next]);
 		} else {
 			h.idle[h.n_idle++] = f;
 			to_scheduler(f);
@@ -137,16 +155,24 @@ static void fiber_reset(struct fiber *f)
 		    (unsigned)((uint64_t)(uintptr_t)f >> 32));
 }
 
+/* Every fiber is some thread's: one more that never ran. */
+static void another_fiber(void)
+{
+	for (uint32_t i = 0; i < ARRAY_LEN(h.fibers); i++)
+		if (!h.fibers[i].stack) {
+			fiber_reset(&h.fibers[i]);
+			h.idle[h.n_idle++] = &h.fibers[i];
+			return;
+		}
+	BUG("more fibers than threads");
+}
+
 static void resume(uint32_t t)
 {
-	struct thread *thread = &threads[t];
+	struct thread *thread = &now->threads[t];
 	if (thread->state == NEW) {
-		if (h.n_idle == 0) /* every fiber is another thread's: take one that never ran */
-			for (uint32_t i = 0; i < MAX_THREADS && h.n_idle == 0; i++)
-				if (!h.fibers[i].stack) {
-					fiber_reset(&h.fibers[i]);
-					h.idle[h.n_idle++] = &h.fibers[i];
-				}
+		if (h.n_idle == 0)
+			another_fiber();
 		thread->fiber = h.idle[--h.n_idle];
 	}
 	become(t);
@@ -155,10 +181,10 @@ static void resume(uint32_t t)
 
 static void wait_at(enum thread_state state, const char *place)
 {
-	uint32_t t = running();
-	threads[t].state = state;
-	threads[t].place = place;
-	to_scheduler(threads[t].fiber);
+	struct thread *thread = &now->threads[running()];
+	thread->state = state;
+	thread->place = place;
+	to_scheduler(thread->fiber);
 }
 
 void host_barrier(const char *place)
@@ -169,72 +195,124 @@ void host_barrier(const char *place)
 /* The word offered in turn k is read before anyone can offer the one of turn k + 2. */
 void host_shuffle_xor(void *word, uint32_t offset, const char *place)
 {
-	struct thread *me = &threads[running()], *other = &threads[running() ^ offset];
+	struct thread *me = &now->threads[running()], *other = &now->threads[running() ^ offset];
 	unsigned side = me->shuffles++ % 2;
 	memcpy(&me->words[side], word, sizeof(uint32_t));
 	wait_at(WAITS_WARP, place);
 	memcpy(word, &other->words[side], sizeof(uint32_t));
 }
 
-/* --- a block --- */
+/* --- blocks --- */
+
+static void begin_round(struct block *b)
+{
+	fill_order(b->turn, h.count);
+	b->at = 0;
+	b->ran = 0;
+}
+
+static void begin_block(struct block *b, uint32_t number)
+{
+	if (!b->shared)
+		b->shared = xmalloc(SHARED_BYTES);
+	memset(b == now ? __start_kernel_shared : b->shared, 0xff, SHARED_BYTES);
+	b->resident = true;
+	b->number = number;
+	for (uint32_t t = 0; t < h.count; t++)
+		b->threads[t] = (struct thread){.state = NEW};
+	begin_round(b);
+}
+
+static void switch_block(struct block *b)
+{
+	if (b != now) {
+		memcpy(now->shared, __start_kernel_shared, SHARED_BYTES);
+		memcpy(__start_kernel_shared, b->shared, SHARED_BYTES);
+		now = b;
+	}
+	blockIdx = (struct host_dim){b->number % gridDim.x, b->number / gridDim.x % gridDim.y,
+				     b->number / gridDim.x / gridDim.y};
+}
 
 /* Threads [first, first + n) all wait alike at one place: they may go on. */
-static void release(uint32_t first, uint32_t n, enum thread_state waiting)
+static void release(struct thread *threads, uint32_t n, enum thread_state waiting)
 {
-	for (uint32_t t = first; t < first + n; t++)
-		if (threads[t].state != waiting || threads[t].place != threads[first].place)
+	for (uint32_t t = 0; t < n; t++)
+		if (threads[t].state != waiting || threads[t].place != threads[0].place)
 			return;
-	for (uint32_t t = first; t < first + n; t++)
+	for (uint32_t t = 0; t < n; t++)
 		threads[t].state = READY;
 }
 
 static int deadlock(struct err *err)
 {
 	const char *place = "";
-	uint32_t waiting = 0, ended = 0;
+	uint32_t waiting = 0;
 	for (uint32_t t = 0; t < h.count; t++)
-		if (threads[t].state == ENDED) {
-			ended++;
-		} else {
+		if (now->threads[t].state != ENDED) {
 			waiting++;
-			place = threads[t].place;
+			place = now->threads[t].place;
 		}
-	for (uint32_t i = 0; i < MAX_THREADS; i++) /* what the abandoned fibers hold is lost */
-		if (h.fibers[i].stack)
+	h.n_idle = 0; /* what the abandoned fibers hold is lost */
+	for (uint32_t i = 0; i < ARRAY_LEN(h.fibers); i++)
+		if (h.fibers[i].stack) {
 			fiber_reset(&h.fibers[i]);
-	h.n_idle = 0;
-	for (uint32_t i = 0; i < MAX_THREADS; i++)
-		if (h.fibers[i].stack)
 			h.idle[h.n_idle++] = &h.fibers[i];
+		}
 	return err_set(err, -EDEADLK, "block %u,%u: %u threads wait, one at %s, and %u have ended", blockIdx.x, blockIdx.y,
-		       waiting, place, ended);
+		       waiting, place, h.count - waiting);
 }
 
-static int run_block(struct err *err)
+/* The end of a round; the block is resident no more when all its threads have ended. */
+static int end_round(struct block *b, struct err *err)
 {
-	extern char __start_kernel_shared[], __stop_kernel_shared[];
-	memset(__start_kernel_shared, 0xff, (size_t)(__stop_kernel_shared - __start_kernel_shared));
+	uint32_t ended = 0;
 	for (uint32_t t = 0; t < h.count; t++)
-		threads[t] = (struct thread){.state = NEW};
-	for (;;) {
-		uint32_t ran = 0, ended = 0;
-		fill_order(h.turn, h.count);
-		for (h.at = 0; h.at < h.count; h.at++) {
-			uint32_t t = h.turn[h.at];
-			if (threads[t].state == NEW || threads[t].state == READY) {
-				resume(t);
-				ran++;
-			}
+		ended += b->threads[t].state == ENDED;
+	b->resident = ended < h.count;
+	if (b->resident && b->ran == 0)
+		return deadlock(err);
+	for (uint32_t t = 0; t < h.count; t += WARP)
+		release(b->threads + t, MIN(WARP, h.count - t), WAITS_WARP);
+	release(b->threads, h.count, WAITS_BLOCK);
+	begin_round(b);
+	return 0;
+}
+
+/* A part of the block's round: `places` of its order at most. */
+static int run_slice(struct block *b, uint32_t places, struct err *err)
+{
+	switch_block(b);
+	for (h.slice = places; h.slice > 0 && b->at < h.count; b->at++, h.slice--) {
+		enum thread_state state = b->threads[b->turn[b->at]].state;
+		if (state == NEW || state == READY) {
+			b->ran++;
+			resume(b->turn[b->at]);
 		}
-		for (uint32_t t = 0; t < h.count; t++)
-			ended += threads[t].state == ENDED;
-		if (ended == h.count)
+	}
+	return b->at < h.count ? 0 : end_round(b, err);
+}
+
+/* Blocks of the order in turn[] until all have ended. */
+static int run_blocks(const uint32_t *turn, uint32_t n, struct err *err)
+{
+	bool shuffled = h.order == HOST_SHUFFLED;
+	uint32_t next = 0, width = shuffled ? RESIDENT : 1;
+	for (;;) {
+		uint32_t resident = 0;
+		for (struct block *b = blocks; b < blocks + width; b++) {
+			if (!b->resident && next < n)
+				begin_block(b, turn[next++]);
+			resident += b->resident;
+		}
+		if (resident == 0)
 			return 0;
-		if (ran == 0)
-			return deadlock(err);
-		for (uint32_t t = 0; t < h.count; t += WARP)
-			release(t, MIN(WARP, h.count - t), WAITS_WARP);
-		release(0, h.count, WAITS_BLOCK);
+		struct block *b = &blocks[shuffled ? random_below(RESIDENT) : 0];
+		for (uint32_t slices = shuffled ? 1 + random_below(16) : 1; b->resident && slices > 0; slices--) {
+			int rc = run_slice(b, shuffled ? 1 + random_below(h.count) : h.count, err);
+			if (rc < 0)
+				return rc;
+		}
 	}
 }
 
@@ -242,20 +320,15 @@ int host_launch(host_body *body, struct kernel_shape shape, const void *args, en
 {
 	gridDim = (struct host_dim){shape.grid[0], shape.grid[1], shape.grid[2]};
 	blockDim = (struct host_dim){shape.block[0], shape.block[1], shape.block[2]};
-	uint32_t blocks = gridDim.x * gridDim.y * gridDim.z;
+	uint32_t n = gridDim.x * gridDim.y * gridDim.z;
 	h.body = body;
 	h.args = args;
 	h.order = order;
 	h.count = blockDim.x * blockDim.y * blockDim.z;
-	INVARIANT(blocks > 0 && h.count > 0 && h.count <= MAX_THREADS, "a launch of %u blocks of %u threads", blocks, h.count);
-	autofree uint32_t *turn = xmalloc(blocks * sizeof(*turn));
-	fill_order(turn, blocks);
-	for (uint32_t i = 0; i < blocks; i++) {
-		uint32_t b = turn[i];
-		blockIdx = (struct host_dim){b % gridDim.x, b / gridDim.x % gridDim.y, b / gridDim.x / gridDim.y};
-		int rc = run_block(err);
-		if (rc < 0)
-			return rc;
-	}
-	return 0;
+	INVARIANT(n > 0 && h.count > 0 && h.count <= MAX_THREADS, "a launch of %u blocks of %u threads", n, h.count);
+	autofree uint32_t *turn = xmalloc(n * sizeof(*turn));
+	fill_order(turn, n);
+	for (struct block *b = blocks; b < blocks + RESIDENT; b++)
+		b->resident = false;
+	return run_blocks(turn, n, err);
 }

@@ -1,6 +1,7 @@
 /* Runs kernels on the host: every CUDA thread is a fiber that runs until it waits (barrier, shuffle) or ends, so that one
  * thread's work between two barriers is done before another's begins.  The order of threads and of blocks is the
- * caller's: a kernel whose result depends on it lacks a barrier, or adds in no fixed order.
+ * caller's: a kernel whose result depends on it lacks a barrier, or adds in no fixed order.  What the device's caches may
+ * show or hide between blocks is not acted out.
  *
  * One launch at a time in a process.  Shared memory is filled with 0xff before each block. */
 #pragma once
@@ -8,6 +9,7 @@
 #include "common/base.h"
 #include "worker/cuda/kernel/kernels.h"
 
+/* HOST_SHUFFLED: another order of threads in every round, and two blocks that interrupt each other. */
 enum host_order { HOST_FORWARD, HOST_BACKWARD, HOST_SHUFFLED };
 #define HOST_ORDERS 3
 

@@ -35,6 +35,33 @@ KERNEL_OF(neighbour_without_barrier, reverse_args)
 	a.out[AT(threadIdx.x)] = values[threadIdx.x > 0 ? threadIdx.x - 1 : 0];
 }
 
+struct total_args {
+	uint32_t *counts; /* (blocks, THREADS): what each thread found */
+	uint32_t *ticket, *total;
+};
+
+/* The block that draws the last ticket adds up what all wrote: but this one draws before its own threads have written. */
+#define TOTAL_BODY(before_ticket)                                                          \
+	__shared__ bool last;                                                              \
+	a.counts[AT(threadIdx.x)] = 1;                                                     \
+	before_ticket;                                                                     \
+	if (threadIdx.x == 0)                                                              \
+		last = atomicAdd(a.ticket, 1) == gridDim.x - 1;                            \
+	__syncthreads();                                                                   \
+	if (last && threadIdx.x == 0)                                                      \
+		for (uint32_t thread = 0; thread < gridDim.x * THREADS; thread++)          \
+			*a.total += a.counts[thread];
+
+KERNEL_OF(total, total_args)
+{
+	TOTAL_BODY(__syncthreads())
+}
+
+KERNEL_OF(total_without_barrier, total_args)
+{
+	TOTAL_BODY((void)0)
+}
+
 /* Every thread adds its value to its warp's sum by shuffles, twice with a barrier between. */
 KERNEL_OF(warp_sums, reverse_args)
 {
@@ -118,6 +145,27 @@ static void test_missing_barrier_is_found(void **state)
 	assert_false(shows_neighbours(HOST_SHUFFLED));
 }
 
+/* In how many of 50 shuffled launches of 4 blocks the total is right. */
+static int right_totals(host_body *body)
+{
+	int right = 0;
+	for (int i = 0; i < 50; i++) {
+		uint32_t counts[4 * THREADS] = {0}, ticket = 0, sum = 0;
+		struct total_args args = {counts, &ticket, &sum};
+		struct err err;
+		assert_int_equal(
+			host_launch(body, (struct kernel_shape){{4, 1, 1}, {THREADS, 1, 1}}, &args, HOST_SHUFFLED, &err), 0);
+		right += sum == 4 * THREADS;
+	}
+	return right;
+}
+
+static void test_blocks_interrupt_each_other(void **state)
+{
+	assert_int_equal(right_totals(total), 50);
+	assert_in_range(right_totals(total_without_barrier), 0, 49);
+}
+
 static void test_shuffles(void **state)
 {
 	uint32_t in[2 * THREADS], out[2 * THREADS];
@@ -191,6 +239,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_barriers),
 		cmocka_unit_test(test_missing_barrier_is_found),
+		cmocka_unit_test(test_blocks_interrupt_each_other),
 		cmocka_unit_test(test_shuffles),
 		cmocka_unit_test(test_deadlocks_are_errors),
 		cmocka_unit_test(test_dimensions),

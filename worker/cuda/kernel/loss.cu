@@ -107,7 +107,6 @@ CELL_KERNEL(softmax_ce)
 			sums.v[PART_CORRECT5] += (float)correct5[i];
 		}
 		sums.v[PART_LOSS] = (float)loss;
-		sums.v[PART_LOSS_REST] = (float)(loss - (double)sums.v[PART_LOSS]);
 		st8_f32(partial, 0, sums);
 	}
 	if (a.dlogits)

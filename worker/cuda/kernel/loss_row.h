@@ -4,8 +4,8 @@
 #include "vocab.h"
 
 /* A block's share of the sums: the first 8 of the (8 + C) floats of partials it writes, its column sums of dlogits behind
- * them.  The loss is the sum of two floats, which keep 48 bits of the double. */
-enum { PART_LOSS, PART_LOSS_REST, PART_CORRECT, PART_CORRECT5, PART_COLUMNS = 8 };
+ * them. */
+enum { PART_LOSS, PART_CORRECT, PART_CORRECT5, PART_COLUMNS = 8 };
 
 struct row_loss {
 	float loss;
@@ -37,7 +37,7 @@ DEVICE void add_to_state(struct step_state *state, const float *partials, uint32
 	uint32_t correct = 0, correct5 = 0;
 	for (uint32_t block = 0; block < blocks; block++) {
 		struct float8 part = ld8_other_block(partials + (size_t)block * stride, 0);
-		loss += (double)part.v[PART_LOSS] + (double)part.v[PART_LOSS_REST];
+		loss += part.v[PART_LOSS];
 		correct += (uint32_t)part.v[PART_CORRECT];
 		correct5 += (uint32_t)part.v[PART_CORRECT5];
 	}
