@@ -308,7 +308,9 @@ static int run_blocks(const uint32_t *turn, uint32_t n, struct err *err)
 		if (resident == 0)
 			return 0;
 		struct block *b = &blocks[shuffled ? random_below(RESIDENT) : 0];
-		for (uint32_t slices = shuffled ? 1 + random_below(16) : 1; b->resident && slices > 0; slices--) {
+		/* To its end half of the time: the other one is then interrupted for long. */
+		uint32_t slices = !shuffled || random_below(2) ? UINT32_MAX : 1 + random_below(4);
+		for (; b->resident && slices > 0; slices--) {
 			int rc = run_slice(b, shuffled ? 1 + random_below(h.count) : h.count, err);
 			if (rc < 0)
 				return rc;
