@@ -5,8 +5,8 @@
  * torch's first step sets buf = d; a buffer of zeros gives the same value, so the first step needs no case of its own:
  * the momentum arena must be zero before it.  With m = 0 buf is d and the step is plain SGD.
  *
- * To add an optimizer: its X_element in OPTIM_ELEMENT, its coefficients and X_update in OPTIM_LOOP; a row in params.def;
- * its traces from tests/golden/optim.json in optim_test.c. */
+ * To add an optimizer: its X_element in OPTIM_ELEMENT, its coefficients and X_update in OPTIM_LOOP; a row in
+ * params.def; its traces from tests/golden/optim.json in optim_test.c. */
 #pragma once
 
 #include "hd.h"

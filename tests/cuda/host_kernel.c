@@ -1,7 +1,7 @@
 /* See host_kernel.h.  The scheduler runs on the caller's stack.  A block goes round by round: every thread that may run
- * does so until it waits or ends; then the warps and the block whose threads have all arrived are released.  Shuffled, two
- * blocks are resident and take turns within their rounds, each with its own copy of shared memory.  A fiber whose thread
- * ends goes on with the next thread that has not begun, so kernels without barriers need no switch at all.
+ * does so until it waits or ends; then the warps and the block whose threads have all arrived are released.  Shuffled,
+ * two blocks are resident and take turns within their rounds, each with its own copy of shared memory.  A fiber whose
+ * thread ends goes on with the next thread that has not begun, so kernels without barriers need no switch at all.
  *
  *   NEW -> RUNS -> (WAITS_WARP | WAITS_BLOCK -> READY -> RUNS)... -> ENDED */
 #include "host_kernel.h"
@@ -13,13 +13,13 @@
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/common_interface_defs.h>
 #else
-#define __sanitizer_start_switch_fiber(save, bottom, size)   ((void)(save), (void)(bottom), (void)(size))
+#define __sanitizer_start_switch_fiber(save, bottom, size) ((void)(save), (void)(bottom), (void)(size))
 #define __sanitizer_finish_switch_fiber(save, bottom, size) ((void)(save), (void)(bottom), (void)(size))
 #endif
 
 #define MAX_THREADS 1024
-#define RESIDENT    2
-#define WARP	    32
+#define RESIDENT 2
+#define WARP 32
 #define STACK_BYTES ((size_t)128 << 10)
 #define GUARD_BYTES ((size_t)64 << 10)
 
@@ -50,9 +50,9 @@ static struct block {
 	uint32_t number;
 	struct thread threads[MAX_THREADS];
 	uint32_t turn[MAX_THREADS]; /* the round's order of threads */
-	uint32_t at;		    /* position in turn */
-	uint32_t ran;		    /* threads in this round */
-	char *shared;		    /* while another block runs */
+	uint32_t at;                /* position in turn */
+	uint32_t ran;               /* threads in this round */
+	char *shared;               /* while another block runs */
 } blocks[RESIDENT], *now = &blocks[0];
 
 static struct {
@@ -259,8 +259,8 @@ static int deadlock(struct err *err)
 			fiber_reset(&h.fibers[i]);
 			h.idle[h.n_idle++] = &h.fibers[i];
 		}
-	return err_set(err, -EDEADLK, "block %u,%u: %u threads wait, one at %s, and %u have ended", blockIdx.x, blockIdx.y,
-		       waiting, place, h.count - waiting);
+	return err_set(err, -EDEADLK, "block %u,%u: %u threads wait, one at %s, and %u have ended", blockIdx.x,
+		       blockIdx.y, waiting, place, h.count - waiting);
 }
 
 /* The end of a round; the block is resident no more when all its threads have ended. */

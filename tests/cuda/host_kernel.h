@@ -1,7 +1,7 @@
-/* Runs kernels on the host: every CUDA thread is a fiber that runs until it waits (barrier, shuffle) or ends, so that one
- * thread's work between two barriers is done before another's begins.  The order of threads and of blocks is the
- * caller's: a kernel whose result depends on it lacks a barrier, or adds in no fixed order.  What the device's caches may
- * show or hide between blocks is not acted out.
+/* Runs kernels on the host: every CUDA thread is a fiber that runs until it waits (barrier, shuffle) or ends, so that
+ * one thread's work between two barriers is done before another's begins.  The order of threads and of blocks is the
+ * caller's: a kernel whose result depends on it lacks a barrier, or adds in no fixed order.  What the device's caches
+ * may show or hide between blocks is not acted out.
  *
  * One launch at a time in a process.  Shared memory is filled with 0xff before each block. */
 #pragma once

@@ -29,10 +29,17 @@ static void batch_open(struct batch *t, enum cell cell, bool colour, uint32_t ba
 	t->order = bench_alloc(&t->b, 40 * sizeof(*t->order));
 	t->labels = bench_alloc(&t->b, n * sizeof(*t->labels));
 	epoch_order(t->order, 40, 3, 5);
-	t->source = (struct batch_source){.state = &t->state, .pixels = t->set->pixels, .labels = t->set->labels,
-					  .pitch = t->set->pitch, .plane_pitch = t->set->plane_pitch,
-					  .label_pitch = t->set->label_pitch, .order = t->order, .batch = batch, .n = n,
-					  .crop = 1, .flip = 1};
+	t->source = (struct batch_source){.state = &t->state,
+					  .pixels = t->set->pixels,
+					  .labels = t->set->labels,
+					  .pitch = t->set->pitch,
+					  .plane_pitch = t->set->plane_pitch,
+					  .label_pitch = t->set->label_pitch,
+					  .order = t->order,
+					  .batch = batch,
+					  .n = n,
+					  .crop = 1,
+					  .flip = 1};
 	memcpy(t->source.mean, t->data->mean, sizeof(t->source.mean));
 	memcpy(t->source.std, t->data->std, sizeof(t->source.std));
 }
@@ -138,7 +145,8 @@ static void test_values_are_the_cpus(void **state)
 			batch_open(&t, cell, true, 16, step == 2 ? 8 : 16);
 			t.state = (struct step_state){.seed = 99, .epoch = 4, .step = step};
 			t.source.order = step == 1 ? NULL : t.order;
-			struct array out = array_new(&t.b, cell, t.source.n * IMAGE_PLANE * 8), rounded = array_new(&t.b, cell, 8);
+			struct array out = array_new(&t.b, cell, t.source.n * IMAGE_PLANE * 8),
+				     rounded = array_new(&t.b, cell, 8);
 			union kernel_args args = {.augment = {t.source, out.data, t.labels}};
 			bench_run(&t.b, KERNEL_AUGMENT, &args,
 				  (struct region[]){REGION(out), {t.labels, t.source.n * sizeof(int32_t), false}}, 2);
@@ -146,7 +154,8 @@ static void test_values_are_the_cpus(void **state)
 			normalizer_init(&normalizer, t.source.mean, t.source.std);
 			array_read(&out);
 			for (uint32_t i = 0; i < t.source.n; i++) {
-				augment_sample(want, t.set, sample_at(&t, i), draw_of(&t, sample_at(&t, i)), &normalizer);
+				augment_sample(want, t.set, sample_at(&t, i), draw_of(&t, sample_at(&t, i)),
+					       &normalizer);
 				for (size_t p = 0; p < IMAGE_PLANE; p++) {
 					for (size_t c = 0; c < 8; c++)
 						rounded.values[c] = c < 3 ? (double)want[c * IMAGE_PLANE + p] : 0;
@@ -176,8 +185,8 @@ static void check_resize(enum cell cell, uint32_t size, uint32_t n)
 	size_t pixels = (size_t)size * size;
 	struct array out = array_new(&t.b, cell, n * pixels * 8);
 	union kernel_args args = {.resize = {t.source, size, out.data, t.labels}};
-	bench_run(&t.b, KERNEL_RESIZE, &args,
-		  (struct region[]){REGION(out), {t.labels, n * sizeof(int32_t), false}}, 2);
+	bench_run(&t.b, KERNEL_RESIZE, &args, (struct region[]){REGION(out), {t.labels, n * sizeof(int32_t), false}},
+		  2);
 	check_labels(&t);
 	array_read(&out);
 	for (uint32_t i = 0; i < n; i++) {
@@ -185,9 +194,12 @@ static void check_resize(enum cell cell, uint32_t size, uint32_t n)
 		for (size_t p = 0; p < pixels; p++) {
 			double want[8] = {0};
 			for (int c = 0; c < 3; c++)
-				want[c] = (enlarged(bytes + c * IMAGE_PLANE, size, (int)(p / size), (int)(p % size)) / 255 -
-					   (double)t.source.mean[c]) / (double)t.source.std[c];
-			assert_all_near("pixel", &out.values[(i * pixels + p) * 8], want, 8, 1.01 * cell_rounding(cell), 2e-5);
+				want[c] = (enlarged(bytes + c * IMAGE_PLANE, size, (int)(p / size), (int)(p % size)) /
+						   255 -
+					   (double)t.source.mean[c]) /
+					  (double)t.source.std[c];
+			assert_all_near("pixel", &out.values[(i * pixels + p) * 8], want, 8, 1.01 * cell_rounding(cell),
+					2e-5);
 		}
 	}
 	batch_close(&t);
@@ -223,10 +235,8 @@ static void test_step_begin(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bytes_are_the_cpus),
-		cmocka_unit_test(test_crop_and_flip_are_switches),
-		cmocka_unit_test(test_values_are_the_cpus),
-		cmocka_unit_test(test_resize),
+		cmocka_unit_test(test_bytes_are_the_cpus),  cmocka_unit_test(test_crop_and_flip_are_switches),
+		cmocka_unit_test(test_values_are_the_cpus), cmocka_unit_test(test_resize),
 		cmocka_unit_test(test_step_begin),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

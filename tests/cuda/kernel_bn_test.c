@@ -1,7 +1,7 @@
 /* Batch norm's kernels against ref's batch norm in double, on the values as the cell type holds them.
  *
- * Tolerances: per-channel results (fp32 sums of up to 1200 values) 2e-5 of their scale; tensors additionally half a unit
- * in the last place of the cell type. */
+ * Tolerances: per-channel results (fp32 sums of up to 1200 values) 2e-5 of their scale; tensors additionally half a
+ * unit in the last place of the cell type. */
 #include "arrays.h"
 
 #include "tests/unit/cmocka_all.h"
@@ -13,12 +13,11 @@
 #define SUMS 2e-5
 
 static const struct bn_shape shapes[] = {
-	{1, 8, 2},     /* the least */
-	{3, 16, 35},   /* two vectors, a tail of rows */
-	{1, 24, 49},   /* three vectors: a tile with an idle column */
-	{5, 72, 13},   /* nine: a second group, mostly idle */
-	{2, 136, 81},
-	{4, 64, 300}, /* ten blocks */
+	{1, 8, 2},                  /* the least */
+	{3, 16, 35},                /* two vectors, a tail of rows */
+	{1, 24, 49},                /* three vectors: a tile with an idle column */
+	{5, 72, 13},                /* nine: a second group, mostly idle */
+	{2, 136, 81}, {4, 64, 300}, /* ten blocks */
 };
 
 struct bn { /* one layer on one shape, with ref's results beside it */
@@ -39,8 +38,8 @@ static void bn_reference(struct bn *t)
 		*vectors[i] = bench_alloc(&t->b, c * sizeof(double));
 	memcpy(t->ref_running_mean, t->running_mean.values, c * sizeof(double));
 	memcpy(t->ref_running_var, t->running_var.values, c * sizeof(double));
-	ref_bn_train(&t->s, to_nchw(&t->b, t->x.values, (size_t)t->s.n, c, (size_t)t->s.hw), t->gamma.values, t->beta.values,
-		     t->ref_y, t->ref_mean, t->ref_inv_std, t->ref_running_mean, t->ref_running_var);
+	ref_bn_train(&t->s, to_nchw(&t->b, t->x.values, (size_t)t->s.n, c, (size_t)t->s.hw), t->gamma.values,
+		     t->beta.values, t->ref_y, t->ref_mean, t->ref_inv_std, t->ref_running_mean, t->ref_running_var);
 }
 
 /* mean, spread: of x.  Runs bn_stats. */
@@ -65,7 +64,8 @@ static void bn_open(struct bn *t, enum cell cell, const struct bn_shape *s, doub
 	bench_scratch(&t->b, KERNEL_BN_STATS, &args, &args.bn_stats.partials, &args.bn_stats.tickets);
 	bench_run(&t->b, KERNEL_BN_STATS, &args,
 		  (struct region[]){REGION(t->mean), REGION(t->inv_std), REGION(t->scale), REGION(t->shift),
-				    KEPT(t->running_mean), KEPT(t->running_var)}, 6);
+				    KEPT(t->running_mean), KEPT(t->running_var)},
+		  6);
 }
 
 static void bn_close(struct bn *t)
@@ -73,8 +73,8 @@ static void bn_close(struct bn *t)
 	bench_fini(&t->b);
 }
 
-#define FOR_CELLS_AND_SHAPES(cell, s)                          \
-	for (enum cell cell = 0; cell < CELL_COUNT; cell++)    \
+#define FOR_CELLS_AND_SHAPES(cell, s)                                                                                  \
+	for (enum cell cell = 0; cell < CELL_COUNT; cell++)                                                            \
 		for (const struct bn_shape *s = shapes; s < shapes + ARRAY_LEN(shapes); s++)
 
 static void check_stats(struct bn *t, double tolerance)
@@ -123,8 +123,10 @@ static void test_constant_channels(void **state)
 static void check_apply(struct bn *t, int residual, bool relu, bool in_place)
 {
 	size_t c = (size_t)t->s.c, mark = t->b.n_owned;
-	struct array r = array_random(&t->b, t->b.cell, t->count, 0, 1), y = in_place ? r : array_new(&t->b, t->b.cell, t->count);
-	struct array res_scale = array_random(&t->b, CELL_F32, c, 1, 0.3), res_shift = array_random(&t->b, CELL_F32, c, 0, 1);
+	struct array r = array_random(&t->b, t->b.cell, t->count, 0, 1),
+		     y = in_place ? r : array_new(&t->b, t->b.cell, t->count);
+	struct array res_scale = array_random(&t->b, CELL_F32, c, 1, 0.3),
+		     res_shift = array_random(&t->b, CELL_F32, c, 0, 1);
 	double *want = to_nhwc(&t->b, t->ref_y, (size_t)t->s.n, c, (size_t)t->s.hw);
 	for (size_t i = 0; residual && i < t->count; i++) {
 		double through = r.values[i] * res_scale.values[i % c] + res_shift.values[i % c];
@@ -132,15 +134,21 @@ static void check_apply(struct bn *t, int residual, bool relu, bool in_place)
 	}
 	if (relu)
 		ref_relu_fwd(t->count, want, want);
-	union kernel_args args = {.bn_apply = {.x = t->x.data, .scale = t->scale.data, .shift = t->shift.data, .y = y.data,
-					       .rows = (uint32_t)t->rows, .c = (uint32_t)c, .relu = relu}};
+	union kernel_args args = {.bn_apply = {.x = t->x.data,
+					       .scale = t->scale.data,
+					       .shift = t->shift.data,
+					       .y = y.data,
+					       .rows = (uint32_t)t->rows,
+					       .c = (uint32_t)c,
+					       .relu = relu}};
 	args.bn_apply.residual = residual ? r.data : NULL;
 	args.bn_apply.res_scale = residual == 2 ? res_scale.data : NULL;
 	args.bn_apply.res_shift = residual == 2 ? res_shift.data : NULL;
 	struct region output = REGION(y);
 	output.keep = in_place;
 	bench_run(&t->b, KERNEL_BN_APPLY, &args, &output, 1);
-	assert_all_near("y", array_read(&y), want, t->count, 1.01 * cell_rounding(t->b.cell), SUMS + cell_least(t->b.cell));
+	assert_all_near("y", array_read(&y), want, t->count, 1.01 * cell_rounding(t->b.cell),
+			SUMS + cell_least(t->b.cell));
 	while (t->b.n_owned > mark)
 		free(t->b.owned[--t->b.n_owned].data);
 }
@@ -164,8 +172,13 @@ static void test_relu_keeps_nan(void **state)
 	bn_open(&t, CELL_BF16, &shapes[0], 0, 1);
 	((uint16_t *)t.x.data)[3] = 0x7fff;
 	struct array y = array_new(&t.b, CELL_BF16, t.count);
-	union kernel_args args = {.bn_apply = {.x = t.x.data, .scale = t.scale.data, .shift = t.shift.data, .y = y.data,
-					       .rows = (uint32_t)t.rows, .c = 8, .relu = 1}};
+	union kernel_args args = {.bn_apply = {.x = t.x.data,
+					       .scale = t.scale.data,
+					       .shift = t.shift.data,
+					       .y = y.data,
+					       .rows = (uint32_t)t.rows,
+					       .c = 8,
+					       .relu = 1}};
 	bench_run(&t.b, KERNEL_BN_APPLY, &args, (struct region[]){REGION(y)}, 1);
 	array_read(&y);
 	for (size_t i = 0; i < t.count; i++)
@@ -207,8 +220,13 @@ static void backward_open(struct bn *t, struct backward *w, enum bn_mask mask, b
 {
 	size_t c = (size_t)t->s.c;
 	w->y = array_new(&t->b, t->b.cell, t->count);
-	union kernel_args apply = {.bn_apply = {.x = t->x.data, .scale = t->scale.data, .shift = t->shift.data,
-						.y = w->y.data, .rows = (uint32_t)t->rows, .c = (uint32_t)c, .relu = 1}};
+	union kernel_args apply = {.bn_apply = {.x = t->x.data,
+						.scale = t->scale.data,
+						.shift = t->shift.data,
+						.y = w->y.data,
+						.rows = (uint32_t)t->rows,
+						.c = (uint32_t)c,
+						.relu = 1}};
 	bench_run(&t->b, KERNEL_BN_APPLY, &apply, (struct region[]){REGION(w->y)}, 1);
 	array_read(&w->y);
 	w->dy_a = array_random(&t->b, t->b.cell, t->count, 0.1, 1);
@@ -223,25 +241,42 @@ static void backward_open(struct bn *t, struct backward *w, enum bn_mask mask, b
 
 static void run_reduce(struct bn *t, struct backward *w, enum bn_mask mask, bool join, bool store)
 {
-	union kernel_args args = {.bn_backward_reduce = {
-		.dy_a = w->dy_a.data, .dy_b = join ? w->dy_b.data : NULL, .x = t->x.data,
-		.y = mask == BN_MASK_Y ? w->y.data : NULL, .mask = mask, .scale = t->scale.data, .shift = t->shift.data,
-		.gamma = t->gamma.data, .mean = t->mean.data, .inv_std = t->inv_std.data, .dz = store ? w->dz.data : NULL,
-		.dgamma = w->dgamma.data, .dbeta = w->dbeta.data, .coef = w->coef.data, .rows = (uint32_t)t->rows,
-		.c = (uint32_t)t->s.c}};
+	union kernel_args args = {.bn_backward_reduce = {.dy_a = w->dy_a.data,
+							 .dy_b = join ? w->dy_b.data : NULL,
+							 .x = t->x.data,
+							 .y = mask == BN_MASK_Y ? w->y.data : NULL,
+							 .mask = mask,
+							 .scale = t->scale.data,
+							 .shift = t->shift.data,
+							 .gamma = t->gamma.data,
+							 .mean = t->mean.data,
+							 .inv_std = t->inv_std.data,
+							 .dz = store ? w->dz.data : NULL,
+							 .dgamma = w->dgamma.data,
+							 .dbeta = w->dbeta.data,
+							 .coef = w->coef.data,
+							 .rows = (uint32_t)t->rows,
+							 .c = (uint32_t)t->s.c}};
 	bench_scratch(&t->b, KERNEL_BN_BACKWARD_REDUCE, &args, &args.bn_backward_reduce.partials,
 		      &args.bn_backward_reduce.tickets);
 	bench_run(&t->b, KERNEL_BN_BACKWARD_REDUCE, &args,
-		  (struct region[]){REGION(w->dgamma), REGION(w->dbeta), REGION(w->coef), REGION(w->dz)}, store ? 4 : 3);
+		  (struct region[]){REGION(w->dgamma), REGION(w->dbeta), REGION(w->coef), REGION(w->dz)},
+		  store ? 4 : 3);
 }
 
 static void run_apply(struct bn *t, struct backward *w, enum bn_mask mask, bool join, bool stored)
 {
-	union kernel_args args = {.bn_backward_apply = {
-		.dy_a = stored ? w->dz.data : w->dy_a.data, .dy_b = join && !stored ? w->dy_b.data : NULL, .x = t->x.data,
-		.y = mask == BN_MASK_Y && !stored ? w->y.data : NULL, .mask = stored ? BN_MASK_NONE : mask,
-		.scale = t->scale.data, .shift = t->shift.data, .coef = w->coef.data, .dx = w->dx.data,
-		.rows = (uint32_t)t->rows, .c = (uint32_t)t->s.c}};
+	union kernel_args args = {.bn_backward_apply = {.dy_a = stored ? w->dz.data : w->dy_a.data,
+							.dy_b = join && !stored ? w->dy_b.data : NULL,
+							.x = t->x.data,
+							.y = mask == BN_MASK_Y && !stored ? w->y.data : NULL,
+							.mask = stored ? BN_MASK_NONE : mask,
+							.scale = t->scale.data,
+							.shift = t->shift.data,
+							.coef = w->coef.data,
+							.dx = w->dx.data,
+							.rows = (uint32_t)t->rows,
+							.c = (uint32_t)t->s.c}};
 	bench_run(&t->b, KERNEL_BN_BACKWARD_APPLY, &args, (struct region[]){REGION(w->dx)}, 1);
 }
 
@@ -259,13 +294,14 @@ static void check_backward(enum cell cell, const struct bn_shape *s, enum bn_mas
 	assert_all_near("dbeta", array_read(&w.dbeta), w.want_dbeta, c, SUMS, sums);
 	if (store)
 		assert_all_near("dz", array_read(&w.dz), w.want_dz, t.count, 1.01 * unit, 1e-7 + cell_least(cell));
-	/* A stored dz was rounded once more (values up to 2, times up to 4 of scale where two rows make the variance). */
+	/* A stored dz was rounded once more (values up to 2, times up to 4 of scale where two rows make the variance).
+	 */
 	double extra = store && join ? 8 * unit : 0;
 	double largest = 0;
 	for (size_t i = 0; i < c; i++)
 		largest = fmax(largest, t.ref_inv_std[i]);
 	assert_all_near("dx", array_read(&w.dx), w.want_dx, t.count, 1.01 * unit,
-		    (1e-5 * fmax(1, largest) + extra) * fmax(1, largest) + cell_least(cell));
+			(1e-5 * fmax(1, largest) + extra) * fmax(1, largest) + cell_least(cell));
 	bn_close(&t);
 }
 
@@ -307,16 +343,29 @@ static void test_backward_in_place(void **state)
 	apart = w;
 	run_reduce(&t, &apart, BN_MASK_Y, true, true);
 	run_apply(&t, &apart, BN_MASK_Y, true, true);
-	union kernel_args reduce = {.bn_backward_reduce = {
-		.dy_a = w.dy_a.data, .dy_b = w.dy_b.data, .x = t.x.data, .y = w.y.data, .mask = BN_MASK_Y,
-		.gamma = t.gamma.data, .mean = t.mean.data, .inv_std = t.inv_std.data, .dz = w.dy_a.data,
-		.dgamma = w.dgamma.data, .dbeta = w.dbeta.data, .coef = w.coef.data, .rows = (uint32_t)t.rows,
-		.c = (uint32_t)t.s.c}};
+	union kernel_args reduce = {.bn_backward_reduce = {.dy_a = w.dy_a.data,
+							   .dy_b = w.dy_b.data,
+							   .x = t.x.data,
+							   .y = w.y.data,
+							   .mask = BN_MASK_Y,
+							   .gamma = t.gamma.data,
+							   .mean = t.mean.data,
+							   .inv_std = t.inv_std.data,
+							   .dz = w.dy_a.data,
+							   .dgamma = w.dgamma.data,
+							   .dbeta = w.dbeta.data,
+							   .coef = w.coef.data,
+							   .rows = (uint32_t)t.rows,
+							   .c = (uint32_t)t.s.c}};
 	bench_scratch(&t.b, KERNEL_BN_BACKWARD_REDUCE, &reduce, &reduce.bn_backward_reduce.partials,
 		      &reduce.bn_backward_reduce.tickets);
 	bench_run(&t.b, KERNEL_BN_BACKWARD_REDUCE, &reduce, (struct region[]){KEPT(w.dy_a), REGION(w.coef)}, 2);
-	union kernel_args apply = {.bn_backward_apply = {.dy_a = w.dy_a.data, .x = t.x.data, .coef = w.coef.data,
-							 .dx = w.dy_a.data, .rows = (uint32_t)t.rows, .c = (uint32_t)t.s.c}};
+	union kernel_args apply = {.bn_backward_apply = {.dy_a = w.dy_a.data,
+							 .x = t.x.data,
+							 .coef = w.coef.data,
+							 .dx = w.dy_a.data,
+							 .rows = (uint32_t)t.rows,
+							 .c = (uint32_t)t.s.c}};
 	bench_run(&t.b, KERNEL_BN_BACKWARD_APPLY, &apply, (struct region[]){KEPT(w.dy_a)}, 1);
 	assert_memory_equal(w.dy_a.data, apart.dx.data, t.count * 2);
 	bn_close(&t);
@@ -362,8 +411,8 @@ static void test_running(void **state)
 		var[l] = array_random(&b, CELL_F32, channels[l], 1, 0.9);
 		scale[l] = array_new(&b, CELL_F32, channels[l]);
 		shift[l] = array_new(&b, CELL_F32, channels[l]);
-		layers[l] = (struct bn_layer){gamma[l].data, beta[l].data, mean[l].data, var[l].data, scale[l].data,
-					      shift[l].data, channels[l]};
+		layers[l] = (struct bn_layer){gamma[l].data, beta[l].data,  mean[l].data, var[l].data,
+					      scale[l].data, shift[l].data, channels[l]};
 		outputs[2 * l] = (struct region)REGION(scale[l]);
 		outputs[2 * l + 1] = (struct region)REGION(shift[l]);
 	}
@@ -374,7 +423,8 @@ static void test_running(void **state)
 		struct array x = array_of(&b, CELL_F32, channels[l], 1), at1 = array_new(&b, CELL_F32, channels[l]);
 		struct array zero = array_of(&b, CELL_F32, channels[l], 0), at0 = array_new(&b, CELL_F32, channels[l]);
 		ref_bn_eval(&s, x.values, gamma[l].values, beta[l].values, mean[l].values, var[l].values, at1.values);
-		ref_bn_eval(&s, zero.values, gamma[l].values, beta[l].values, mean[l].values, var[l].values, at0.values);
+		ref_bn_eval(&s, zero.values, gamma[l].values, beta[l].values, mean[l].values, var[l].values,
+			    at0.values);
 		array_read(&scale[l]);
 		assert_all_near("shift", array_read(&shift[l]), at0.values, channels[l], 1e-6, 2e-6);
 		for (uint32_t c = 0; c < channels[l]; c++)
@@ -387,16 +437,11 @@ static void test_running(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_statistics),
-		cmocka_unit_test(test_statistics_far_from_zero),
-		cmocka_unit_test(test_constant_channels),
-		cmocka_unit_test(test_apply),
-		cmocka_unit_test(test_relu_keeps_nan),
-		cmocka_unit_test(test_backward),
-		cmocka_unit_test(test_both_masks_agree),
-		cmocka_unit_test(test_backward_in_place),
-		cmocka_unit_test(test_padding_stays_zero),
-		cmocka_unit_test(test_running),
+		cmocka_unit_test(test_statistics),         cmocka_unit_test(test_statistics_far_from_zero),
+		cmocka_unit_test(test_constant_channels),  cmocka_unit_test(test_apply),
+		cmocka_unit_test(test_relu_keeps_nan),     cmocka_unit_test(test_backward),
+		cmocka_unit_test(test_both_masks_agree),   cmocka_unit_test(test_backward_in_place),
+		cmocka_unit_test(test_padding_stays_zero), cmocka_unit_test(test_running),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

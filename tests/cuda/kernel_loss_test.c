@@ -43,10 +43,16 @@ static void loss_open(struct loss *t, enum cell cell, uint32_t n, uint32_t class
 		t->labels2[i] = (int32_t)(bench_random(&t->b) * classes);
 		t->lambda[i] = (float)bench_random(&t->b);
 		for (uint32_t k = 0; k < classes; k++)
-			t->summed[i * classes + k] = (double)((float)t->logits.values[i * t->c + k] + (float)t->bias.values[k]);
+			t->summed[i * classes + k] =
+				(double)((float)t->logits.values[i * t->c + k] + (float)t->bias.values[k]);
 	}
-	t->state = (struct step_state){.loss_scale = 1, .bad_step = NO_BAD_STEP, .step = 17, .loss = 1000, .correct = 50,
-				       .correct5 = 60, .images = 200};
+	t->state = (struct step_state){.loss_scale = 1,
+				       .bad_step = NO_BAD_STEP,
+				       .step = 17,
+				       .loss = 1000,
+				       .correct = 50,
+				       .correct5 = 60,
+				       .images = 200};
 }
 
 /* How many logits of row i come before its label's: larger, or equal and earlier. */
@@ -81,9 +87,16 @@ static void loss_reference(struct loss *t, double smoothing, bool soft)
 
 static union kernel_args loss_args(struct loss *t, double smoothing, bool soft)
 {
-	union kernel_args args = {.softmax_ce = {.state = &t->state, .logits = t->logits.data, .bias = t->bias.data,
-						 .labels = t->labels, .smoothing = (float)smoothing, .dlogits = t->dlogits.data,
-						 .dbias = t->dbias.data, .n = t->n, .classes = t->classes, .c = t->c}};
+	union kernel_args args = {.softmax_ce = {.state = &t->state,
+						 .logits = t->logits.data,
+						 .bias = t->bias.data,
+						 .labels = t->labels,
+						 .smoothing = (float)smoothing,
+						 .dlogits = t->dlogits.data,
+						 .dbias = t->dbias.data,
+						 .n = t->n,
+						 .classes = t->classes,
+						 .c = t->c}};
 	args.softmax_ce.labels2 = soft ? t->labels2 : NULL;
 	args.softmax_ce.lambda = soft ? t->lambda : NULL;
 	bench_scratch(&t->b, KERNEL_SOFTMAX_CE, &args, &args.softmax_ce.partials, &args.softmax_ce.tickets);
@@ -111,7 +124,7 @@ static void check_gradient(struct loss *t, double scale)
 		for (uint32_t k = 0; k < t->classes; k++)
 			want[k] *= scale;
 		assert_all_near("dlogits", row, want, t->classes, 1.01 * cell_rounding(cell) + 4e-6,
-			    1e-6 * scale / t->n + cell_least(cell));
+				1e-6 * scale / t->n + cell_least(cell));
 		for (uint32_t k = t->classes; k < t->c; k++)
 			assert_true(row[k] == 0);
 		for (uint32_t k = 0; k < t->c; k++)

@@ -1,4 +1,4 @@
-/* sgd against worker/optim.h in double, its bits against the CPU's in float; the loss scale's life; grad_check, cast. */
+/* sgd against worker/optim.h in double, its bits against the CPU's in float; the loss scale; grad_check; cast. */
 #include "arrays.h"
 
 #include "tests/unit/cmocka_all.h"
@@ -6,8 +6,8 @@
 
 #include <math.h>
 
-#define LR	     0.05f
-#define MOMENTUM     0.9f
+#define LR 0.05f
+#define MOMENTUM 0.9f
 #define WEIGHT_DECAY 5e-4f
 
 struct arenas {
@@ -31,10 +31,17 @@ static void arenas_open(struct arenas *t, enum cell cell, uint32_t weights, uint
 
 static union kernel_args sgd_args(struct arenas *t, bool nesterov, uint32_t growth_interval)
 {
-	union kernel_args args = {.sgd = {.state = &t->state, .params = t->params.data, .momentum = t->momentum.data,
-					  .weight_grads = t->weight_grads.data, .other_grads = t->other_grads.data,
-					  .copy = t->copy.data, .weights = t->weights, .others = t->others,
-					  .momentum_factor = MOMENTUM, .weight_decay = WEIGHT_DECAY, .nesterov = nesterov,
+	union kernel_args args = {.sgd = {.state = &t->state,
+					  .params = t->params.data,
+					  .momentum = t->momentum.data,
+					  .weight_grads = t->weight_grads.data,
+					  .other_grads = t->other_grads.data,
+					  .copy = t->copy.data,
+					  .weights = t->weights,
+					  .others = t->others,
+					  .momentum_factor = MOMENTUM,
+					  .weight_decay = WEIGHT_DECAY,
+					  .nesterov = nesterov,
 					  .growth_interval = growth_interval}};
 	bench_scratch(&t->b, KERNEL_SGD, &args, NULL, &args.sgd.tickets);
 	return args;
@@ -43,7 +50,9 @@ static union kernel_args sgd_args(struct arenas *t, bool nesterov, uint32_t grow
 static void run_sgd(struct arenas *t, const union kernel_args *args)
 {
 	bench_run(&t->b, KERNEL_SGD, args,
-		  (struct region[]){KEPT(t->params), KEPT(t->momentum), KEPT(t->copy), {&t->state, sizeof(t->state), true}}, 4);
+		  (struct region[]){
+			  KEPT(t->params), KEPT(t->momentum), KEPT(t->copy), {&t->state, sizeof(t->state), true}},
+		  4);
 }
 
 static void check_sgd(enum cell cell, uint32_t weights, uint32_t others, bool nesterov, float scale)
@@ -51,7 +60,8 @@ static void check_sgd(enum cell cell, uint32_t weights, uint32_t others, bool ne
 	struct arenas t;
 	arenas_open(&t, cell, weights, others, scale);
 	size_t all = weights + others;
-	autofree double *p = xcalloc(all, sizeof(double)), *m = xcalloc(all, sizeof(double)), *g = xcalloc(all, sizeof(double));
+	autofree double *p = xcalloc(all, sizeof(double)), *m = xcalloc(all, sizeof(double)),
+			*g = xcalloc(all, sizeof(double));
 	autofree float *pf = xcalloc(all, sizeof(float)), *mf = xcalloc(all, sizeof(float));
 	memcpy(p, t.params.values, all * sizeof(double));
 	memcpy(m, t.momentum.values, all * sizeof(double));
@@ -99,7 +109,8 @@ static void test_threads_loop(void **state)
 		assert_memory_equal(whole.copy.data, looped.copy.data, whole.copy.count * 2);
 		args2.cast = (struct cast_args){looped.momentum.data, looped.copy.data, looped.weights};
 		assert_int_equal(host_launch(host_kernel(KERNEL_CAST, CELL_BF16), shape, &args2, order, &err), 0);
-		assert_all_near("cast", array_read(&looped.copy), array_read(&looped.momentum), looped.weights, 0x1p-8, 0);
+		assert_all_near("cast", array_read(&looped.copy), array_read(&looped.momentum), looped.weights, 0x1p-8,
+				0);
 		bench_fini(&whole.b);
 		bench_fini(&looped.b);
 	}
@@ -120,7 +131,8 @@ static void test_no_copy(void **state)
 
 static void run_grad_check(struct arenas *t)
 {
-	union kernel_args args = {.grad_check = {&t->state, t->weight_grads.data, t->other_grads.data, t->weights, t->others}};
+	union kernel_args args = {
+		.grad_check = {&t->state, t->weight_grads.data, t->other_grads.data, t->weights, t->others}};
 	bench_run(&t->b, KERNEL_GRAD_CHECK, &args, (struct region[]){{&t->state, sizeof(t->state), true}}, 1);
 }
 
@@ -186,10 +198,12 @@ static void test_cast(void **state)
 		for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
 			struct bench b;
 			bench_init(&b, cell);
-			struct array from = array_random(&b, CELL_F32, counts[i], 0, 2), to = array_new(&b, cell, counts[i]);
+			struct array from = array_random(&b, CELL_F32, counts[i], 0, 2),
+				     to = array_new(&b, cell, counts[i]);
 			union kernel_args args = {.cast = {from.data, to.data, (uint32_t)counts[i]}};
 			bench_run(&b, KERNEL_CAST, &args, (struct region[]){REGION(to)}, 1);
-			assert_all_near("to", array_read(&to), from.values, counts[i], cell_rounding(cell), cell_least(cell));
+			assert_all_near("to", array_read(&to), from.values, counts[i], cell_rounding(cell),
+					cell_least(cell));
 			bench_fini(&b);
 		}
 }
@@ -197,12 +211,8 @@ static void test_cast(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sgd),
-		cmocka_unit_test(test_threads_loop),
-		cmocka_unit_test(test_no_copy),
-		cmocka_unit_test(test_grad_check),
-		cmocka_unit_test(test_loss_scale),
-		cmocka_unit_test(test_cast),
+		cmocka_unit_test(test_sgd),        cmocka_unit_test(test_threads_loop), cmocka_unit_test(test_no_copy),
+		cmocka_unit_test(test_grad_check), cmocka_unit_test(test_loss_scale),   cmocka_unit_test(test_cast),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* Pooling's kernels against ref's in double.  Maximum pooling moves values: exact, but for sums of several gradients. */
+/* Pooling's kernels against ref's in double.  Maximum pooling moves values: exact, but for sums of gradients. */
 #include "arrays.h"
 
 #include "tests/unit/cmocka_all.h"
@@ -16,7 +16,7 @@ struct pool {
 	size_t in, out; /* pixels of an image */
 	struct array x, y;
 	uint8_t *index;
-	double *ref_y;	  /* (n, c, oh, ow) */
+	double *ref_y; /* (n, c, oh, ow) */
 	int32_t *ref_index;
 };
 
@@ -44,11 +44,12 @@ static void pool_open(struct pool *p, enum cell cell, int n, int h, int w, int c
 /* Forward, both; x as it is now. */
 static void pool_forward(struct pool *p)
 {
-	ref_maxpool_fwd(&p->s, to_nchw(&p->b, p->x.values, (size_t)p->s.n, (size_t)p->s.c, p->in), p->ref_y, p->ref_index);
-	union kernel_args args = {.maxpool_forward = {p->x.data, p->y.data, p->index, (uint32_t)p->s.n, (uint32_t)p->s.ih,
-						      (uint32_t)p->s.iw, (uint32_t)p->s.c}};
-	bench_run(&p->b, KERNEL_MAXPOOL_FORWARD, &args,
-		  (struct region[]){REGION(p->y), {p->index, p->y.count, false}}, 2);
+	ref_maxpool_fwd(&p->s, to_nchw(&p->b, p->x.values, (size_t)p->s.n, (size_t)p->s.c, p->in), p->ref_y,
+			p->ref_index);
+	union kernel_args args = {.maxpool_forward = {p->x.data, p->y.data, p->index, (uint32_t)p->s.n,
+						      (uint32_t)p->s.ih, (uint32_t)p->s.iw, (uint32_t)p->s.c}};
+	bench_run(&p->b, KERNEL_MAXPOOL_FORWARD, &args, (struct region[]){REGION(p->y), {p->index, p->y.count, false}},
+		  2);
 	array_read(&p->y);
 }
 
@@ -61,8 +62,8 @@ static void check_index(const struct pool *p, size_t i)
 	assert_int_equal(y * p->s.iw + x, p->ref_index[i]);
 }
 
-#define FOR_CELLS_AND_SHAPES(cell, i)                       \
-	for (enum cell cell = 0; cell < CELL_COUNT; cell++) \
+#define FOR_CELLS_AND_SHAPES(cell, i)                                                                                  \
+	for (enum cell cell = 0; cell < CELL_COUNT; cell++)                                                            \
 		for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
 
 static void test_maxpool_forward(void **state)
@@ -71,7 +72,8 @@ static void test_maxpool_forward(void **state)
 		struct pool p;
 		pool_open(&p, cell, shapes[i].n, shapes[i].h, shapes[i].w, shapes[i].c);
 		pool_forward(&p);
-		assert_all_near("y", p.y.values, to_nhwc(&p.b, p.ref_y, (size_t)p.s.n, (size_t)p.s.c, p.out), p.y.count, 0, 1e-30);
+		assert_all_near("y", p.y.values, to_nhwc(&p.b, p.ref_y, (size_t)p.s.n, (size_t)p.s.c, p.out), p.y.count,
+				0, 1e-30);
 		for (size_t j = 0; j < p.y.count; j++)
 			check_index(&p, j);
 		bench_fini(&p.b);
@@ -104,10 +106,12 @@ static void test_maxpool_backward(void **state)
 			pool_open(&p, cell, shapes[i].n, shapes[i].h, shapes[i].w, shapes[i].c);
 			pool_forward(&p);
 			size_t n = (size_t)p.s.n, c = (size_t)p.s.c;
-			struct array a = array_random(&p.b, cell, p.y.count, 0, 1), b = array_random(&p.b, cell, p.y.count, 0, 1);
+			struct array a = array_random(&p.b, cell, p.y.count, 0, 1),
+				     b = array_random(&p.b, cell, p.y.count, 0, 1);
 			struct array dx = array_new(&p.b, cell, p.x.count);
 			union kernel_args args = {.maxpool_backward = {a.data, join ? b.data : NULL, p.index, dx.data,
-				(uint32_t)n, (uint32_t)p.s.ih, (uint32_t)p.s.iw, (uint32_t)c}};
+								       (uint32_t)n, (uint32_t)p.s.ih, (uint32_t)p.s.iw,
+								       (uint32_t)c}};
 			bench_run(&p.b, KERNEL_MAXPOOL_BACKWARD, &args, (struct region[]){REGION(dx)}, 1);
 			for (size_t j = 0; join && j < a.count; j++)
 				a.values[j] += b.values[j];
@@ -115,7 +119,7 @@ static void test_maxpool_backward(void **state)
 			memset(want, 0, p.x.count * sizeof(double));
 			ref_maxpool_bwd(&p.s, to_nchw(&p.b, a.values, n, c, p.out), p.ref_index, want);
 			assert_all_near("dx", array_read(&dx), to_nhwc(&p.b, want, n, c, p.in), dx.count,
-				    1.01 * cell_rounding(cell), 1e-6);
+					1.01 * cell_rounding(cell), 1e-6);
 			bench_fini(&p.b);
 		}
 }
@@ -128,8 +132,10 @@ static void test_avgpool(void **state)
 		size_t n = (size_t)shapes[i].n, hw = (size_t)(shapes[i].h * shapes[i].w), c = (size_t)shapes[i].c;
 		struct array x = array_random(&b, cell, n * hw * c, 0.5, 1), y = array_new(&b, cell, n * c);
 		struct array dy = array_random(&b, cell, n * c, 0, 1), dx = array_new(&b, cell, n * hw * c);
-		union kernel_args forward = {.avgpool_forward = {x.data, y.data, (uint32_t)n, (uint32_t)hw, (uint32_t)c}};
-		union kernel_args backward = {.avgpool_backward = {dy.data, dx.data, (uint32_t)n, (uint32_t)hw, (uint32_t)c}};
+		union kernel_args forward = {
+			.avgpool_forward = {x.data, y.data, (uint32_t)n, (uint32_t)hw, (uint32_t)c}};
+		union kernel_args backward = {
+			.avgpool_backward = {dy.data, dx.data, (uint32_t)n, (uint32_t)hw, (uint32_t)c}};
 		bench_run(&b, KERNEL_AVGPOOL_FORWARD, &forward, (struct region[]){REGION(y)}, 1);
 		bench_run(&b, KERNEL_AVGPOOL_BACKWARD, &backward, (struct region[]){REGION(dx)}, 1);
 		double *want = bench_alloc(&b, x.count * sizeof(double));
@@ -137,8 +143,8 @@ static void test_avgpool(void **state)
 		assert_all_near("y", array_read(&y), want, y.count, 1.01 * cell_rounding(cell), 1e-6);
 		memset(want, 0, x.count * sizeof(double));
 		ref_avgpool_bwd((int)n, (int)c, (int)hw, dy.values, want);
-		assert_all_near("dx", array_read(&dx), to_nhwc(&b, want, n, c, hw), dx.count, 1.01 * cell_rounding(cell),
-			    1e-7 + cell_least(cell));
+		assert_all_near("dx", array_read(&dx), to_nhwc(&b, want, n, c, hw), dx.count,
+				1.01 * cell_rounding(cell), 1e-7 + cell_least(cell));
 		bench_fini(&b);
 	}
 }

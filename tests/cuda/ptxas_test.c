@@ -42,8 +42,8 @@ static int check(const char *log, enum kernel_id id, enum cell cell, const char 
 		return 1;
 	}
 	if (u.registers > MAX_REGISTERS || (hot[id] && u.spill_stores + u.spill_loads > 0)) {
-		printf("%s, sm_%s: %u registers, %u bytes of spill stores, %u of spill loads\n", name, arch, u.registers,
-		       u.spill_stores, u.spill_loads);
+		printf("%s, sm_%s: %u registers, %u bytes of spill stores, %u of spill loads\n", name, arch,
+		       u.registers, u.spill_stores, u.spill_loads);
 		return 1;
 	}
 	return 0;

@@ -1,4 +1,4 @@
-/* The shim itself: a barrier forgotten or not reached by all is found; shuffles, dimensions and conversions are CUDA's. */
+/* The shim itself: a barrier forgotten or not reached by all is found; shuffles, dimensions, roundings are CUDA's. */
 #include "tests/cuda/host_kernel.h"
 #include "tests/unit/cmocka_all.h"
 #include "worker/cuda/kernel/vocab.h"
@@ -153,8 +153,9 @@ static int right_totals(host_body *body)
 		uint32_t counts[4 * THREADS] = {0}, ticket = 0, sum = 0;
 		struct total_args args = {counts, &ticket, &sum};
 		struct err err;
-		assert_int_equal(
-			host_launch(body, (struct kernel_shape){{4, 1, 1}, {THREADS, 1, 1}}, &args, HOST_SHUFFLED, &err), 0);
+		assert_int_equal(host_launch(body, (struct kernel_shape){{4, 1, 1}, {THREADS, 1, 1}}, &args,
+					     HOST_SHUFFLED, &err),
+				 0);
 		right += sum == 4 * THREADS;
 	}
 	return right;
@@ -206,7 +207,8 @@ static void test_dimensions(void **state)
 	struct err err;
 	for (enum host_order order = 0; order < HOST_ORDERS; order++) {
 		memset(out, 0xff, sizeof(out));
-		assert_int_equal(host_launch(places, (struct kernel_shape){{3, 2, 1}, {4, 8, 1}}, &args, order, &err), 0);
+		assert_int_equal(host_launch(places, (struct kernel_shape){{3, 2, 1}, {4, 8, 1}}, &args, order, &err),
+				 0);
 		for (uint32_t i = 0; i < ARRAY_LEN(out); i++) {
 			uint32_t thread = i % 32, block = i / 32;
 			assert_int_equal(out[i], thread % 4 | thread / 4 << 8 | block % 3 << 16 | block / 3 << 24);

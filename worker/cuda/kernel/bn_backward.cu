@@ -43,7 +43,8 @@ CELL_KERNEL(bn_backward_reduce)
 				dz[k] = fill8(0);
 				if (at_row < a.rows) {
 					x[k] = ld8(a.x, at);
-					dz[k] = PER_CELL(masked)(a.dy_a, a.dy_b, a.y, a.mask, at, &x[k], &scale, &shift);
+					dz[k] = PER_CELL(masked)(a.dy_a, a.dy_b, a.y, a.mask, at, &x[k], &scale,
+								 &shift);
 				}
 			}
 			UNROLL for (int k = 0; k < BN_BACK_AHEAD; k++) {

@@ -47,8 +47,8 @@ struct PER_CELL(apply_coefs) {
 	struct float8 scale, shift, res_scale, res_shift;
 };
 
-DEVICE struct float8 PER_CELL(affine)(const struct bn_apply_args *a, const struct PER_CELL(apply_coefs) *f, struct float8 x,
-				      struct float8 residual)
+DEVICE struct float8 PER_CELL(affine)(const struct bn_apply_args *a, const struct PER_CELL(apply_coefs) *f,
+				      struct float8 x, struct float8 residual)
 {
 	EACH8(i) {
 		x.v[i] = x.v[i] * f->scale.v[i] + f->shift.v[i];
@@ -81,8 +81,9 @@ CELL_KERNEL(bn_apply)
 		}
 		UNROLL for (int k = 0; k < APPLY_AHEAD; k++) {
 			uint32_t at_row = row + k * t.row_step;
+			struct float8 y = PER_CELL(affine)(&a, &f, x[k], residual[k]);
 			if (at_row < a.rows)
-				st8(a.y, (size_t)at_row * vectors + t.vector, PER_CELL(affine)(&a, &f, x[k], residual[k]));
+				st8(a.y, (size_t)at_row * vectors + t.vector, y);
 		}
 	}
 }

@@ -6,19 +6,25 @@
 #include <stdbool.h>
 
 #define THREADS 256u /* of every block but step_begin's */
-/* Blocks of a reduction: two per multiprocessor of a large device, few enough that the last one adds them up quickly. */
+/* Blocks of a reduction: two per multiprocessor of a large device, few enough for the last one to add up. */
 #define REDUCTION_BLOCKS 256u
-#define LOOP_BLOCKS	 1024u /* of a kernel whose threads loop over an arena */
-#define ROWS_PER_THREAD	 4u
-#define CE_ROWS		 8u /* of a block of softmax_ce: one per warp */
-#define CE_BLOCKS	 64u
+#define LOOP_BLOCKS 1024u /* of a kernel whose threads loop over an arena */
+#define ROWS_PER_THREAD 4u
+#define CE_ROWS 8u /* of a block of softmax_ce: one per warp */
+#define CE_BLOCKS 64u
 
 static const struct {
 	const char *names[CELL_COUNT];
 	size_t args_size;
 } kernels[] = {
-#define NAMES_0(name) {#name, #name, #name}
-#define NAMES_1(name) {#name "_bf16", #name "_f16", #name "_f32"}
+#define NAMES_0(name)                                                                                                  \
+	{                                                                                                              \
+#name, #name, #name                                                                                    \
+	}
+#define NAMES_1(name)                                                                                                  \
+	{                                                                                                              \
+#name "_bf16", #name "_f16", #name "_f32"                                                              \
+	}
 #define ROW(id, name, cells, hot) [KERNEL_##id] = {NAMES_##cells(name), sizeof(struct name##_args)},
 	KERNELS(ROW)
 #undef ROW
@@ -63,7 +69,7 @@ static struct kernel_shape line(uint64_t items, uint32_t limit)
 	return (struct kernel_shape){{at_least_one(blocks < limit ? (uint32_t)blocks : limit), 1, 1}, {THREADS, 1, 1}};
 }
 
-/* (rows, C) cut into tiles: x runs over vectors of 8 channels, at most 8 to a block (128 bytes of bf16), y over rows. */
+/* (rows, C) cut into tiles: x runs over vectors of 8 channels, at most 8 to a block (128 bytes of bf16), y rows. */
 static struct kernel_shape tile(uint32_t rows, uint32_t c, uint32_t max_blocks)
 {
 	assert(c > 0 && c % 8 == 0);
@@ -88,8 +94,8 @@ struct kernel_shape kernel_shape(enum kernel_id id, const union kernel_args *a)
 	case KERNEL_AUGMENT:
 		return (struct kernel_shape){{32 * 32 / THREADS, a->augment.source.n, 1}, {THREADS, 1, 1}};
 	case KERNEL_RESIZE:
-		return (struct kernel_shape){{ceil_div(a->resize.size * a->resize.size, THREADS), a->resize.source.n, 1},
-					     {THREADS, 1, 1}};
+		return (struct kernel_shape){
+			{ceil_div(a->resize.size * a->resize.size, THREADS), a->resize.source.n, 1}, {THREADS, 1, 1}};
 	case KERNEL_BN_STATS:
 		return tile(a->bn_stats.rows, a->bn_stats.c, REDUCTION_BLOCKS);
 	case KERNEL_BN_RUNNING:
@@ -115,7 +121,8 @@ struct kernel_shape kernel_shape(enum kernel_id id, const union kernel_args *a)
 		return line((uint64_t)p->n * p->hw * (p->c / 8), UINT32_MAX);
 	}
 	case KERNEL_SOFTMAX_CE:
-		return (struct kernel_shape){{least(ceil_div(a->softmax_ce.n, CE_ROWS), CE_BLOCKS), 1, 1}, {THREADS, 1, 1}};
+		return (struct kernel_shape){{least(ceil_div(a->softmax_ce.n, CE_ROWS), CE_BLOCKS), 1, 1},
+					     {THREADS, 1, 1}};
 	case KERNEL_GRAD_CHECK:
 		return line(((uint64_t)a->grad_check.weights + a->grad_check.others) / 8, LOOP_BLOCKS);
 	case KERNEL_SGD:

@@ -1,9 +1,9 @@
 /* The device kernels as data: their ids, one struct of arguments each, and how a launch of each is shaped.  Read by the
  * kernels (nvcc, or gcc through the tests' shim) and by the C that builds launch lists.
  *
- * Cells: activations, weights' copies and gradients are arrays of a cell type T, bf16, fp16 or f32, NHWC; a `void *` below
- * is such an array.  C is the padded channel count, a multiple of 8; arrays begin at multiples of 16 bytes.  Padding
- * channels hold 0 and stay 0 where gamma, beta and weights are 0 there.  rows: N * H * W.
+ * Cells: activations, weights' copies and gradients are arrays of a cell type T, bf16, fp16 or f32, NHWC; a `void *`
+ * below is such an array.  C is the padded channel count, a multiple of 8; arrays begin at multiples of 16 bytes.
+ * Padding channels hold 0 and stay 0 where gamma, beta and weights are 0 there.  rows: N * H * W.
  * Sums: every kernel writes (=) what it names as its output, but `+=` where said.  Reductions add partial sums in one
  * fixed order, which depends on the shape alone: equal bits on every device, whatever order blocks run in.
  * Scratch: `partials` (kernel_scratch() tells its size) holds nothing between launches; `tickets` must be 0 before the
@@ -97,8 +97,8 @@ struct resize_args {
 };
 
 /* x: (rows, C), rows >= 2 -> the batch's statistics and the coefficients of bn_apply: scale = gamma * inv_std,
- * shift = beta - mean * scale; running = (1 - momentum) * running + momentum * batch, with the unbiased variance.  eps and
- * momentum: BN_EPS, BN_MOMENTUM.  All vectors (C). */
+ * shift = beta - mean * scale; running = (1 - momentum) * running + momentum * batch, with the unbiased variance.  eps
+ * and momentum: BN_EPS, BN_MOMENTUM.  All vectors (C). */
 struct bn_stats_args {
 	const void *x;
 	uint32_t rows, c;
@@ -134,13 +134,13 @@ struct bn_apply_args {
 	uint32_t relu;
 };
 
-/* Where the gradient passed the ReLU: everywhere, where the stored output y > 0, or where x * scale + shift > 0 (the same
- * for a layer without residual, and a tensor less to read). */
+/* Where the gradient passed the ReLU: everywhere, where the stored output y > 0, or where x * scale + shift > 0 (the
+ * same for a layer without residual, and a tensor less to read). */
 enum bn_mask { BN_MASK_NONE, BN_MASK_Y, BN_MASK_X };
 
-/* dz = dy_a [+ dy_b], 0 where masked; dbeta = sum of dz, dgamma = sum of dz * (x - mean) * inv_std, and the coefficients
- * (3, C) of dx = coef[0] * dz + coef[1] * x + coef[2].  dz is stored where it is asked for: it is the gradient of the
- * residual too.  x, y, dy_a, dy_b, dz: (rows, C); dz may be dy_a or dy_b. */
+/* dz = dy_a [+ dy_b], 0 where masked; dbeta = sum of dz, dgamma = sum of dz * (x - mean) * inv_std, and the
+ * coefficients (3, C) of dx = coef[0] * dz + coef[1] * x + coef[2].  dz is stored where it is asked for: it is the
+ * gradient of the residual too.  x, y, dy_a, dy_b, dz: (rows, C); dz may be dy_a or dy_b. */
 struct bn_backward_reduce_args {
 	const void *dy_a, *dy_b; /* dy_b NULL: one gradient only */
 	const void *x, *y;	 /* y only for BN_MASK_Y */
@@ -222,9 +222,9 @@ struct grad_check_args {
 };
 
 /* One step over both regions of the arenas (worker/optim.h), with lr of state and gradients divided by its loss_scale;
- * nothing where found_inf is set.  Then the scale's own step (torch.amp.GradScaler): found_inf halves it, growth_interval
- * good steps double it; found_inf = 0.  Regions: `weights` elements with gradients in T and a copy in T of the new
- * weights, then `others` (batch norm, bias) all in fp32.  Multiples of 8. */
+ * nothing where found_inf is set.  Then the scale's own step (torch.amp.GradScaler): found_inf halves it,
+ * growth_interval good steps double it; found_inf = 0.  Regions: `weights` elements with gradients in T and a copy in T
+ * of the new weights, then `others` (batch norm, bias) all in fp32.  Multiples of 8. */
 struct sgd_args {
 	struct step_state *state;
 	float *params, *momentum; /* (weights + others) */

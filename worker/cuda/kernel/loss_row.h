@@ -3,8 +3,8 @@
 
 #include "vocab.h"
 
-/* A block's share of the sums: the first 8 of the (8 + C) floats of partials it writes, its column sums of dlogits behind
- * them. */
+/* A block's share of the sums: the first 8 of the (8 + C) floats of partials it writes, its column sums of dlogits
+ * behind them. */
 enum { PART_LOSS, PART_CORRECT, PART_CORRECT5, PART_COLUMNS = 8 };
 
 struct row_loss {

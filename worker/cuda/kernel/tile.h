@@ -24,8 +24,8 @@ DEVICE struct tile tile_of_thread(uint32_t c)
 #define TILE_LANES   16 /* that one thread adds in the first pass */
 
 /* Adds the two sums of 8 channels that each thread holds over the block's lanes (threadIdx.y).  Returns, in thread t <
- * 16 * blockDim.x, the total of column t: the first sums of the block's channels, then the second ones.  Between two uses
- * there must be a barrier. */
+ * 16 * blockDim.x, the total of column t: the first sums of the block's channels, then the second ones.  Between two
+ * uses there must be a barrier. */
 DEVICE float block_total(struct float8 first, struct float8 second)
 {
 	__shared__ float terms[TILE_THREADS * 16]; /* (lanes, columns) */

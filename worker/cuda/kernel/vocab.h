@@ -102,8 +102,8 @@ DEVICE bool first_thread(void)
 	return threadIdx.x == 0 && threadIdx.y == 0;
 }
 
-/* Called by all threads of `blocks` blocks once their results are written: true in the block that comes last, which then
- * sees what the others wrote (ld8_other_block).  *ticket is 0 before and after. */
+/* Called by all threads of `blocks` blocks once their results are written: true in the block that comes last, which
+ * then sees what the others wrote (ld8_other_block).  *ticket is 0 before and after. */
 DEVICE bool last_block(uint32_t *ticket, uint32_t blocks)
 {
 	__shared__ bool last;
