@@ -5,6 +5,8 @@
 #include "tests/cuda/host_kernel.h"
 #include "worker/cuda/plan.h"
 
+#include <pthread.h>
+
 struct program {
 	struct launch_list list;
 };
@@ -96,12 +98,18 @@ static void run_conv(const struct launch *launch)
 	}
 }
 
+/* Fibers: one launch at a time in the process, whatever thread's. */
+static pthread_mutex_t fibers = PTHREAD_MUTEX_INITIALIZER;
+
 static void run_one(const struct launch *launch)
 {
-	if (launch->kind == LAUNCH_CONV)
+	if (launch->kind == LAUNCH_CONV) {
 		run_conv(launch);
-	else
-		host_kernel_run(launch->kernel.id, launch->kernel.cell, &launch->kernel.args, HOST_FORWARD);
+		return;
+	}
+	pthread_mutex_lock(&fibers);
+	host_kernel_run(launch->kernel.id, launch->kernel.cell, &launch->kernel.args, HOST_FORWARD);
+	pthread_mutex_unlock(&fibers);
 }
 
 static int host_run(struct runner *runner, struct program *program, uint32_t times, struct err *err)
