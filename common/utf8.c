@@ -32,6 +32,21 @@ size_t utf8_length(const char *s, size_t size)
 	return 0;
 }
 
+uint32_t utf8_code_point(const char *s, size_t n)
+{
+	static const unsigned char first_bits[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
+	uint32_t c = (unsigned char)s[0] & first_bits[n];
+	for (size_t i = 1; i < n; i++)
+		c = c << 6 | ((unsigned char)s[i] & 0x3F);
+	return c;
+}
+
+bool utf8_is_harmful(uint32_t c)
+{
+	return c < 0x20 || (c >= 0x7F && c <= 0x9F) || c == 0x200E || c == 0x200F || (c >= 0x2028 && c <= 0x202E) ||
+	       (c >= 0x2066 && c <= 0x2069);
+}
+
 void utf8_clean(char *s)
 {
 	size_t size = strlen(s);

@@ -146,7 +146,7 @@ static int print_answer(const struct ctl *ctl, const struct change *change, cons
 	{
 		const char *error = json_str_or(job, "error", NULL);
 		if (error)
-			fprintf(stderr, "error: %s\n", error);
+			say_error(error);
 		code = error && !code ? EXIT_STATE : code;
 	}
 	return code;

@@ -24,21 +24,10 @@ size_t escape_size(const char *text, size_t size)
 	return i < size ? i + 1 : size;
 }
 
-/* The code point of a well-formed sequence of n bytes. */
-static uint32_t code_point(const char *text, size_t n)
-{
-	static const unsigned char first_bits[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
-	uint32_t c = (unsigned char)text[0] & first_bits[n];
-
-	for (size_t i = 1; i < n; i++)
-		c = c << 6 | ((unsigned char)text[i] & 0x3f);
-	return c;
-}
-
 size_t text_step(const char *text, size_t size, size_t *ret_columns)
 {
 	size_t n = utf8_length(text, size);
-	int width = n ? wcwidth((wchar_t)code_point(text, n)) : 1;
+	int width = n ? wcwidth((wchar_t)utf8_code_point(text, n)) : 1;
 
 	*ret_columns = width < 0 ? 1 : (size_t)width;
 	return n ? n : 1;
@@ -74,13 +63,6 @@ size_t text_fit(const char *text, size_t room)
 	return at;
 }
 
-/* Of U+0080-009F some drive terminals as ESC does; the others reorder what stands beside them. */
-static bool is_harmful(uint32_t c)
-{
-	return c < 0x20 || (c >= 0x7f && c <= 0x9f) || c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e) ||
-	       (c >= 0x2066 && c <= 0x2069);
-}
-
 static char *clean(const char *text, const char *keep)
 {
 	size_t size = strlen(text), at = 0;
@@ -88,7 +70,7 @@ static char *clean(const char *text, const char *keep)
 
 	for (size_t i = 0; i < size;) {
 		size_t n = utf8_length(text + i, size - i);
-		if (n && (strchr(keep, text[i]) || !is_harmful(code_point(text + i, n)))) {
+		if (n && (strchr(keep, text[i]) || !utf8_is_harmful(utf8_code_point(text + i, n)))) {
 			memcpy(copy + at, text + i, n);
 			at += n;
 		} else {

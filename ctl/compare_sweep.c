@@ -165,7 +165,9 @@ static void row_level(const struct effects *all, struct table *t, const struct e
 
 static void print_notes(const struct effects *all)
 {
-	if (all->n_counted < all->n_jobs)
+	if (!all->n_counted)
+		puts("no job is done yet");
+	else if (all->n_counted < all->n_jobs)
 		printf("%zu of %zu jobs count: the others are not done, so the means are of unequal sets\n", all->n_counted,
 		       all->n_jobs);
 }

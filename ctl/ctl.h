@@ -52,6 +52,8 @@ void words_take(struct words *words, struct argp_state *state);
 /* A whole number from min to INT_MAX; else "OPTION needs WANTED, not ..." and the end. */
 int number_take(const char *arg, struct argp_state *state, const char *option, const char *wanted, int min);
 
+/* "error: ..." on stderr; text of others in it is made harmless. */
+void say_error(const char *text);
 /* Prints "error: ..." and returns the exit code that fits the negative errno (reading the store, talking to sweepd). */
 int ctl_fail(const struct ctl *ctl, int e, const struct err *err);
 /* A refusal by the daemon ({"ok":false}): prints its sentence, returns its code. */

@@ -4,8 +4,8 @@
 #include "ctl/table.h"
 #include "common/json.h"
 
-/* [{id, kind, name, state, reason, threads, job}, ...] as sweepd says, or as the store knows; NULL: an error. */
-static json_t *stored_devices(struct ctl *ctl, struct err *err)
+/* [{id, kind, name, state, reason, threads, job}, ...] as sweepd says, or as the store knows. */
+static int stored_devices(struct ctl *ctl, json_t **ret, struct err *err)
 {
 	struct reader *r = NULL;
 	struct device_row *rows = NULL;
@@ -21,9 +21,10 @@ static json_t *stored_devices(struct ctl *ctl, struct err *err)
 	device_rows_free(rows, n);
 	reader_close(r);
 	if (e == 0)
-		return list;
-	json_decref(list);
-	return NULL;
+		*ret = list;
+	else
+		json_decref(list);
+	return e;
 }
 
 static void print_table(const struct ctl *ctl, const json_t *devices)
@@ -63,9 +64,11 @@ static int run(struct ctl *ctl, void *data)
 	if (e == 0)
 		devices = json_incref(json_object_get(answer, "devices"));
 	else if (e == -ENOTCONN)
-		devices = stored_devices(ctl, &err);
+		e = stored_devices(ctl, &devices, &err);
+	if (e < 0)
+		return ctl_fail(ctl, e, &err);
 	if (!devices)
-		return e == 0 ? ctl_refused(answer) : ctl_fail(ctl, e == -ENOTCONN ? -EIO : e, &err);
+		return ctl_refused(answer);
 	if (ctl->json)
 		print_json(json_incref(devices));
 	else if (json_array_size(devices))

@@ -2,7 +2,6 @@
 #include "ctl/ctl.h"
 #include "ctl/format.h"
 #include "common/json.h"
-#include "common/utf8.h"
 
 struct events_input {
 	int64_t after, limit;
@@ -46,7 +45,7 @@ static json_t *event_json(const struct log_row *row)
 			 row->attempt ? json_integer(row->attempt) : json_null(), "kind", row->kind, "detail", row->detail);
 }
 
-static void print_line(const struct log_row *row)
+static void print_row(const struct ctl *ctl, const struct log_row *row)
 {
 	char at[FORMAT_MAX], about[FORMAT_MAX] = "";
 	autofree char *detail = row->detail ? json_line(row->detail) : xstrdup("");
@@ -55,9 +54,9 @@ static void print_line(const struct log_row *row)
 		snprintf(about, sizeof(about), "job %lld", (long long)row->job);
 	else if (row->sweep)
 		snprintf(about, sizeof(about), "s%lld", (long long)row->sweep);
-	utf8_clean(detail);
-	printf("%6lld  %-8s  %-8s  %-10s  %s\n", (long long)row->id, format_clock(row->at_ms, at), about, row->kind,
-	       detail);
+	autofree char *line = xasprintf("%6lld  %-8s  %-8s  %-10s  %s", (long long)row->id, format_clock(row->at_ms, at), about,
+					row->kind, detail);
+	screen_line(&ctl->out, stdout, line);
 }
 
 static int run(struct ctl *ctl, void *data)
@@ -79,8 +78,10 @@ static int run(struct ctl *ctl, void *data)
 		if (ctl->json)
 			print_json(event_json(&rows[i]));
 		else
-			print_line(&rows[i]);
+			print_row(ctl, &rows[i]);
 	}
+	if (e == 0 && n == 0 && input->newest)
+		fputs("nothing has happened yet\n", stderr);
 	log_rows_free(rows, n);
 	reader_close(r);
 	return e < 0 ? ctl_fail(ctl, e, &err) : EXIT_OK;

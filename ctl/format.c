@@ -1,5 +1,6 @@
 /* Numbers as a person reads them; see format.h. */
 #include "ctl/format.h"
+#include "ctl/columns.h"
 #include "common/clock.h"
 #include "common/json.h"
 
@@ -130,7 +131,7 @@ char *format_value(const json_t *value)
 	if (!value || json_is_null(value))
 		return xstrdup("-");
 	if (json_is_string(value))
-		return xstrdup(json_string_value(value));
+		return text_clean(json_string_value(value));
 	if (json_is_real(value))
 		return xstrdup(number_text(json_real_value(value), number));
 	return json_line(value);

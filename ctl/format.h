@@ -19,7 +19,7 @@ const char *format_clock(int64_t ms, char *buf);        /* local "15:15:42"; on 
 const char *format_rfc3339(int64_t ms, char *buf);      /* local with offset, for JSON */
 /* "[###-----]": `cells` between the brackets; allocated. */
 char *format_bar(double fraction, int cells);
-/* A parameter's value as a user writes it: 0.1, StepLR, true; "-" for NULL.  Allocated. */
+/* A parameter's value as a user writes it, made harmless: 0.1, StepLR, true; "-" for NULL.  Allocated. */
 char *format_value(const json_t *value);
 /* "job 5", "jobs 1-3,7": ids ascending; allocated. */
 char *format_jobs(const int64_t *ids, size_t n);

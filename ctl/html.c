@@ -4,12 +4,13 @@
 
 #define REPLACEMENT "\xEF\xBF\xBD"
 
-/* XML 1.0 has no other control characters, and not U+FFFE and U+FFFF. */
+/* XML 1.0 has no control characters but these three, and not U+FFFE and U+FFFF; what reorders text misleads on a page as
+ * it does on a terminal. */
 static bool forbidden(const char *s, size_t n)
 {
-	if (n == 1)
-		return ((unsigned char)s[0] < 0x20 && !strchr("\t\n\r", s[0])) || s[0] == 0x7F;
-	return n == 3 && (memcmp(s, "\xEF\xBF\xBE", 3) == 0 || memcmp(s, "\xEF\xBF\xBF", 3) == 0);
+	uint32_t c = utf8_code_point(s, n);
+
+	return (utf8_is_harmful(c) && !strchr("\t\n\r", s[0])) || c == 0xFFFE || c == 0xFFFF;
 }
 
 static const char *entity(char c)
@@ -62,14 +63,18 @@ char *markdown_escaped(const char *text)
 {
 	char *result = xmalloc(6 * strlen(text) + 1), *to = result;
 
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
-		if (c == '<' || c == '&') /* raw HTML passes through Markdown */
-			to = stpcpy(to, c == '<' ? "&lt;" : "&amp;");
-		else if (strchr("\\`*_|[]", c))
-			to += sprintf(to, "\\%c", c);
+	for (size_t size = strlen(text), n; size; text += n, size -= n) {
+		n = utf8_length(text, size);
+		bool keep = n && !utf8_is_harmful(utf8_code_point(text, n));
+		n = n ? n : 1;
+		if (!keep)
+			*to++ = ' ';
+		else if (*text == '<' || *text == '&') /* raw HTML passes through Markdown */
+			to = stpcpy(to, *text == '<' ? "&lt;" : "&amp;");
+		else if (strchr("\\`*_|[]", *text))
+			to += sprintf(to, "\\%c", *text);
 		else
-			*to++ = (char)(c < 0x20 || c == 0x7F ? ' ' : c);
+			to = mempcpy(to, text, n);
 	}
 	*to = 0;
 	return result;

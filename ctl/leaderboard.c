@@ -136,7 +136,7 @@ static int run(struct ctl *ctl, void *data)
 		e = selection_init(&sel, r, &err);
 	if (e == 0)
 		e = selection_add_all(&sel, r, input->targets.items, input->targets.n, false, &err);
-	if (e == 0)
+	if (e == 0 && (sel.n_jobs || !sel.missing))
 		print_rows(ctl, &sel, input);
 	bool missing = sel.missing;
 	selection_fini(&sel);

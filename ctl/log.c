@@ -77,9 +77,9 @@ static off_t tail_start(int fd, off_t size, long n)
 struct log_tail {
 	int fd;
 	off_t at;
-	bool json;
+	bool json, terminal;
 	int64_t job;
-	char *rest; /* JSON: a line that is not whole yet */
+	char *rest; /* JSON, terminal: a line that is not whole yet */
 };
 
 static void print_line(struct log_tail *t, const char *line, size_t size)
@@ -89,9 +89,17 @@ static void print_line(struct log_tail *t, const char *line, size_t size)
 	print_json(json_pack("{sI, so}", "job", (json_int_t)t->job, "line", text ? text : json_string("(not UTF-8)")));
 }
 
+/* A line for a person's terminal, which it must not drive; a pipe or a file gets the bytes as they are. */
+static void print_harmless(const char *line)
+{
+	autofree char *clean = text_clean_lines(line);
+
+	puts(clean);
+}
+
 static void print_bytes(struct log_tail *t, const char *bytes, size_t size)
 {
-	if (!t->json) {
+	if (!t->json && !t->terminal) {
 		fwrite(bytes, 1, size, stdout);
 		return;
 	}
@@ -102,8 +110,11 @@ static void print_bytes(struct log_tail *t, const char *bytes, size_t size)
 		t->rest = xrealloc_array(t->rest, have + length + 1, 1);
 		memcpy(t->rest + have, bytes + i, length);
 		t->rest[have + length] = 0;
-		if (end) {
+		if (end && t->json)
 			print_line(t, t->rest, have + length);
+		else if (end)
+			print_harmless(t->rest);
+		if (end) {
 			t->rest[0] = 0;
 		}
 		i += length + (end != NULL);
@@ -149,7 +160,8 @@ static int print_log(struct ctl *ctl, struct reader *r, const struct job_row *jo
 {
 	autofree char *dir = paths_job_dir(&ctl->paths, job->id);
 	autofree char *path = xasprintf("%s/log.txt", dir);
-	struct log_tail t = {.fd = open(path, O_RDONLY | O_CLOEXEC), .json = ctl->json, .job = job->id};
+	struct log_tail t = {.fd = open(path, O_RDONLY | O_CLOEXEC), .json = ctl->json,
+			     .terminal = ctl->out.terminal, .job = job->id};
 	struct stat st;
 	int e = 0;
 
@@ -164,8 +176,10 @@ static int print_log(struct ctl *ctl, struct reader *r, const struct job_row *jo
 	if (t.fd >= 0 && input->lines >= 0 && fstat(t.fd, &st) == 0)
 		t.at = input->lines ? tail_start(t.fd, st.st_size, input->lines) : st.st_size;
 	e = input->follow ? follow(&t, r, path, err) : copy_new(&t, err);
-	if (t.rest && *t.rest)
+	if (t.rest && *t.rest && t.json)
 		print_line(&t, t.rest, strlen(t.rest));
+	else if (t.rest && *t.rest)
+		print_harmless(t.rest);
 	free(t.rest);
 	cleanup_close(&t.fd);
 	return e;

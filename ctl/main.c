@@ -44,17 +44,33 @@ int ctl_no_daemon(const struct ctl *ctl)
 	return EXIT_NO_DAEMON;
 }
 
+void say_error(const char *text)
+{
+	autofree char *clean = text_clean_lines(text);
+
+	fprintf(stderr, "error: %s\n", clean);
+}
+
 int ctl_fail(const struct ctl *ctl, int e, const struct err *err)
 {
 	if (e == -ENOTCONN)
 		return ctl_no_daemon(ctl);
-	fprintf(stderr, "error: %s\n", err->text);
+	say_error(err->text);
+	if (e == -EBADMSG)
+		fprintf(stderr,
+			"  do this:  stop sweepd and put the newest backup in its place; without one:\n"
+			"            sqlite3 %s .recover | sqlite3 rescued.db\n",
+			ctl->paths.db);
+	else if (e == -EACCES && ctl->paths.system)
+		fputs("  do this:  sudo adduser $USER sweepd, then log in again\n", stderr);
+	else if (e == -EBUSY)
+		fputs("  do this:  the same again: sweepd was writing, or another program holds the database\n", stderr);
 	return e == -ETIMEDOUT || e == -ECONNRESET || e == -EPIPE ? EXIT_NO_DAEMON : EXIT_PERMISSION;
 }
 
 int ctl_refused(const json_t *answer)
 {
-	fprintf(stderr, "error: %s\n", json_str_or(answer, "error", "sweepd refused and did not say why"));
+	say_error(json_str_or(answer, "error", "sweepd refused and did not say why"));
 	return (int)json_int_or(answer, "code", EXIT_BAD_OUTCOME);
 }
 
@@ -86,6 +102,8 @@ static error_t parse_common(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case OPTION_DIR:
+		if (!*arg)
+			argp_error(state, "--dir needs a directory");
 		ctl->dir = arg;
 		return 0;
 	case OPTION_JSON:

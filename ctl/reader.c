@@ -3,6 +3,7 @@
 #include "schema/schema.h"
 
 #include <math.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int check_schema(struct reader *r, const char *path, struct err *err)
@@ -24,9 +25,13 @@ static int check_schema(struct reader *r, const char *path, struct err *err)
 int reader_open(struct reader **ret, const struct paths *paths, struct err *err)
 {
 	struct reader *r = xcalloc(1, sizeof(*r));
+	struct stat st;
 	int e = 0;
 
-	if (access(paths->db, R_OK) == 0) {
+	if (stat(paths->db, &st) == 0 && S_ISDIR(st.st_mode))
+		e = err_set(err, -EISDIR, "%s is a directory; a database was expected\n  do this:  move it away",
+			    paths->db);
+	else if (access(paths->db, R_OK) == 0) {
 		e = db_open(&r->db, paths->db, DB_READ, err);
 		if (e == 0)
 			e = check_schema(r, paths->db, err);
@@ -123,7 +128,7 @@ static void read_job(struct stmt *s, struct job_row *job)
 		.ended_ms = stmt_int(s, 8),
 		.attempts = (int)stmt_int(s, 9),
 		.started_ms = stmt_int(s, 10),
-		.device = copy(s, 11),
+		.device = copy_clean(s, 11),
 		.epochs = (int)stmt_int(s, 12),
 		.last_seconds = NAN,
 		.last_test_seconds = NAN,
@@ -283,7 +288,7 @@ int reader_attempts(struct reader *r, int64_t job, struct attempt_row **ret, siz
 			.id = stmt_int(s, 0),
 			.number = stmt_int(s, 1),
 			.state = copy(s, 2),
-			.device = copy(s, 3),
+			.device = copy_clean(s, 3),
 			.class = copy(s, 4),
 			.reason = copy(s, 5),
 			.start_epoch = stmt_int(s, 6),

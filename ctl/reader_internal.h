@@ -1,6 +1,7 @@
 /* What the files of the reader share. */
 #pragma once
 
+#include "ctl/columns.h"
 #include "ctl/reader.h"
 #include "common/db.h"
 #include "common/json.h"
@@ -23,6 +24,14 @@ static inline char *copy(struct stmt *s, int column)
 	const char *text = stmt_text(s, column);
 
 	return text ? xstrdup(text) : NULL;
+}
+
+/* For ids that are shown as they are. */
+static inline char *copy_clean(struct stmt *s, int column)
+{
+	const char *text = stmt_text(s, column);
+
+	return text ? text_clean(text) : NULL;
 }
 
 static inline json_t *copy_json(struct stmt *s, int column)

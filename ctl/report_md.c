@@ -101,7 +101,8 @@ void report_markdown(const struct report *rep, FILE *out)
 	fprintf(out, "- training and testing: %s in all\n\n", format_span(report_seconds(rep), number));
 	put_results(rep, out);
 	fputs("\n## Sweep file\n\n", out);
-	put_block(out, rep->source.text ? rep->source.text : "");
+	autofree char *source = text_clean_lines(rep->source.text ? rep->source.text : "");
+	put_block(out, source);
 	fputs("\n## Make it again\n\n", out);
 	put_block(out, commands);
 }

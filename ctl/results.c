@@ -141,6 +141,8 @@ static void print_summary(const struct ctl *ctl, const struct results *res, bool
 		format_minutes(res->fastest->minutes, number));
 	if (best)
 		fputs("best epochs, chosen on the test set\n", out);
+	else if (isnan(flattered))
+		fputs("last epoch\n", out);
 	else
 		fprintf(out, "last epoch (--best: %s)\n", format_accuracy(flattered, number));
 }
@@ -163,8 +165,11 @@ static void print_json_rows(const struct results *res)
 }
 
 /* RFC 4180: quoted where the text needs it. */
-static void print_csv_field(const char *text, bool first)
+static void print_csv_field(const char *raw, bool first)
 {
+	autofree char *clean = text_clean(raw);
+	const char *text = clean;
+
 	if (!first)
 		putchar(',');
 	if (!text[strcspn(text, ",\"\r\n")]) {
@@ -221,7 +226,8 @@ static void print_markdown(const struct results *res, bool best)
 		}
 		printf("| %s%s%s ", bold, format_accuracy(row->accuracy, number), bold);
 		printf(isnan(row->minutes) ? "| " : "| %.2f ", row->minutes);
-		printf(*row->notes ? "| %s |\n" : "| |\n", row->notes);
+		autofree char *notes = text_clean(row->notes);
+		printf(*notes ? "| %s |\n" : "| |\n", notes);
 	}
 }
 

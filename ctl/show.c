@@ -154,10 +154,13 @@ static void show_attempt(const struct attempt_row *a, int64_t now)
 	if (a->start_epoch || a->start_step)
 		printf(", from epoch %lld step %lld", (long long)a->start_epoch, (long long)a->start_step);
 	putchar('\n');
-	if (a->details)
-		printf("              %s, %s, batch %lld, %lld threads\n", json_str_or(a->details, "backend", "?"),
-		       json_str_or(a->details, "amp", "?"), (long long)json_int_or(a->details, "batch_size", 0),
+	if (a->details) {
+		autofree char *backend = text_clean(json_str_or(a->details, "backend", "?"));
+		autofree char *amp = text_clean(json_str_or(a->details, "amp", "?"));
+		printf("              %s, %s, batch %lld, %lld threads\n", backend, amp,
+		       (long long)json_int_or(a->details, "batch_size", 0),
 		       (long long)json_int_or(a->details, "threads", 0));
+	}
 	if (a->ended_ms)
 		printf("              ended %s after %s", format_clock(a->ended_ms, text),
 		       format_span(isnan(a->seconds) ? (double)(a->ended_ms - a->started_ms) / 1000 : a->seconds,

@@ -47,13 +47,14 @@ static void say_no_sweep(struct selection *sel, const char *word)
 	free(names);
 	const struct sweep_row *newest = sel->n_sweeps ? &sel->sweeps[sel->n_sweeps - 1] : NULL;
 	autofree char *name = text_clean(near ? near : newest ? newest->name : "");
+	autofree char *asked = text_clean(word);
 	sel->missing = true;
 	if (near)
-		fprintf(stderr, "error: no sweep \"%s\"; did you mean \"%s\"?\n", word, name);
+		fprintf(stderr, "error: no sweep \"%s\"; did you mean \"%s\"?\n", asked, name);
 	else if (newest)
-		fprintf(stderr, "error: no sweep \"%s\"; the newest is s%lld %s\n", word, (long long)newest->id, name);
+		fprintf(stderr, "error: no sweep \"%s\"; the newest is s%lld %s\n", asked, (long long)newest->id, name);
 	else
-		fprintf(stderr, "error: no sweep \"%s\"; there are none yet\n", word);
+		fprintf(stderr, "error: no sweep \"%s\"; there are none yet\n", asked);
 }
 
 static int say_no_jobs(struct selection *sel, struct reader *r, int64_t first, int64_t last, struct err *err)

@@ -120,11 +120,12 @@ static void draw_devices(FILE *out, const struct watch *w)
 		const struct device_row *d = &w->devices[i];
 		const struct job_row *job = job_on(w, d->id);
 		autofree char *name = text_clean(d->name ? d->name : "");
+		autofree char *reason = text_clean(d->reason ? d->reason : "");
 		fprintf(out, "%-7s %s", d->id, name);
 		if (!str_eq(d->state, "ready"))
 			fprintf(out, "  %s%s%s%s%s", tone_on(s, TONE_WARN),
 				str_eq(d->state, "absent") ? "absent" : "set aside", d->reason ? ": " : "",
-				d->reason ? d->reason : "", tone_off(s, TONE_WARN));
+				reason, tone_off(s, TONE_WARN));
 		if (job && !isnan(job->ram_mib))
 			fprintf(out, "   %.0f MiB", job->ram_mib);
 		if (job)
