@@ -109,7 +109,7 @@ static int run(struct ctl *ctl, void *data)
 const struct verb verb_compare = {
 	.name = "compare",
 	.args = "[TARGET...]",
-	.line = "jobs side by side; of a sweep: what its parameters do",
+	.line = "jobs side by side; what a sweep's parameters do",
 	.group = "Results",
 	.example = "sweepctl compare 3 5,8",
 	.input_size = sizeof(struct compare_input),

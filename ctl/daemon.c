@@ -164,7 +164,7 @@ static int run(struct ctl *ctl, void *data)
 const struct verb verb_daemon = {
 	.name = "daemon",
 	.args = "start|stop|restart|status",
-	.line = "start or stop a sweepd of your own; restart the system's",
+	.line = "a sweepd of your own; restart: the system's",
 	.group = "Start",
 	.example = "sweepctl daemon start",
 	.input_size = sizeof(struct daemon_input),

@@ -54,8 +54,8 @@ static void print_row(const struct ctl *ctl, const struct log_row *row)
 		snprintf(about, sizeof(about), "job %lld", (long long)row->job);
 	else if (row->sweep)
 		snprintf(about, sizeof(about), "s%lld", (long long)row->sweep);
-	autofree char *line = xasprintf("%6lld  %-8s  %-8s  %-10s  %s", (long long)row->id, format_clock(row->at_ms, at), about,
-					row->kind, detail);
+	autofree char *line = xasprintf(*detail ? "%6lld  %-8s  %-8s  %-10s  %s" : "%6lld  %-8s  %-8s  %s%s", (long long)row->id,
+					format_clock(row->at_ms, at), about, row->kind, detail);
 	screen_line(&ctl->out, stdout, line);
 }
 

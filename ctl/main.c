@@ -200,6 +200,8 @@ static error_t parse_main(int key, char *arg, struct argp_state *state)
 	return ARGP_ERR_UNKNOWN;
 }
 
+#define CALL_WIDTH 25 /* of "results [TARGET...]"; a longer one stands on a line of its own */
+
 /* The table of verbs, group by group. */
 static char *verbs_help(void)
 {
@@ -214,7 +216,9 @@ static char *verbs_help(void)
 		if (!str_eq(v->group, group))
 			text_append(&text, "%s%s:\n", *group ? "\n" : "", v->group);
 		group = v->group;
-		text_append(&text, "  %-25s %s\n", call, v->line);
+		bool beside = strlen(call) <= CALL_WIDTH;
+		text_append(&text, beside ? "  %-*s %s\n" : "  %-*s\n%28s%s\n", CALL_WIDTH, call, beside ? v->line : "",
+			    v->line);
 	}
 	text_append(&text,
 		    "\nA TARGET is a job (5, 5-8, 1,3) or a sweep (s1 or its name). `sweepctl VERB --help` says more.");

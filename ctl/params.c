@@ -67,7 +67,7 @@ static int run(struct ctl *ctl, void *data)
 	size_t shown = 0;
 
 	table_column(t, "NAME", false, 0);
-	table_column(t, "TYPE", false, 1);
+	table_column(t, "TYPE", false, 3);
 	table_column(t, "DEFAULT", false, 0);
 	table_column(t, "MEANING", false, 0);
 	table_shrink_text(t, 24);
@@ -88,6 +88,8 @@ static int run(struct ctl *ctl, void *data)
 		print_one(exact);
 	else if (shown)
 		table_print(t, &ctl->out, stdout);
+	if (shown && !exact && !ctl->json && ctl->out.terminal)
+		puts("one in full: sweepctl params NAME");
 	json_decref(array);
 	table_free(t);
 	return code;

@@ -20,6 +20,7 @@ def test_help_lists_every_verb_and_fits_80_columns(place):
         assert own.startswith(f"Usage: sweepctl {verb}")
         assert max(map(len, own.splitlines())) <= 80
     assert max(map(len, out.splitlines())) <= 80
+    assert not [line for line in out.splitlines() if line.startswith("the ")]  # argp broke none of them
 
 
 @pytest.mark.parametrize("args, sentence", [

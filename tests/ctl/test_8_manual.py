@@ -178,7 +178,7 @@ def test_zsh_completes_verbs_options_and_targets(grid, tmp_path):
         done = subprocess.run(["zsh", "-fc", program], capture_output=True, text=True, env=grid.env, check=False)
         assert done.stderr == "", done.stderr
         return done.stdout.splitlines()
-    assert "compare:jobs side by side; of a sweep\\: what its parameters do" in offered()
+    assert "compare:jobs side by side; what a sweep's parameters do" in offered()
     assert "--best[each job's best epoch instead of its last (chosen on the test set, so it flatters)]" in offered("results")
     assert "4:resnet18 0.05 ReduceLROnPlateau failed" in offered("retry") and "s1:grid" in offered("retry")
     assert not any(line.startswith("1:") for line in offered("retry"))
