@@ -20,6 +20,7 @@ struct db {
 	sqlite3 *handle;
 	char *path;
 	struct stmt *stmts;
+	int log_pages;
 };
 
 static int code_of(int rc)
@@ -27,18 +28,18 @@ static int code_of(int rc)
 	switch (rc & 0xff) {
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
+	case SQLITE_PROTOCOL:
 		return -EBUSY;
 	case SQLITE_FULL:
 		return -ENOSPC;
 	case SQLITE_IOERR:
+	case SQLITE_CANTOPEN: /* no descriptors left, for one */
 		return -EIO;
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
 		return -EBADMSG;
 	case SQLITE_READONLY:
 		return -EROFS;
-	case SQLITE_CANTOPEN:
-		return -ENOENT;
 	case SQLITE_PERM:
 	case SQLITE_AUTH:
 		return -EACCES;
@@ -80,6 +81,15 @@ void db_wait_for_locks(struct db *db, int ms)
 
 /* A reader that comes after a crash repairs the log first, and holds everybody else for that moment. */
 #define OPEN_WAIT_MS 5000
+/* What a long reader made the log grow to is given back when it begins anew. */
+#define LOG_KEPT_BYTES "4194304"
+
+static int on_commit(void *arg, sqlite3 *handle, const char *name, int pages)
+{
+	struct db *db = arg;
+	db->log_pages = pages;
+	return SQLITE_OK;
+}
 
 static int setup_writer(struct db *db, struct err *err)
 {
@@ -87,11 +97,12 @@ static int setup_writer(struct db *db, struct err *err)
 	chmod(db->path, 0640);
 	db_wait_for_locks(db, OPEN_WAIT_MS);
 	int r = db_exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
-			    "PRAGMA wal_autocheckpoint=0", err);
+			    "PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=" LOG_KEPT_BYTES, err);
 	db_wait_for_locks(db, 0);
 	if (r < 0)
 		return r;
 	sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_PERSIST_WAL, &persist);
+	sqlite3_wal_hook(db->handle, on_commit, db);
 	return 0;
 }
 
@@ -244,8 +255,68 @@ void db_rollback(struct db *db)
 		db_exec(db, "ROLLBACK", NULL);
 }
 
-int db_checkpoint(struct db *db, struct err *err)
+int db_log_pages(const struct db *db)
 {
-	int rc = sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-	return rc == SQLITE_OK ? 0 : fail(db, rc, err);
+	return db->log_pages;
+}
+
+int db_checkpoint(struct db *db, int *ret_left, struct err *err)
+{
+	int pages = 0, moved = 0;
+	int rc = sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, &moved);
+	if (rc != SQLITE_OK)
+		return fail(db, rc, err);
+	*ret_left = pages - moved;
+	return 0;
+}
+
+/* In one step: one snapshot, which holds up no writer. */
+static int copy_pages(struct db *from, struct db *to, struct err *err)
+{
+	sqlite3_backup *copy = sqlite3_backup_init(to->handle, "main", from->handle, "main");
+	if (!copy)
+		return fail(to, sqlite3_errcode(to->handle), err);
+	int rc = sqlite3_backup_step(copy, -1);
+	sqlite3_backup_finish(copy);
+	return rc == SQLITE_DONE ? 0 : err_set(err, code_of(rc), "%s: %s", to->path, sqlite3_errstr(rc));
+}
+
+static int write_copy(struct db *db, const char *path, struct err *err)
+{
+	struct db to = {.path = (char *)path};
+	int rc = sqlite3_open_v2(path, &to.handle, SQLITE_OPEN_READWRITE, NULL);
+	int r = rc == SQLITE_OK ? copy_pages(db, &to, err) : fail(&to, rc, err);
+	r = r ? r : db_exec(&to, "PRAGMA journal_mode=DELETE", err);
+	sqlite3_close(to.handle);
+	return r;
+}
+
+int db_backup(struct db *db, const char *path, struct err *err)
+{
+	int fd;
+	if (fs_exists(path))
+		return err_set(err, -EEXIST, "%s is there already; nothing was written", path);
+	autofree char *tmp = xasprintf("%s.tmp", path);
+	int r = fs_temp_open(path, 0640, &fd, err);
+	if (r < 0)
+		return r;
+	r = write_copy(db, tmp, err);
+	if (r < 0) {
+		fs_temp_abandon(path, fd);
+		return r;
+	}
+	return fs_temp_commit(path, fd, err);
+}
+
+int db_check_pages(struct db *db, struct err *err)
+{
+	struct stmt *s;
+	int r = db_prepare(db, "PRAGMA quick_check(1)", &s, err);
+	r = r < 0 ? r : stmt_step(s, err);
+	if (r <= 0)
+		return r;
+	const char *said = stmt_text(s, 0);
+	r = said && str_eq(said, "ok") ? 0 : err_set(err, -EBADMSG, "%s: %s", db->path, said ? said : "damaged");
+	stmt_reset(s);
+	return r;
 }

@@ -1,6 +1,7 @@
 /* SQLite, behind the only file that includes sqlite3.h.  A library of its own, never linked into the worker.
  *
  * Writers: the daemon alone (invariant 1), with busy_timeout 0: -EBUSY, -ENOSPC and -EIO leave everything as it was.
+ * A damaged database is -EBADMSG.
  * Readers: sweepctl; they hold no statement open while they wait. */
 #pragma once
 
@@ -43,5 +44,14 @@ int db_changes(struct db *db);
 int db_begin(struct db *db, struct err *err);	/* BEGIN IMMEDIATE */
 int db_commit(struct db *db, struct err *err);
 void db_rollback(struct db *db);
-/* WAL checkpoint (PASSIVE); call on a connection of its own, from a thread of its own. */
-int db_checkpoint(struct db *db, struct err *err);
+/* Length of the write-ahead log, in pages, at this writer's last commit. */
+int db_log_pages(const struct db *db);
+/* WAL checkpoint (PASSIVE); call on a connection of its own, from a thread of its own.  ret_left: pages of the log that
+ * a reader's snapshot keeps from being moved. */
+int db_checkpoint(struct db *db, int *ret_left, struct err *err);
+
+/* A copy of this instant, also while others write: path appears whole or not at all, on the disk, as a database that
+ * needs no other file.  -EEXIST: path is there already. */
+int db_backup(struct db *db, const char *path, struct err *err);
+/* -EBADMSG when pages are damaged; what is said first is in err.  Reads everything. */
+int db_check_pages(struct db *db, struct err *err);

@@ -74,6 +74,9 @@ static int say_status(struct ctl *ctl)
 	double up_s = (double)(wall_ms() - json_int_or(answer, "started_ms", wall_ms())) / 1000;
 	printf("%s, pid %lld, up %s%s\n", owner(ctl), (long long)json_int_or(answer, "pid", 0), format_span(up_s, up),
 	       json_bool_or(answer, "stopping", false) ? ", stopping" : "");
+	const char *trouble = json_str_or(answer, "store_trouble", NULL);
+	if (trouble)
+		printf("its store takes nothing at the moment: %s\n", trouble);
 	return EXIT_OK;
 }
 

@@ -2,6 +2,7 @@
 #include "ctl/doctor.h"
 #include "ctl/format.h"
 #include "common/clock.h"
+#include "common/locks.h"
 
 #include <grp.h>
 #include <pwd.h>
@@ -10,6 +11,7 @@
 
 #define GROUP	    "sweepd"
 #define ROOM_ENOUGH (1024.0 * 1024 * 1024)
+#define LOG_LONG    (16L * 1024 * 1024)
 
 static void running(struct doctor *d, const json_t *answer)
 {
@@ -18,6 +20,9 @@ static void running(struct doctor *d, const json_t *answer)
 	char up[FORMAT_MAX];
 
 	d->daemon = (pid_t)json_int_or(answer, "pid", 0);
+	const char *trouble = json_str_or(answer, "store_trouble", NULL);
+	if (trouble)
+		doctor_add(d, HEALTH_FAIL, "daemon", NULL, "its store takes nothing at the moment; workers train on\n%s", trouble);
 	doctor_add(d, other ? HEALTH_WARN : HEALTH_OK, "daemon", other ? "sweepctl daemon restart" : NULL,
 		   "%s, pid %lld, up %s%s%s", d->ctl->paths.system ? "the system's" : "private (yours)",
 		   (long long)d->daemon,
@@ -79,6 +84,21 @@ static void check_file(struct doctor *d, const struct file_system *fs, const cha
 			   "%s cannot be created: no permission", shown);
 }
 
+/* The write-ahead log is a few MiB unless somebody's transaction keeps it from shrinking. */
+static void check_log(struct doctor *d)
+{
+	autofree char *log = xasprintf("%s-wal", d->ctl->paths.db);
+	char holder[FORMAT_MAX], size[FORMAT_MAX];
+	struct stat st;
+
+	if (stat(log, &st) < 0 || st.st_size < LOG_LONG)
+		return;
+	lock_holder(d->ctl->paths.db, DB_LOCK_READ, d->daemon, holder, sizeof(holder));
+	doctor_add(d, HEALTH_WARN, "log", "end the transaction of that reader",
+		   "the write-ahead log has %s; a reader%s keeps it from shrinking", format_bytes((double)st.st_size, size),
+		   holder);
+}
+
 void doctor_store(struct doctor *d)
 {
 	const struct paths *paths = &d->ctl->paths;
@@ -101,6 +121,7 @@ void doctor_store(struct doctor *d)
 		return;
 	}
 	check_file(d, &fs, shown);
+	check_log(d);
 	check_set_aside(d, r);
 	reader_close(r);
 }

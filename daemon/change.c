@@ -267,6 +267,8 @@ static void add_pass(struct changing *c)
 {
 	struct change_pass *in = input_new(c->daemon, &pass_kind, sizeof(*in));
 	in->c = c;
+	if (!c->again) /* a further pass only looks what became of running jobs: it waits */
+		in->input.refuse_at_s = daemon_refuse_at_s(c->daemon);
 	turn_add(c->daemon->turn, &in->input);
 }
 

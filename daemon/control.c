@@ -90,13 +90,16 @@ static json_t *describe_slot(const struct slot *slot)
 static int status_request(struct client *client, const json_t *request, struct err *err)
 {
 	struct daemon *d = client->daemon;
+	const char *trouble = NULL;
 	json_t *devices = json_array();
+	turn_trouble(d->turn, &trouble);
 	for (int i = 0; i < d->n_slots; i++)
 		if (!d->slots[i].surplus || d->slots[i].state != SLOT_EMPTY)
 			json_array_append_new(devices, describe_slot(&d->slots[i]));
-	client_answer(client, json_pack("{s:I, s:s, s:s, s:I, s:o, s:b}", "pid", (json_int_t)getpid(), "version",
+	client_answer(client, json_pack("{s:I, s:s, s:s, s:I, s:o, s:b, s:s?}", "pid", (json_int_t)getpid(), "version",
 					SWEEPD_VERSION, "state_dir", d->paths.state, "started_ms",
-					(json_int_t)d->started_ms, "devices", devices, "stopping", d->stopping));
+					(json_int_t)d->started_ms, "devices", devices, "stopping", d->stopping,
+					"store_trouble", trouble));
 	return 0;
 }
 

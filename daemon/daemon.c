@@ -23,6 +23,11 @@
 
 #define LISTEN_BACKLOG 128
 
+double daemon_refuse_at_s(const struct daemon *d)
+{
+	return monotonic_s() + d->options.busy_ms / 1000.0;
+}
+
 void *input_new(struct daemon *d, const struct input_kind *kind, size_t size)
 {
 	struct input *input = xcalloc(1, size);
@@ -64,6 +69,8 @@ static void close_all(struct daemon *d)
 	for (size_t i = 0; i < ARRAY_LEN(d->signals); i++)
 		close_handle(&d->signals[i]);
 	close_handle(&d->timer);
+	if (d->wal)
+		wal_close(d->wal);
 }
 
 static void free_all(struct daemon *d)
@@ -132,10 +139,12 @@ void daemon_poke(struct daemon *d)
 static void on_pause(void *arg, bool pause)
 {
 	struct daemon *d = arg;
+	const char *why;
 	peer_list_pause(&d->workers, pause);
-	peer_list_pause(&d->clients, pause);
 	if (!pause)
 		slots_forgive_silence(d);
+	else if (turn_trouble(d->turn, &why) == -ESTALE)
+		wal_rescue(d->wal);
 }
 
 static void on_committed(void *arg)
@@ -148,7 +157,7 @@ static void on_committed(void *arg)
 		d->event_published = event;
 		watch_publish_event(d, event);
 	}
-	wal_committed(d->wal);
+	wal_committed(d->wal, store_log_pages(d->store));
 	wake(d);
 }
 

@@ -28,6 +28,7 @@ struct daemon_options {
 	int ask_ms;		    /* between asking a worker, TERM and KILL */
 	int drain_ms;		    /* a stop waits so long for checkpoints */
 	int heartbeat_lost_ms;	    /* a worker silent for so long is killed */
+	int busy_ms;		    /* a client waits so long for a store that takes nothing */
 	int adopt_ms;		    /* a worker that starts, or one of the last daemon, must have said hello within */
 	int stall_ms, stall_factor; /* a job without a step for so long, or so many times its longest step: it stalls */
 	int device_faults, aside_ms; /* so many faults in a row set a device aside, for so long at first */
@@ -68,5 +69,7 @@ void daemon_restart(struct daemon *d);
 /* Something may be startable now, or a deadline has moved: looked at before the loop sleeps again. */
 void daemon_poke(struct daemon *d);
 
+/* When a client's request, that the store takes nothing of, is refused (struct input). */
+double daemon_refuse_at_s(const struct daemon *d);
 /* A new input of so many bytes that begins with struct input. */
 void *input_new(struct daemon *d, const struct input_kind *kind, size_t size);

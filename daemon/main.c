@@ -47,6 +47,8 @@ static const struct {
 	NUMBER("drain-ms", "MS", "a stop waits so long for checkpoints", DAEMON(drain_ms), 1, DAY_MS, 120000),
 	NUMBER("heartbeat-lost-ms", "MS", "a worker silent for so long is killed", DAEMON(heartbeat_lost_ms), 100, DAY_MS,
 	       HEARTBEAT_LOST_MS),
+	NUMBER("busy-ms", "MS", "a request is refused when the store takes nothing for so long", DAEMON(busy_ms), 0, DAY_MS,
+	       3000),
 	NUMBER("adopt-ms", "MS", "a worker must have connected within", DAEMON(adopt_ms), 100, DAY_MS, 60000),
 	NUMBER("stall-ms", "MS", "a job without a step for so long (and --stall-factor) is ended and tried again",
 	       DAEMON(stall_ms), 100, DAY_MS, 600000),

@@ -21,14 +21,9 @@ static int read_version(struct db *db, int64_t *ret, struct err *err)
 /* results.db.before-N: as the older sweepd left it. */
 static int backup(struct db *db, const char *path, int64_t version, struct err *err)
 {
-	struct stmt *q;
 	autofree char *copy = xasprintf("%s.before-%lld", path, (long long)version + 1);
-	remove(copy);
-	int r = db_prepare(db, "VACUUM INTO ?1", &q, err);
-	if (r < 0)
-		return r;
-	stmt_bind_text(q, 1, copy);
-	r = stmt_step(q, err);
+	remove(copy); /* of a try before this one */
+	int r = db_backup(db, copy, err);
 	return r < 0 ? err_prefix(err, r, "cannot copy the database to %s before migrating it", copy) : 0;
 }
 

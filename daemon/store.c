@@ -2,11 +2,13 @@
 #include "store_internal.h"
 
 #include "common/fs.h"
+#include "common/locks.h"
 #include "schema/schema.h"
 
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -83,18 +85,62 @@ static int prepare_database(struct store *s, const char *path, struct err *err)
 	return r;
 }
 
+/* --- damage, and files that are not there any more --- */
+
+/* Not .recover: in Debian 12's sqlite3 it fails on any database. */
+static int explain_damage(const char *path, struct err *err)
+{
+	struct err why = *err;
+	return err_set(err, -EBADMSG,
+		       "%s\n  the database is damaged; sweepd leaves it as it is\n"
+		       "  do this:  restore a copy that `sweepctl db backup` made, or save what can be read:\n"
+		       "            cd \"$(dirname %s)\" && mv results.db damaged.db && mv results.db-wal damaged.db-wal\n"
+		       "            sqlite3 damaged.db .dump | sed 's/^ROLLBACK.*/COMMIT;/' | sqlite3 results.db\n"
+		       "            sqlite3 results.db \"PRAGMA user_version = $(sqlite3 damaged.db 'PRAGMA user_version')\"",
+		       why.text, path);
+}
+
+static const char *const suffixes[] = {"", "-wal", "-shm"};
+
+static void identify(const char *path, const char *suffix, struct file_id *ret)
+{
+	struct stat st;
+	autofree char *file = xasprintf("%s%s", path, suffix);
+	*ret = (struct file_id){0};
+	if (stat(file, &st) == 0)
+		*ret = (struct file_id){st.st_dev, st.st_ino};
+}
+
+static int check_files(const struct store *s, struct err *err)
+{
+	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+		struct file_id now;
+		identify(s->path, suffixes[i], &now);
+		if (now.device != s->files[i].device || now.inode != s->files[i].inode)
+			return err_set(err, -ESTALE, "%s%s was moved, deleted or replaced under the running sweepd",
+				       s->path, suffixes[i]);
+	}
+	return 0;
+}
+
 int store_open(struct store **ret, const struct paths *paths, struct err *err)
 {
 	struct store *s = xcalloc(1, sizeof(*s));
 	s->lock_fd = -1;
+	s->path = xstrdup(paths->db);
 	int r = check_file_system(paths->state, err);
 	r = r ? r : take_lock(paths->state, &s->lock_fd, err);
 	r = r ? r : db_open(&s->db, paths->db, DB_WRITE, err);
+	r = r ? r : db_check_pages(s->db, err);
 	r = r ? r : prepare_database(s, paths->db, err);
 	if (r < 0) {
+		if (r == -EBADMSG)
+			explain_damage(paths->db, err);
 		store_close(s);
 		return r;
 	}
+	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++)
+		identify(s->path, suffixes[i], &s->files[i]);
 	*ret = s;
 	return 0;
 }
@@ -106,12 +152,19 @@ void store_close(struct store *s)
 	db_close(s->db);
 	if (s->lock_fd >= 0)
 		close(s->lock_fd);
+	free(s->path);
 	free(s);
 }
 
 int store_begin(struct store *s, struct err *err)
 {
-	return db_begin(s->db, err);
+	char holder[64];
+	int r = check_files(s, err);
+	r = r ? r : db_begin(s->db, err);
+	if (r != -EBUSY)
+		return r;
+	lock_holder(s->path, DB_LOCK_WRITE, 0, holder, sizeof(holder));
+	return err_set(err, r, "%s is locked by another process%s", s->path, holder);
 }
 
 int store_commit(struct store *s, struct err *err)
@@ -143,6 +196,11 @@ int store_run(struct stmt *q, struct err *err)
 	int r = stmt_step(q, err);
 	INVARIANT(r <= 0, "a statement without rows gave one");
 	return r;
+}
+
+int store_log_pages(const struct store *s)
+{
+	return db_log_pages(s->db);
 }
 
 int64_t store_last_event(struct store *s)

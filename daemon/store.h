@@ -13,14 +13,16 @@
 
 struct store;
 
-/* Takes STATE/lock (-EEXIST: another sweepd has it, named by pid), refuses a network file system, opens and migrates
- * the database, recreates the views, and removes sweeps whose submit never ended. */
+/* Takes STATE/lock (-EEXIST: another sweepd has it, named by pid), refuses a network file system and a damaged database,
+ * opens and migrates it, recreates the views, and removes sweeps whose submit never ended. */
 int store_open(struct store **ret, const struct paths *paths, struct err *err);
 void store_close(struct store *s); /* accepts NULL */
+/* -EBUSY names who holds the lock; -ESTALE: the files were moved, deleted or replaced under the daemon. */
 int store_begin(struct store *s, struct err *err);
 int store_commit(struct store *s, struct err *err);
 void store_rollback(struct store *s);
 int64_t store_last_event(struct store *s);
+int store_log_pages(const struct store *s); /* db_log_pages() */
 
 /* --- sweeps --- */
 struct new_sweep {

@@ -7,9 +7,16 @@
 #include "common/db.h"
 #include "common/json.h"
 
+#include <sys/types.h>
+
 struct store {
 	struct db *db;
 	int lock_fd;
+	char *path;
+	struct file_id {
+		dev_t device;
+		ino_t inode;
+	} files[3]; /* the database and its -wal and -shm, as they were opened */
 };
 
 /* The statement of that name in schema/queries.sql; a name that is not there, or that does not prepare, is a bug. */

@@ -147,10 +147,10 @@ static void done_drop(struct input *input)
 
 static const struct input_kind drop_kind = {"drop half a submit", apply_drop, done_drop};
 
-static void give_up(struct submitting *s, const char *why)
+static void give_up(struct submitting *s, int code, const char *why)
 {
 	struct daemon *d = s->client->daemon;
-	client_refuse(s->client, EXIT_REFUSED, "%s", why);
+	client_refuse(s->client, code == -EBUSY ? EXIT_STATE : EXIT_REFUSED, "%s", why);
 	if (s->id) {
 		struct drop *in = input_new(d, &drop_kind, sizeof(*in));
 		in->sweep = s->id;
@@ -168,7 +168,7 @@ static void done_step(struct input *input)
 	struct submit_step *step = (struct submit_step *)input;
 	struct submitting *s = step->s;
 	if (input->failed) {
-		give_up(s, input->err.text);
+		give_up(s, input->failed, input->err.text);
 		return;
 	}
 	if (!step->wait) {
@@ -190,6 +190,7 @@ static void add_step(struct submitting *s)
 {
 	struct submit_step *step = input_new(s->client->daemon, &step_kind, sizeof(*step));
 	step->s = s;
+	step->input.refuse_at_s = daemon_refuse_at_s(s->client->daemon);
 	turn_add(s->client->daemon->turn, &step->input);
 }
 

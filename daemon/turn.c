@@ -3,6 +3,7 @@
 
 #include "store.h"
 
+#include "common/clock.h"
 #include "common/log.h"
 
 #define RETRY_MS 200
@@ -14,12 +15,14 @@ struct turn {
 	uv_timer_t retry;
 	struct input *first, **last;
 	bool paused, closed;
+	int trouble; /* while paused */
+	struct err why;
 };
 
-/* Of the store and not of the input: a lock, a full or broken disk, a database that somebody damaged. */
+/* Of the store and not of the input: a lock, a full or broken disk, a database that somebody damaged or moved. */
 static bool is_store_trouble(int code)
 {
-	return code == -EBUSY || code == -ENOSPC || code == -EIO || code == -EROFS || code == -EBADMSG;
+	return code == -EBUSY || code == -ENOSPC || code == -EIO || code == -EROFS || code == -EBADMSG || code == -ESTALE;
 }
 
 /* 0: applied or failed by itself.  -EAGAIN: one input was refused, the transaction must start anew. */
@@ -55,11 +58,8 @@ static int transact(struct turn *turn, struct err *err)
 	return r;
 }
 
-static void finish_all(struct turn *turn)
+static void finish(struct input *in)
 {
-	struct input *in = turn->first;
-	turn->first = NULL;
-	turn->last = &turn->first;
 	while (in) {
 		struct input *next = in->next;
 		in->kind->done(in);
@@ -68,12 +68,36 @@ static void finish_all(struct turn *turn)
 	}
 }
 
-static void set_paused(struct turn *turn, bool paused)
+static void finish_all(struct turn *turn)
 {
-	if (turn->paused == paused)
-		return;
-	turn->paused = paused;
-	turn->events.pause(turn->events.arg, paused);
+	struct input *in = turn->first;
+	turn->first = NULL;
+	turn->last = &turn->first;
+	finish(in);
+}
+
+/* Those that cannot wait longer.  Nothing of them is stored: every try was rolled back. */
+static void refuse_late(struct turn *turn, const struct err *why)
+{
+	double now_s = monotonic_s();
+	struct input *late = NULL, **last = &late;
+	for (struct input **at = &turn->first; *at;) {
+		struct input *in = *at;
+		if (!in->refuse_at_s || now_s < in->refuse_at_s) {
+			at = &in->next;
+			continue;
+		}
+		*at = in->next;
+		in->next = NULL;
+		in->failed = err_set(&in->err, -EBUSY, "the store takes nothing at the moment: %s; nothing was changed, "
+						       "try again later", why->text);
+		*last = in;
+		last = &in->next;
+	}
+	turn->last = &turn->first;
+	while (*turn->last)
+		turn->last = &(*turn->last)->next;
+	finish(late);
 }
 
 static void on_idle(uv_idle_t *handle);
@@ -84,24 +108,38 @@ static void on_retry(uv_timer_t *timer)
 	uv_idle_start(&turn->idle, on_idle);
 }
 
+static void heed_trouble(struct turn *turn, int code, const struct err *why)
+{
+	bool another = code != turn->trouble;
+	turn->trouble = code;
+	turn->why = *why;
+	if (another) {
+		log_error("the store takes nothing: %s; nothing is lost, trying again", why->text);
+		turn->paused = true;
+		turn->events.pause(turn->events.arg, true);
+	}
+	uv_timer_start(&turn->retry, on_retry, RETRY_MS, 0);
+	refuse_late(turn, why);
+}
+
 static void on_idle(uv_idle_t *handle)
 {
 	struct turn *turn = handle->data;
 	struct err err;
 	uv_idle_stop(&turn->idle);
-	if (!turn->first)
+	if (!turn->first && !turn->paused) /* paused: tried without any */
 		return;
 	int r = transact(turn, &err);
 	if (r < 0) {
-		if (!turn->paused)
-			log_error("the store takes nothing: %s; nothing is lost, trying again", err.text);
-		set_paused(turn, true);
-		uv_timer_start(&turn->retry, on_retry, RETRY_MS, 0);
+		heed_trouble(turn, r, &err);
 		return;
 	}
-	if (turn->paused)
+	if (turn->paused) {
 		log_info("the store works again");
-	set_paused(turn, false);
+		turn->paused = false;
+		turn->trouble = 0;
+		turn->events.pause(turn->events.arg, false);
+	}
 	finish_all(turn);
 	turn->events.committed(turn->events.arg);
 }
@@ -136,6 +174,13 @@ void turn_add(struct turn *turn, struct input *input)
 	turn->last = &input->next;
 	if (!turn->paused)
 		uv_idle_start(&turn->idle, on_idle);
+}
+
+int turn_trouble(const struct turn *turn, const char **ret_why)
+{
+	if (turn->trouble)
+		*ret_why = turn->why.text;
+	return turn->trouble;
 }
 
 bool turn_idle(const struct turn *turn)

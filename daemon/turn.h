@@ -1,6 +1,6 @@
 /* A turn of the loop (invariant 2): what came in is applied to the store in one transaction; when that is committed,
- * memory changes and answers go out.  When the store is busy or full nothing has changed: the inputs stay, nobody is
- * read, and a timer tries again.
+ * memory changes and answers go out.  When the store is busy or full nothing has changed: the inputs stay, workers are
+ * not read, and a timer tries again.  A client's input is refused with a sentence when that lasts too long for it.
  *
  *   input_add() --idle handle--> BEGIN; apply each; COMMIT --> done() each
  *                                  | busy, full, I/O error: ROLLBACK, keep all, pause, retry
@@ -28,13 +28,15 @@ struct input_kind {
 struct input {
 	const struct input_kind *kind;
 	void *daemon;
+	double refuse_at_s; /* monotonic: when the store still takes nothing then, it fails with -EBUSY; 0: it waits */
 	int failed;
 	struct err err;
 	struct input *next;
 };
 
 struct turn_events {
-	void (*pause)(void *arg, bool pause); /* stop reading; go on reading */
+	void (*pause)(void *arg, bool pause); /* the store takes nothing (turn_trouble() says why); it works again.  The former again when
+					       * the reason is another one. */
 	void (*committed)(void *arg);	      /* after the inputs' done() */
 	void *arg;
 };
@@ -43,6 +45,8 @@ struct turn *turn_new(uv_loop_t *loop, struct store *store, const struct turn_ev
 /* Takes a malloc'ed struct that begins with struct input.  After turn_close(): it has failed at once. */
 void turn_add(struct turn *turn, struct input *input);
 bool turn_idle(const struct turn *turn); /* no input waits */
+/* Why the store takes nothing; 0: it does. */
+int turn_trouble(const struct turn *turn, const char **ret_why);
 /* Closes its handles; inputs that wait are dropped with failed = -ECANCELED. */
 void turn_close(struct turn *turn);
 void turn_free(struct turn *turn); /* after the loop has run the handles' close callbacks */

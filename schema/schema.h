@@ -12,3 +12,5 @@ extern const size_t n_schema_migrations;
 extern const char *const schema_views;
 extern const struct schema_query schema_queries[];
 extern const size_t n_schema_queries;
+extern const struct schema_query schema_checks[]; /* each row of each: a sentence about what must not be */
+extern const size_t n_schema_checks;

@@ -17,7 +17,11 @@ struct event_log {
 	int64_t attempt;
 	uint64_t seq;
 	off_t length; /* of whole lines */
+	bool torn;    /* something follows them that could not be cut off */
 	bool ended;
+	char *waiting; /* lines that found no room */
+	size_t waiting_size;
+	bool last_waits; /* the last of them is terminal */
 	void (*wake)(void *arg);
 	void *wake_arg;
 };
@@ -43,6 +47,7 @@ void event_log_free(struct event_log *log)
 	close(log->fd);
 	pthread_mutex_destroy(&log->lock);
 	free(log->path);
+	free(log->waiting);
 	free(log);
 }
 
@@ -56,23 +61,51 @@ static bool is_terminal(const char *type)
 }
 
 /* A half-written line is cut off again, so that the file always ends in a whole one. */
-static int append_locked(struct event_log *log, const char *line, size_t size, bool sync, struct err *err)
+static int append_locked(struct event_log *log, const char *lines, size_t size, bool sync, struct err *err)
 {
-	int r = fs_write_all(log->fd, line, size);
+	int r = log->torn && ftruncate(log->fd, log->length) < 0 ? -errno : 0;
+	if (r < 0)
+		return err_sys(err, r, "cannot append to %s", log->path);
+	r = fs_write_all(log->fd, lines, size);
 	if (r == 0 && sync && fsync(log->fd) < 0)
 		r = -errno;
-	if (r < 0) {
-		if (ftruncate(log->fd, log->length) < 0)
-			log->ended = true;
+	log->torn = r < 0 && ftruncate(log->fd, log->length) < 0;
+	if (r < 0)
 		return err_sys(err, r, "cannot append to %s", log->path);
-	}
 	log->length += (off_t)size;
+	return 0;
+}
+
+static int append_waiting_locked(struct event_log *log, struct err *err)
+{
+	if (!log->waiting_size || log->ended)
+		return 0;
+	int r = append_locked(log, log->waiting, log->waiting_size, log->last_waits, err);
+	if (r < 0)
+		return r;
+	log->waiting_size = 0;
+	log->ended = log->last_waits;
+	return 0;
+}
+
+static bool may_pass(int code)
+{
+	return code == -ENOSPC || code == -EDQUOT || code == -EIO;
+}
+
+static int keep_locked(struct event_log *log, const char *line, size_t size, int code)
+{
+	if (!may_pass(code) || log->waiting_size + size > EVENTS_WAITING_MAX)
+		return code;
+	log->waiting = xrealloc_array(log->waiting, log->waiting_size + size, 1);
+	memcpy(log->waiting + log->waiting_size, line, size);
+	log->waiting_size += size;
 	return 0;
 }
 
 static int emit_locked(struct event_log *log, const char *type, json_t *body, struct err *err)
 {
-	if (log->ended)
+	if (log->ended || log->last_waits)
 		return 0;
 	autojson json_t *event = json_pack("{s:s, s:I, s:I, s:I}", "type", type, "attempt", (json_int_t)log->attempt,
 					   "seq", (json_int_t)(log->seq + 1), "at_ms", (json_int_t)wall_ms());
@@ -82,11 +115,16 @@ static int emit_locked(struct event_log *log, const char *type, json_t *body, st
 	size_t size = strlen(line);
 	INVARIANT(size <= WORKER_LINE_MAX, "event of %zu bytes", size);
 	bool terminal = is_terminal(type);
-	int r = append_locked(log, line, size, terminal, err);
+	int r = append_waiting_locked(log, err);
+	r = r ? r : append_locked(log, line, size, terminal, err);
+	if (r == 0)
+		log->ended = terminal;
+	else
+		r = keep_locked(log, line, size, r);
 	if (r < 0)
 		return r;
 	log->seq++;
-	log->ended = terminal;
+	log->last_waits = terminal && !log->ended;
 	return 0;
 }
 
@@ -101,8 +139,26 @@ int event_emit(struct event_log *log, const char *type, json_t *body, struct err
 	return r;
 }
 
+bool event_log_retry(struct event_log *log)
+{
+	pthread_mutex_lock(&log->lock);
+	int r = append_waiting_locked(log, NULL);
+	pthread_mutex_unlock(&log->lock);
+	return r == 0;
+}
+
+bool event_log_waits(struct event_log *log)
+{
+	pthread_mutex_lock(&log->lock);
+	bool waits = log->waiting_size && !log->ended;
+	pthread_mutex_unlock(&log->lock);
+	return waits;
+}
+
 int event_log_sync(struct event_log *log, struct err *err)
 {
+	if (event_log_waits(log))
+		return err_sys(err, -ENOSPC, "events wait for room in %s", log->path);
 	return fsync(log->fd) < 0 ? err_sys(err, -errno, "cannot flush %s", log->path) : 0;
 }
 

@@ -1,14 +1,20 @@
 /* The durable events of one attempt: numbered 1, 2, 3 ..., appended to JOB_DIR/events.ATTEMPT.jsonl before anybody is
- * told.  That file is the queue: the link to the daemon reads it from where the daemon's acknowledgements end, so
- * nothing waits in memory and a worker that dies loses nothing it said.
+ * told.  That file is the queue: the link to the daemon reads it from where the daemon's acknowledgements end, so a
+ * worker that dies loses nothing it said.
  *
- * Threads: emit, sync and length may be called from any thread. */
+ * A full or broken disk does not end a training: what cannot be appended waits in memory (EVENTS_WAITING_MAX bytes),
+ * unsaid, until event_log_retry() or the next event finds room.  No checkpoint is written meanwhile, so a worker that is
+ * killed then goes on from before the events that it took along.
+ *
+ * Threads: emit, sync, retry and length may be called from any thread. */
 #pragma once
 
 #include "common/base.h"
 
 #include <jansson.h>
 #include <sys/types.h>
+
+#define EVENTS_WAITING_MAX (1024 * 1024)
 
 struct event_log;
 
@@ -20,7 +26,10 @@ void event_log_free(struct event_log *log);
 /* Appends {"type", "attempt", "seq", "at_ms", ...body}.  Consumes body.  After `done`, `failed`, `cancelled` or
  * `released` (the terminal ones, which are also fsynced) and after event_log_fence() it does nothing. */
 int event_emit(struct event_log *log, const char *type, json_t *body, struct err *err);
-/* fsync: what was emitted survives a power cut. */
+/* Appends what waits for room; false: it still waits. */
+bool event_log_retry(struct event_log *log);
+bool event_log_waits(struct event_log *log);
+/* fsync: what was emitted survives a power cut.  -ENOSPC: some of it waits for room. */
 int event_log_sync(struct event_log *log, struct err *err);
 /* The attempt is no longer ours: not one more byte is written. */
 void event_log_fence(struct event_log *log);

@@ -24,6 +24,7 @@ struct link {
 	int socket, wake_fd, signal_fd;
 	bool welcomed; /* hello is answered: events may flow */
 	bool stopping;
+	json_t *held; /* a `run` that a full disk had no room for: tried again */
 	struct lines lines;
 	char *out; /* bytes to send: [0, out_used) */
 	size_t out_used;
@@ -168,10 +169,21 @@ static int start_job(struct link *l, const json_t *message, struct err *err)
 	if (slot_training(l->slot))
 		return err_set(err, -EPROTO, "sweepd sent a job to a slot that trains");
 	l->sent = 0;
+	json_decref(steal_ptr(l->held));
 	int r = slot_start(l->slot, message, err);
 	if (r == 0 && l->stopping)
 		begin_stop(l);
-	return r;
+	if (r != -ENOSPC && r != -EDQUOT)
+		return r;
+	fprintf(stderr, "%s; trying again\n", err->text);
+	l->held = json_incref((json_t *)message);
+	return 0;
+}
+
+static int start_held(struct link *l, struct err *err)
+{
+	autojson json_t *message = steal_ptr(l->held);
+	return message && !l->stopping ? start_job(l, message, err) : 0;
 }
 
 static enum release_why release_of(const char *why)
@@ -189,6 +201,8 @@ static int take_message(struct link *l, const json_t *message, struct err *err)
 	bool ours = is_ours(l, message);
 	if (str_eq(type, "run"))
 		return start_job(l, message, err);
+	if (str_eq(type, "fence") && json_int_or(message, "attempt", -1) == json_int_or(l->held, "attempt", 0))
+		json_decref(steal_ptr(l->held));
 	if (str_eq(type, "welcome")) {
 		take_acks(l, message, true);
 		l->welcomed = true;
@@ -328,8 +342,8 @@ static int serve_once(struct link *l, struct err *err)
 		drain_fd(l->signal_fd);
 		begin_stop(l);
 	}
-	int r = 0;
-	if (l->socket >= 0 && fds[2].revents & (POLLIN | POLLHUP | POLLERR))
+	int r = start_held(l, err);
+	if (r == 0 && l->socket >= 0 && fds[2].revents & (POLLIN | POLLHUP | POLLERR))
 		r = receive(l, err);
 	if (r < 0)
 		return r;
@@ -359,12 +373,12 @@ static void heed_orphanhood(struct link *l)
 	begin_stop(l);
 }
 
-/* Forgets a fenced attempt.  One whose end could not be written (a full disk) would look alive for ever: the worker
- * ends, which says it too. */
+/* Forgets a fenced attempt.  One whose end waits for room on a full disk is tried again each time; one whose end cannot
+ * be written would look alive for ever: the worker ends, which says it too. */
 static int heed_end(struct link *l, struct err *err)
 {
 	struct event_log *events = slot_events(l->slot);
-	if (!events || slot_training(l->slot))
+	if (!events || !event_log_retry(events) || slot_training(l->slot))
 		return 0;
 	if (!event_log_ended(events))
 		return err_set(err, -EIO, "attempt %lld ended, but its end cannot be recorded",
@@ -408,6 +422,7 @@ int link_serve(const struct link_config *config, const struct slot_device *devic
 	if (slot_training(l.slot)) /* an error of the link: the job keeps what it has */
 		atomic_store(&slot_control(l.slot)->release, RELEASE_STOP);
 	slot_free(l.slot);
+	json_decref(l.held);
 	lines_fini(&l.lines);
 	free(l.out);
 close_fds:

@@ -109,7 +109,8 @@ int slot_start(struct slot *slot, const json_t *run, struct err *err)
 		return r;
 	INVARIANT(!slot_training(slot), "two jobs in one slot");
 	slot_forget(slot);
-	r = event_log_new(&slot->events, job_dir, attempt, slot->wake, slot->wake_arg, err);
+	r = fs_mkdirs(job_dir, 0750, err);
+	r = r ? r : event_log_new(&slot->events, job_dir, attempt, slot->wake, slot->wake_arg, err);
 	if (r < 0)
 		return r;
 	const char *data_dir = json_str_or(run, "data_dir", NULL);

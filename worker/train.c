@@ -15,9 +15,11 @@
 #include "common/protocol.h"
 
 #include <math.h>
+#include <time.h>
 
 #define PROGRESS_INTERVAL_S 0.25
 #define TELEMETRY_INTERVAL_S 30
+#define ROOM_INTERVAL_MS 500 /* a full disk is tried again */
 #define CHUNK_S 0.1 /* wishes are looked at so often, if a step is not longer */
 
 /* How a stretch of training ended, where it is not an error. */
@@ -223,6 +225,11 @@ static int emit_telemetry(struct training *t, struct err *err)
 	return event_emit(t->job->events, "telemetry", json_pack("{s:o}", "values", values), err);
 }
 
+static bool is_no_room(int code)
+{
+	return code == -ENOSPC || code == -EDQUOT;
+}
+
 /* Between two steps: what others want of this job, and the checkpoint that is due (never in a test: nothing moves). */
 static int heed_wishes(struct training *t, bool testing, enum outcome *ret, struct err *err)
 {
@@ -238,7 +245,10 @@ static int heed_wishes(struct training *t, bool testing, enum outcome *ret, stru
 	bool release = atomic_load(&control->release) != RELEASE_NONE;
 	if (release) {
 		*ret = RELEASED;
-		return write_checkpoint(t, CHECKPOINT_LAST, err);
+		int r = write_checkpoint(t, CHECKPOINT_LAST, err);
+		if (is_no_room(r)) /* then it goes on from the one before */
+			job_log(t->job->job_dir, "released without a new checkpoint: %s", err->text);
+		return is_no_room(r) ? 0 : r;
 	}
 	bool due = !testing && monotonic_s() - t->last_checkpoint_s >= t->job->config.checkpoint_interval_s;
 	if (atomic_exchange(&control->checkpoint, false) || due)
@@ -348,6 +358,27 @@ static int end_epoch(struct training *t, enum outcome *ret, struct err *err)
 	return 0;
 }
 
+/* Waits for room on a full disk, as long as nobody wants something else of the job. */
+static int write_final(struct training *t, enum outcome *ret, struct err *err)
+{
+	bool said = false;
+	int r;
+	while (is_no_room(r = write_checkpoint(t, CHECKPOINT_FINAL, err)) && *ret == FINISHED) {
+		const struct train_control *control = t->job->control;
+		if (!said)
+			job_log(t->job->job_dir, "waits for room: %s", err->text);
+		said = true;
+		nanosleep(&(struct timespec){.tv_nsec = ROOM_INTERVAL_MS * 1000000L}, NULL);
+		if (atomic_load(&control->fence))
+			*ret = FENCED;
+		else if (atomic_load(&control->cancel))
+			*ret = CANCELLED;
+		else if (atomic_load(&control->release) != RELEASE_NONE)
+			*ret = RELEASED;
+	}
+	return *ret == FINISHED ? r : 0;
+}
+
 static int train_epochs(struct training *t, enum outcome *ret, struct err *err)
 {
 	const struct train_config *cfg = &t->job->config;
@@ -363,7 +394,7 @@ static int train_epochs(struct training *t, enum outcome *ret, struct err *err)
 			return r;
 	}
 	*ret = FINISHED;
-	return write_checkpoint(t, CHECKPOINT_FINAL, err);
+	return write_final(t, ret, err);
 }
 
 const char *const release_names[N_RELEASE_WHYS] = {"", "stop", "pause", "time_limit"};
@@ -383,7 +414,7 @@ static int emit_outcome(struct training *t, enum outcome outcome, struct err *er
 		autofree char *note = early ? xasprintf("stopped early at %d", epochs) : NULL;
 		job_log(job->job_dir, "done after %d epochs%s", epochs, early ? ", stopped early" : "");
 		int r = event_emit(job->events, "done", json_pack("{s:i, s:s?}", "epochs", epochs, "note", note), err);
-		if (r == 0)
+		if (r == 0 && event_log_ended(job->events)) /* not while it waits for room */
 			checkpoint_remove_last(job->job_dir);
 		return r;
 	}

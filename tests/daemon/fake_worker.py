@@ -184,6 +184,11 @@ class Worker:
     def do_event(self, kind, members):
         self.emit(kind, **members)
 
+    def do_fill(self, size, times):
+        """Events that need room."""
+        for _ in range(times):
+            self.emit("checkpoint", epoch=0, step=0, seconds=0, ballast="x" * size)
+
     def do_done(self, *flags):
         self.emit("done", send="file" not in flags, epochs=self.job.epoch, note=None)
 
