@@ -56,49 +56,7 @@ static int take_lock(const char *state, int *ret_fd, struct err *err)
 	return 0;
 }
 
-/* A submit that the last daemon did not finish was never answered: it did not happen. */
-static int drop_unfinished_sweeps(struct store *s, struct err *err)
-{
-	int r;
-	struct stmt *q = store_query(s, "expanding_sweeps");
-	while ((r = stmt_step(q, err)) == 1) {
-		int64_t id = stmt_int(q, 0);
-		stmt_reset(q);
-		r = store_begin(s, err);
-		r = r ? r : store_delete_sweep(s, id, err);
-		r = r ? r : store_commit(s, err);
-		if (r < 0)
-			return r;
-	}
-	return r;
-}
-
-/* Before the loop there is time to wait for somebody's lock. */
-#define OPEN_WAIT_MS 5000
-
-static int prepare_database(struct store *s, const char *path, struct err *err)
-{
-	db_wait_for_locks(s->db, OPEN_WAIT_MS);
-	int r = store_migrate(s->db, path, err);
-	r = r ? r : drop_unfinished_sweeps(s, err);
-	db_wait_for_locks(s->db, 0);
-	return r;
-}
-
-/* --- damage, and files that are not there any more --- */
-
-/* Not .recover: in Debian 12's sqlite3 it fails on any database. */
-static int explain_damage(const char *path, struct err *err)
-{
-	struct err why = *err;
-	return err_set(err, -EBADMSG,
-		       "%s\n  the database is damaged; sweepd leaves it as it is\n"
-		       "  do this:  restore a copy that `sweepctl db backup` made, or save what can be read:\n"
-		       "            cd \"$(dirname %s)\" && mv results.db damaged.db && mv results.db-wal damaged.db-wal\n"
-		       "            sqlite3 damaged.db .dump | sed 's/^ROLLBACK.*/COMMIT;/' | sqlite3 results.db\n"
-		       "            sqlite3 results.db \"PRAGMA user_version = $(sqlite3 damaged.db 'PRAGMA user_version')\"",
-		       why.text, path);
-}
+/* --- files that are not there any more --- */
 
 static const char *const suffixes[] = {"", "-wal", "-shm"};
 
@@ -123,6 +81,50 @@ static int check_files(const struct store *s, struct err *err)
 	return 0;
 }
 
+/* A submit that the last daemon did not finish was never answered: it did not happen. */
+static int drop_unfinished_sweeps(struct store *s, struct err *err)
+{
+	int r;
+	struct stmt *q = store_query(s, "expanding_sweeps");
+	while ((r = stmt_step(q, err)) == 1) {
+		int64_t id = stmt_int(q, 0);
+		stmt_reset(q);
+		r = store_begin(s, err);
+		r = r ? r : store_delete_sweep(s, id, err);
+		r = r ? r : store_commit(s, err);
+		if (r < 0)
+			return r;
+	}
+	return r;
+}
+
+/* Before the loop there is time to wait for somebody's lock. */
+#define OPEN_WAIT_MS 5000
+
+static int prepare_database(struct store *s, const char *path, struct err *err)
+{
+	db_wait_for_locks(s->db, OPEN_WAIT_MS);
+	int r = store_migrate(s->db, path, err);
+	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) /* all are there once something was written */
+		identify(path, suffixes[i], &s->files[i]);
+	r = r ? r : drop_unfinished_sweeps(s, err);
+	db_wait_for_locks(s->db, 0);
+	return r;
+}
+
+/* Not .recover: in Debian 12's sqlite3 it fails on any database. */
+static int explain_damage(const char *path, struct err *err)
+{
+	struct err why = *err;
+	return err_set(err, -EBADMSG,
+		       "%s\n  the database is damaged; sweepd leaves it as it is\n"
+		       "  do this:  restore a copy that `sweepctl db backup` made, or save what can be read:\n"
+		       "            cd \"$(dirname %s)\" && mv results.db damaged.db && mv results.db-wal damaged.db-wal\n"
+		       "            sqlite3 damaged.db .dump | sed 's/^ROLLBACK.*/COMMIT;/' | sqlite3 results.db\n"
+		       "            sqlite3 results.db \"PRAGMA user_version = $(sqlite3 damaged.db 'PRAGMA user_version')\"",
+		       why.text, path);
+}
+
 int store_open(struct store **ret, const struct paths *paths, struct err *err)
 {
 	struct store *s = xcalloc(1, sizeof(*s));
@@ -139,8 +141,6 @@ int store_open(struct store **ret, const struct paths *paths, struct err *err)
 		store_close(s);
 		return r;
 	}
-	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++)
-		identify(s->path, suffixes[i], &s->files[i]);
 	*ret = s;
 	return 0;
 }

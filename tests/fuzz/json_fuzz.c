@@ -1,10 +1,10 @@
 /* libFuzzer: any bytes through the line cutter and the JSON reader, as they come from a socket or an event file.  What
  * parses prints as one line, and reads back as the same value. */
+#include "fuzz.h"
+
 #include "common/json.h"
 #include "common/lines.h"
 #include "common/protocol.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 static void check_line(const char *line, size_t size)
 {

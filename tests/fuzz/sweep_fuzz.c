@@ -1,9 +1,9 @@
 /* libFuzzer: any bytes as a sweep file.  Whatever they are: a sweep, or at least one finding that prints as text. */
+#include "fuzz.h"
+
 #include "common/json.h"
 #include "common/sweep.h"
 #include "common/utf8.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 static void check_text(const char *text)
 {
