@@ -42,16 +42,37 @@ static void print_head(enum log_level level)
 	fprintf(stderr, "%s.%03d %-5s ", stamp, (int)(now % 1000), levels[level].name);
 }
 
-void log_line(enum log_level level, const char *fmt, ...)
+static void print_line(enum log_level level, const char *fmt, va_list ap)
 {
 	if (level > limit)
 		return;
-	va_list ap;
-	va_start(ap, fmt);
 	flockfile(stderr);
 	print_head(level);
 	vfprintf(stderr, fmt, ap);
 	fputc('\n', stderr);
 	funlockfile(stderr);
+}
+
+void log_line(enum log_level level, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	print_line(level, fmt, ap);
+	va_end(ap);
+}
+
+void log_seldom(struct log_rate *rate, enum log_level level, const char *fmt, ...)
+{
+	double now_s = monotonic_s();
+	if (now_s < rate->next_s) {
+		rate->left_out++;
+		return;
+	}
+	if (rate->left_out)
+		log_line(level, "%u lines like the next one were left out", rate->left_out);
+	*rate = (struct log_rate){.next_s = now_s + 1};
+	va_list ap;
+	va_start(ap, fmt);
+	print_line(level, fmt, ap);
 	va_end(ap);
 }

@@ -204,7 +204,8 @@ void control_on_connection(uv_stream_t *listener, int status)
 	int r = status < 0 ? err_set(&err, status, "%s", uv_strerror(status))
 			   : peer_accept(&d->clients, listener, CONTROL_LINE_MAX, &events, client, &err);
 	if (r < 0) {
-		log_warn("control socket: %s", err.text);
+		static struct log_rate rate;
+		log_seldom(&rate, LOG_LEVEL_WARN, "control socket: %s", err.text);
 		free(client);
 		return;
 	}

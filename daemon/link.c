@@ -304,8 +304,9 @@ void link_on_connection(uv_stream_t *listener, int status)
 {
 	struct err err;
 	struct daemon *d = listener->data;
+	static struct log_rate rate;
 	if (status < 0)
-		log_warn("worker socket: %s", uv_strerror(status));
+		log_seldom(&rate, LOG_LEVEL_WARN, "worker socket: %s", uv_strerror(status));
 	else if (peer_accept(&d->workers, listener, WORKER_LINE_MAX, &events, d, &err) < 0)
-		log_warn("worker socket: %s", err.text);
+		log_seldom(&rate, LOG_LEVEL_WARN, "worker socket: %s", err.text);
 }

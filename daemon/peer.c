@@ -34,7 +34,8 @@ void peer_end(struct peer *peer)
 
 void peer_refuse(struct peer *peer, const char *why)
 {
-	log_warn("connection of pid %d, uid %u ended: %s", (int)peer->pid, (unsigned)peer->uid, why);
+	static struct log_rate rate;
+	log_seldom(&rate, LOG_LEVEL_WARN, "connection of pid %d, uid %u ended: %s", (int)peer->pid, (unsigned)peer->uid, why);
 	peer->refused = true;
 	peer_end(peer);
 }

@@ -193,6 +193,7 @@ static void begin_worker(struct slot *slot)
 	in->slot = slot;
 	slot->state = SLOT_ADDING;
 	slot->exited = false;
+	slot->started_s = monotonic_s(); /* also of one that cannot be started: the next one waits */
 	slot->pid = 0;
 	slot->kill_step = KILL_NONE;
 	slot->kill_reason[0] = '\0';

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #define STRETCH_BYTES (256 * 1024)
+#define READ_AGAIN_MS 200
 
 struct replay {
 	uv_work_t work;
@@ -38,6 +39,8 @@ struct replay {
 	json_t *events; /* of the stretch just read */
 	size_t bad;     /* index of one that the store refused */
 	bool at_end;
+	int unread; /* a negative errno: the file cannot be read at the moment */
+	bool said_unread;
 	struct err err;
 };
 
@@ -86,12 +89,18 @@ static void clear_up(struct replay *r)
 	oom_read(&r->oom, &r->group);
 }
 
+static bool will_pass(int code)
+{
+	return code == EMFILE || code == ENFILE || code == ENOMEM;
+}
+
 static void read_stretch(struct replay *r)
 {
 	autofree char *buf = xmalloc(STRETCH_BYTES);
 	autoclose int fd = open(r->path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? 0 : pread(fd, buf, STRETCH_BYTES, r->offset);
-	r->at_end = n <= 0;
+	ssize_t n = fd < 0 ? -1 : pread(fd, buf, STRETCH_BYTES, r->offset);
+	r->unread = n < 0 && will_pass(errno) ? -errno : 0;
+	r->at_end = n <= 0 && !r->unread;
 	if (n <= 0)
 		return;
 	r->offset += n;
@@ -262,6 +271,33 @@ static void add_input(struct slot *slot, struct replay *r)
 	turn_add(slot->daemon->turn, &in->input);
 }
 
+static void on_timer_closed(uv_handle_t *handle)
+{
+	free(handle);
+}
+
+static void on_read_again(uv_timer_t *timer)
+{
+	struct replay *r = timer->data;
+	uv_close((uv_handle_t *)timer, on_timer_closed);
+	if (r->slot->daemon->closed)
+		replay_free(r);
+	else
+		submit_stretch(r);
+}
+
+/* No descriptors left: what the file says is not given up for that (invariant 4). */
+static void read_again(struct replay *r)
+{
+	if (!r->said_unread)
+		log_error("%s cannot be read: %s; trying again", r->path, strerror(-r->unread));
+	r->said_unread = true;
+	uv_timer_t *timer = xcalloc(1, sizeof(*timer));
+	uv_timer_init(&r->slot->daemon->loop, timer);
+	timer->data = r;
+	uv_timer_start(timer, on_read_again, READ_AGAIN_MS, 0);
+}
+
 static void worked_on(uv_work_t *work, int status)
 {
 	struct replay *r = work->data;
@@ -272,7 +308,10 @@ static void worked_on(uv_work_t *work, int status)
 	if (!r->cleared)
 		complete_how(r->slot, r);
 	r->cleared = true;
-	add_input(r->slot, r);
+	if (r->unread)
+		read_again(r);
+	else
+		add_input(r->slot, r);
 }
 
 static void submit_stretch(struct replay *r)

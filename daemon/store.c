@@ -10,6 +10,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef CIFS_SUPER_MAGIC
@@ -34,6 +35,20 @@ static int check_file_system(const char *dir, struct err *err)
 		       dir);
 }
 
+#define LOCK_WAIT_MS 1000
+
+/* What a killed sweepd was about to start holds its lock until it has become a worker: waited for. */
+static int lock_patiently(int fd)
+{
+	for (int waited_ms = 0;; waited_ms += 20) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return 0;
+		if (errno != EWOULDBLOCK || waited_ms >= LOCK_WAIT_MS)
+			return -errno;
+		nanosleep(&(struct timespec){.tv_nsec = 20 * 1000000L}, NULL);
+	}
+}
+
 /* flock, because it goes with the process however that ends. */
 static int take_lock(const char *state, int *ret_fd, struct err *err)
 {
@@ -42,9 +57,10 @@ static int take_lock(const char *state, int *ret_fd, struct err *err)
 	autoclose int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
 	if (fd < 0)
 		return err_sys(err, -errno, "cannot open %s", path);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno != EWOULDBLOCK)
-			return err_sys(err, -errno, "cannot lock %s", path);
+	int r = lock_patiently(fd);
+	if (r < 0) {
+		if (r != -EWOULDBLOCK)
+			return err_sys(err, r, "cannot lock %s", path);
 		ssize_t n = read(fd, pid, sizeof(pid) - 1);
 		pid[n > 0 ? strcspn(pid, "\n") : 0] = '\0';
 		return err_set(err, -EEXIST, "another sweepd%s%s works in %s", *pid ? ", pid " : "", pid, state);

@@ -1,8 +1,16 @@
 """What tests/chaos found, one test each."""
+import fcntl
 import os
+import pathlib
 import signal
+import subprocess
+import sys
+import time
 
-from conftest import WORKER, wait_until
+from conftest import ROOT, WORKER, wait_until
+
+sys.path.append(str(ROOT / "tests/chaos"))
+import faults  # noqa: E402
 
 
 def test_a_worker_whose_log_cannot_be_opened(sweepd):
@@ -12,6 +20,9 @@ def test_a_worker_whose_log_cannot_be_opened(sweepd):
     workers.write_text("")
     os.kill(sweepd.worker_pid(), signal.SIGKILL)
     wait_until(lambda: "cannot start a worker: cannot create" in sweepd.log(), "the start that fails")
+    started = time.monotonic()
+    wait_until(lambda: sweepd.log().count("cannot start a worker") > 3, "more of them")
+    assert time.monotonic() - started > 1  # further and further apart
     assert sweepd.ask("status")["ok"]
     workers.unlink()
     (sweepd.state / "elsewhere").rename(workers)
@@ -23,4 +34,38 @@ def test_several_real_workers_share_the_cpu(place):
     place.start("--devices", 2, "--threads", 1, worker=WORKER)
     place.wait_idle()
     assert [d["id"] for d in place.ask("status")["devices"]] == ["cpu:0", "cpu:1"]
+    place.stop()
+
+
+def test_a_start_while_a_child_of_the_last_one_holds_the_lock(place):
+    """A sweepd that was killed between fork and exec leaves its lock to the child for a moment."""
+    place.start()
+    place.kill()
+    with open(place.state / "lock", "rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        starting = subprocess.Popen(place.command(), env=place.env, stderr=subprocess.PIPE, text=True)
+        wait_until(lambda: any(os.path.realpath(f) == str(place.state / "lock")
+                               for f in pathlib.Path(f"/proc/{starting.pid}/fd").iterdir()), "the try")
+        fcntl.flock(lock, fcntl.LOCK_UN)
+    assert any("serves" in line for line in starting.stderr)
+    starting.terminate()
+    assert starting.wait(20) == 0
+    starting.stderr.close()
+
+
+def test_an_event_file_that_cannot_be_read_is_waited_for(place):
+    """sweepd has no descriptors left when its worker dies: the rest of its file is not given up."""
+    switches = faults.Faults(place.dir)
+    place.env |= switches.env
+    place.env["ASAN_OPTIONS"] += ":verify_asan_link_order=0"
+    place.script({1: [[["epoch", 1], ["wait", "go"], ["epoch", 2, "file"], ["done", "file"], ["exit", 0]]]})
+    place.start()
+    job = place.submit(epochs=2)
+    place.wait(lambda: place.epochs(job) == [1])
+    switches.break_it(faults.NO_FILES, [faults.SWEEPD])
+    place.go("go")
+    wait_until(lambda: "events.1.jsonl cannot be read" in place.log(), "the try")
+    switches.mend()
+    place.wait_state(job, "done")
+    assert place.attempts(job) == ["done"] and place.epochs(job) == [1, 2]
     place.stop()

@@ -65,7 +65,10 @@ static bool hear(int fd, const char *start, void (*heed)(const json_t *line))
 	lines_init(&lines, CONTROL_LINE_MAX);
 	while (!found && !end) {
 		struct pollfd p = {.fd = fd, .events = POLLIN};
-		INVARIANT(poll(&p, 1, ANSWER_MS) == 1, "sweepd says nothing");
+		int ready;
+		while ((ready = poll(&p, 1, ANSWER_MS)) < 0 && errno == EINTR)
+			; /* libFuzzer's alarm */
+		INVARIANT(ready == 1, "sweepd says nothing");
 		ssize_t n = recv(fd, buf, sizeof(buf), 0);
 		end = n <= 0;
 		if (!end)
