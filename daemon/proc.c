@@ -98,6 +98,17 @@ void last_words(const char *path, char *buf, size_t size)
 	utf8_clean(buf);
 }
 
+void proc_unprotect(pid_t pid)
+{
+	autofree char *path = xasprintf("/proc/%d/oom_score_adj", (int)pid);
+	autofree char *text = NULL;
+	if (fs_read_file(path, 64, &text, NULL, NULL) < 0 || text[0] != '-')
+		return;
+	autoclose int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd >= 0)
+		fs_write_all(fd, "0", 1);
+}
+
 int usable_cores(void)
 {
 	cpu_set_t set;

@@ -14,5 +14,8 @@ void proc_boot_id(char *buf, size_t size);
 int proc_kill_marked(const char *entry);
 /* The last line of a text file that says something, "" when there is none: what a program said before it died. */
 void last_words(const char *path, char *buf, size_t size);
+/* When memory is short the kernel shall take that child rather than this process: undoes a protection (a negative
+ * oom_score_adj) that it inherited. */
+void proc_unprotect(pid_t pid);
 /* Cores this process may run on. */
 int usable_cores(void);

@@ -151,6 +151,7 @@ static int start_process(struct slot *slot, struct err *err)
 	slot->pid = slot->process->pid;
 	slot->started_s = monotonic_s();
 	watch_start(&slot->watch, slot->started_s);
+	proc_unprotect(slot->pid);
 	record_process(slot);
 	log_info("%s: worker %lld started, pid %d", slot->device, (long long)slot->worker, (int)slot->pid);
 	return slot_watch(slot, err);

@@ -110,7 +110,8 @@ class Round:
     def start(self):
         """Until one serves; one that is killed while it starts counts."""
         worker = conftest.WORKER if self.real else conftest.FAKE_WORKER
-        options = ["--devices", self.rng.choice([1, 2, 3]), "--threads", 1, "--retry-ms", 0]
+        options = ["--devices", self.rng.choice([1, 2, 3]), "--threads", 1, "--retry-ms", 0,
+                   "--device-faults", 1000, "--breaker-jobs", 0]
         while True:
             try:
                 self.place.start(*options, worker=worker)

@@ -37,7 +37,7 @@ static void *run_daemon(void *arg)
 	const struct daemon_options options = {
 		.dir = fuzz_dir(), .worker_program = d.script, .n_devices = 1, .threads = 1, .ready_fd = (int)(intptr_t)arg,
 		.retry_ms = 1, .ask_ms = 20, .drain_ms = 20, .heartbeat_lost_ms = 86400000, .adopt_ms = 86400000,
-		.busy_ms = 1000};
+		.busy_ms = 1000, .stall_ms = 86400000, .stall_factor = 1, .device_faults = 1000};
 	d.code = daemon_run(&options);
 	return NULL;
 }
