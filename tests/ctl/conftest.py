@@ -1,4 +1,5 @@
 """Runs the real sweepctl ($SWEEPCTL) against a store made by SQL and, where a daemon is needed, a scripted one."""
+import contextlib
 import functools
 import json
 import os
@@ -62,7 +63,8 @@ class Daemon:
 
     def send(self, **line):
         for connection in self.stream:
-            connection.sendall(json.dumps(line).encode() + b"\n")
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has seen the end in the store and left
+                connection.sendall(json.dumps(line).encode() + b"\n")
 
     def stop(self):
         if self.closed:
@@ -164,12 +166,15 @@ class Place:
         return self.sql("SELECT max(id) FROM event")[0][0]
 
     def epoch(self, job, attempt, epoch, accuracy, seconds=30.0, test_seconds=3.0, **values):
-        event = self.event(job, "epoch", attempt)
         columns = {"lr": 0.1, "batch_size": 128, "train_loss": 1.0, "train_accuracy": 50.0, "test_loss": 1.5,
                    "test_accuracy": accuracy, "train_seconds": seconds, "test_seconds": test_seconds,
                    "images_per_second": 1234.5, "ram_mib": 655, **values}
-        self.sql(f"INSERT INTO epoch (attempt, epoch, job, event, {', '.join(columns)}) VALUES (?, ?, ?, ?"
-                 f"{', ?' * len(columns)})", attempt, epoch, job, event, *columns.values())
+        with self.connect() as db:  # one transaction, as the daemon's: a watcher never sees the event without its epoch
+            event = db.execute("INSERT INTO event (at_ms, sweep, job, attempt, kind) VALUES (?, (SELECT sweep FROM job"
+                               " WHERE id = ?), ?, ?, 'epoch')", (T0 + 5000, job, job, attempt)).lastrowid
+            db.execute(f"INSERT INTO epoch (attempt, epoch, job, event, {', '.join(columns)}) VALUES (?, ?, ?, ?"
+                       f"{', ?' * len(columns)})", (attempt, epoch, job, event, *columns.values()))
+        db.close()
         return event
 
     def set_state(self, job, state, reason=None, ended_ms=None):
