@@ -80,9 +80,9 @@ static json_t *describe_slot(const struct slot *slot)
 			     : slot->health.times_aside ? xstrdup(slot->health.reason)
 			     : ended			  ? xstrdup(slot->how)
 							  : NULL;
-	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s?, s:i, s:I}", "id", slot->device, "kind", "cpu", "name",
-			      slot->name, "state", slot_state_name(slot), "reason", why, "threads",
-			      slot->threads, "pid", (json_int_t)slot->pid);
+	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s?, s:i, s:I}", "id", slot->device, "kind",
+			      device_kind_name(slot->kind), "name", slot->name, "state", slot_state_name(slot), "reason", why,
+			      "threads", slot->threads, "pid", (json_int_t)slot->pid);
 	json_object_set_new(o, "job", slot->job ? json_integer(slot->job) : json_null());
 	return o;
 }

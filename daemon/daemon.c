@@ -287,7 +287,7 @@ static int open_all(struct daemon *d, struct err *err)
 static void say_ready(struct daemon *d)
 {
 	log_info("sweepd %s serves %s, pid %d, %d device%s", SWEEPD_VERSION, d->paths.state, (int)getpid(),
-		 d->options.n_devices, d->options.n_devices == 1 ? "" : "s");
+		 d->n_places, d->n_places == 1 ? "" : "s");
 	notify("READY=1");
 	if (d->options.ready_fd < 0)
 		return;

@@ -15,6 +15,7 @@
 #include <uv.h>
 
 struct slot;
+struct place; /* discover.h */
 struct wal;
 struct changing; /* change.c: requests that wait for their outcome */
 
@@ -22,7 +23,8 @@ struct daemon_options {
 	const char *dir;	    /* NULL: from the environment */
 	const char *worker_program; /* NULL: beside this program, or installed */
 	const char *backend;	    /* of the workers; NULL: theirs to choose */
-	int n_devices, threads;	    /* cpu places; threads of each (0: the cores, shared out) */
+	const char *device;	    /* ids, separated by commas; NULL: every GPU that trains, else the CPU */
+	int n_devices, threads;	    /* workers on the CPU (0: not said); threads of each (0: the cores, shared out) */
 	int ready_fd;		    /* a byte is written there when requests are served; -1: none */
 	int retry_ms;		    /* back-off of the first retry */
 	int ask_ms;		    /* between asking a worker, TERM and KILL */
@@ -43,6 +45,8 @@ struct daemon {
 	struct turn *turn;
 	struct wal *wal;
 	char token[65];
+	struct place *places; /* a slot each; the slots behind them end with their jobs */
+	int n_places;
 	struct slot *slots;
 	int n_slots;
 	uv_pipe_t worker_listener, control_listener;

@@ -63,7 +63,9 @@ static int apply_hello(struct input *input, struct store *store, struct err *err
 	const struct slot *slot = in->slot;
 	int r = store_worker_ready(store, slot->worker, err);
 	r = r ? r : trust_good(&in->trust, store, slot, false, err);
-	return r || slot->surplus ? r : store_upsert_device(store, slot->device, "cpu", slot->name, err);
+	if (r < 0 || slot->surplus)
+		return r;
+	return store_upsert_device(store, slot->device, device_kind_name(slot->kind), slot->name, err);
 }
 
 static void done_hello(struct input *input)

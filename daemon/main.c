@@ -34,7 +34,8 @@ static const struct {
 } rows[] = {
 	HEAD("Where and on what:"),
 	TEXT("dir", "DIR", "everything in this directory ($SWEEPD_DIR; else ~/.local/share/sweepd)", DAEMON(dir)),
-	NUMBER("devices", "N", "workers at a time, each a part of the cores", DAEMON(n_devices), 1, 64, 1),
+	TEXT("device", "LIST", "train on these: cpu, cuda:N, UUIDs (default: every GPU that can, else cpu)", DAEMON(device)),
+	NUMBER("devices", "N", "workers at a time on the CPU, each a part of the cores", DAEMON(n_devices), 1, 64, 0),
 	NUMBER("threads", "N", "threads of each worker; 0: the cores, shared out", DAEMON(threads), 0, 1024, 0),
 	TEXT("backend", "NAME", "backend of the workers: cpu or ref", DAEMON(backend)),
 	TEXT("worker-program", "FILE", "sweep-worker to start", DAEMON(worker_program)),

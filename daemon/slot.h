@@ -10,6 +10,7 @@
 #pragma once
 
 #include "daemon.h"
+#include "discover.h"
 #include "health.h"
 #include "oom.h"
 #include "watchdog.h"
@@ -23,7 +24,8 @@ enum kill_step { KILL_NONE, KILL_ASKED, KILL_TERM, KILL_KILL };
 
 struct slot {
 	struct daemon *daemon;
-	char device[32];
+	char device[DEVICE_ID_MAX];
+	enum device_kind kind;
 	char name[128]; /* of the device, as its worker found it */
 	int threads;
 	bool surplus; /* of a last daemon with more devices: ends with its job, and is not filled again */

@@ -2,6 +2,7 @@
 #include "slot.h"
 
 #include "proc.h"
+#include "spawn.h"
 #include "store_supervise.h"
 #include "trust.h"
 
@@ -115,54 +116,78 @@ static int adopt(struct slot *slot, const struct worker_row *row, struct err *er
 	return 0;
 }
 
-static struct slot *place_of(struct daemon *d, const char *device)
+/* On the CPU any place will do where the number of places has changed. */
+static struct slot *slot_for(struct daemon *d, const char *device)
 {
 	for (int i = 0; i < d->n_slots; i++)
 		if (d->slots[i].state == SLOT_EMPTY && str_eq(d->slots[i].device, device))
 			return &d->slots[i];
-	for (int i = 0; i < d->n_slots; i++) /* another number of devices than last time */
-		if (d->slots[i].state == SLOT_EMPTY)
+	for (int i = 0; i < d->n_slots; i++)
+		if (d->slots[i].state == SLOT_EMPTY && d->slots[i].kind == DEVICE_CPU &&
+		    device_kind_of(device) == DEVICE_CPU)
 			return &d->slots[i];
-	BUG("fewer slots than workers");
+	return NULL;
 }
 
 /* --- making them --- */
 
-static int add_slot(struct daemon *d, struct err *err)
+static struct slot *add_slot(struct daemon *d, const char *device, bool surplus)
 {
-	int n = d->options.n_devices, i = d->n_slots++;
-	struct slot *slot = &d->slots[i];
+	struct slot *slot = &d->slots[d->n_slots++];
 	slot->daemon = d;
 	slot->pidfd = -1;
-	slot->surplus = i >= n;
-	slot->threads = d->options.threads ? d->options.threads : MAX(usable_cores() / n, 1);
-	snprintf(slot->device, sizeof(slot->device), n == 1 && !slot->surplus ? "cpu" : "cpu:%d", i);
-	if (slot->surplus)
-		return 0;
-	int r = store_upsert_device(d->store, slot->device, "cpu", NULL, err);
+	slot->surplus = surplus;
+	slot->threads = d->options.threads ? d->options.threads : MAX(usable_cores() / d->n_places, 1);
+	snprintf(slot->device, sizeof(slot->device), "%s", device);
+	slot->kind = device_kind_of(device);
+	return slot;
+}
+
+static int add_place(struct daemon *d, const struct place *place, struct err *err)
+{
+	struct slot *slot = add_slot(d, place->id, false);
+	int r = store_upsert_device(d->store, slot->device, device_kind_name(slot->kind), NULL, err);
 	return r ? r : trust_load(slot, err);
+}
+
+static int find_places(struct daemon *d, struct err *err)
+{
+	autofree char *program = NULL;
+	int r = spawn_find_worker(d->options.worker_program, &program, err);
+	const struct discovery discovery = {
+		.program = program,
+		.wanted = d->options.device,
+		.backend = d->options.backend,
+		.n_cpu = d->options.n_devices,
+		.timeout_ms = d->options.ask_ms,
+	};
+	return r ? r : discover_places(&d->places, &d->n_places, &discovery, err);
 }
 
 int slots_new(struct daemon *d, struct err *err)
 {
 	size_t n;
 	autofree struct worker_row *rows = NULL;
-	int r = store_devices_absent(d->store, err);
+	int r = find_places(d, err);
+	r = r ? r : store_devices_absent(d->store, err);
 	r = r ? r : store_workers(d->store, &rows, &n, err);
 	if (r < 0)
 		return r;
-	size_t n_slots = MAX(n, (size_t)d->options.n_devices);
-	d->slots = xcalloc(n_slots, sizeof(*d->slots));
-	while (r == 0 && (size_t)d->n_slots < n_slots)
-		r = add_slot(d, err);
-	for (size_t i = 0; r == 0 && i < n; i++)
-		r = adopt(place_of(d, rows[i].device), &rows[i], err);
+	d->slots = xcalloc(n + (size_t)d->n_places, sizeof(*d->slots));
+	for (int i = 0; r == 0 && i < d->n_places; i++)
+		r = add_place(d, &d->places[i], err);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		struct slot *slot = slot_for(d, rows[i].device);
+		r = adopt(slot ? slot : add_slot(d, rows[i].device, true), &rows[i], err);
+	}
 	return r;
 }
 
 void slots_free(struct daemon *d)
 {
+	free(d->places);
 	free(d->slots);
+	d->places = NULL;
 	d->slots = NULL;
 	d->n_slots = 0;
 }

@@ -75,7 +75,7 @@ int spawn_worker(struct slot *slot, uv_exit_cb on_exit, struct err *err)
 	autoclose int log_fd = open_log(slot, err);
 	if (log_fd < 0)
 		return log_fd;
-	char *backend = (char *)d->options.backend;
+	char *backend = slot->kind == DEVICE_CUDA ? "cuda" : (char *)d->options.backend;
 	char *args[] = {program, "--socket", d->paths.worker, "--token-file", token_file, "--worker",
 			worker,  "--device", slot->device,    "--threads",    threads,    backend ? "--backend" : NULL,
 			backend, NULL};

@@ -105,7 +105,7 @@ int store_add_event(struct store *s, int64_t attempt, const json_t *event, struc
 /* --- workers and devices --- */
 struct worker_row {
 	int64_t id;
-	char device[32];
+	char device[96];
 	pid_t pid;
 	int64_t start_time;
 	char boot_id[40];

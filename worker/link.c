@@ -86,8 +86,9 @@ static int send_hello(struct link *l, struct err *err)
 	if (events)
 		json_array_append_new(jobs, json_pack("{s:I, s:I}", "attempt", (json_int_t)event_log_attempt(events),
 						      "next_seq", (json_int_t)event_log_last_seq(events) + 1));
-	json_t *device = json_pack("{s:s, s:s, s:s, s:b, s:i}", "id", l->config->device_id, "kind", "cpu", "name",
-				   info.name, "bf16", info.amp && str_eq(info.amp, "bf16"), "threads", l->device->threads);
+	json_t *device = json_pack("{s:s, s:s, s:s, s:b, s:i}", "id", l->config->device_id, "kind",
+				   str_eq(l->device->backend->name, "cuda") ? "cuda" : "cpu", "name", info.name, "bf16",
+				   info.amp && str_eq(info.amp, "bf16"), "threads", l->device->threads);
 	send_json(l, json_pack("{s:s, s:i, s:I, s:s, s:I, s:o, s:i, s:o}", "type", "hello", "protocol",
 			       PROTOCOL_VERSION, "worker", (json_int_t)l->config->worker, "token", token, "pid",
 			       (json_int_t)getpid(), "device", device, "slots", 1, "jobs", jobs));

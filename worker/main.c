@@ -38,13 +38,13 @@ static const struct argp_option option_table[] = {
 	{"devices", OPT_DEVICES, 0, 0, "List what this machine could train on, and why not on the rest", 0},
 	{"json", OPT_JSON, 0, 0, "That list as one line of JSON", 0},
 	{0, 0, 0, 0, "Common:", 3},
-	{"backend", OPT_BACKEND, "NAME", 0, "cpu (oneDNN) or ref (slow, exact; the specification)", 0},
+	{"device", OPT_DEVICE, "ID", 0, "Train on it: cpu, cpu:N (one of several on it), cuda:N or a GPU's UUID", 0},
+	{"backend", OPT_BACKEND, "NAME", 0, "cpu (oneDNN), cuda or ref (slow, exact; the specification)", 0},
 	{"threads", OPT_THREADS, "N", 0, "Threads of the training (default: the cores this process may use)", 0},
 	{0, 0, 0, 0, "As sweepd starts it:", 4},
 	{"socket", OPT_SOCKET, "PATH", 0, "sweepd's worker socket", 0},
 	{"token-file", OPT_TOKEN, "FILE", 0, "Holds the token that sweepd expects", 0},
 	{"worker", OPT_WORKER, "N", 0, "sweepd's number for this worker", 0},
-	{"device", OPT_DEVICE, "ID", 0, "Device to train on: cpu, or cpu:N as one of several on it", 0},
 	{"orphan-timeout", OPT_ORPHAN, "SECONDS", 0, "Without sweepd so long: checkpoint and end (default: 86400)", 0},
 	{"manual", OPT_MANUAL, 0, OPTION_HIDDEN, 0, 0}, /* the build makes sweep-worker(1) with it */
 	{0},
@@ -66,6 +66,13 @@ static bool is_cpu_place(const char *id)
 	if (strncmp(id, "cpu", 3) != 0)
 		return false;
 	return !id[3] || (id[3] == ':' && id[4] && strspn(id + 4, "0123456789") == strlen(id + 4));
+}
+
+static bool is_gpu(const char *id)
+{
+	if (strncmp(id, "cuda:", 5) == 0)
+		return id[5] && strspn(id + 5, "0123456789") == strlen(id + 5);
+	return strncmp(id, "GPU-", 4) == 0 || strncmp(id, "MIG-", 4) == 0;
 }
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -115,8 +122,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		o->link.worker = parse_count(arg, "--worker", state);
 		break;
 	case OPT_DEVICE:
-		if (!is_cpu_place(arg))
-			argp_error(state, "--device: expected cpu or cpu:N, not \"%s\"", arg);
+		if (!is_cpu_place(arg) && !is_gpu(arg))
+			argp_error(state, "--device: expected cpu, cpu:N, cuda:N or a GPU's UUID, not \"%s\"", arg);
+		if (is_gpu(arg) && !backend_find("cuda"))
+			argp_error(state, "--device %s: this build trains on the CPU only", arg);
 		o->link.device_id = arg;
 		break;
 	case OPT_ORPHAN:
@@ -127,6 +136,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 			break;
 		if (o->json)
 			argp_error(state, "--json goes with --devices");
+		if (o->backend && o->link.device_id && is_gpu(o->link.device_id) != str_eq(o->backend, "cuda"))
+			argp_error(state, "--backend %s does not train on %s", o->backend, o->link.device_id);
 		if (o->alone && !o->standalone.config_file)
 			argp_error(state, "--standalone needs --config FILE");
 		if (!o->alone && (!o->link.socket_path || !o->link.token_file || !o->link.worker))
@@ -178,6 +189,18 @@ static int usable_cores(void)
 	return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
+/* Each says what the other is where it was not given. */
+static void choose_device(struct options *o)
+{
+	const char *id = o->link.device_id;
+	if (!o->backend && id && !is_cpu_place(id))
+		o->backend = "cuda";
+	if (!o->backend)
+		o->backend = backend_find("cpu") ? "cpu" : "ref";
+	if (!id)
+		o->link.device_id = str_eq(o->backend, "cuda") ? "cuda:0" : "cpu";
+}
+
 static int serve(const struct options *o, const struct slot_device *device)
 {
 	struct err err;
@@ -197,22 +220,22 @@ int main(int argc, char **argv)
 	signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error of the write */
 	autofree const char **overrides = xcalloc((size_t)argc, sizeof(*overrides));
 	struct options o = {
-		.link = {.device_id = "cpu", .orphan_timeout_s = ORPHAN_TIMEOUT_S},
+		.link = {.orphan_timeout_s = ORPHAN_TIMEOUT_S},
 		.standalone = {.job_dir = "sweep-worker-run", .overrides = overrides},
 		.overrides = overrides,
-		.backend = backend_find("cpu") ? "cpu" : "ref",
 	};
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
 	if (o.devices)
 		return list_devices(o.json);
+	choose_device(&o);
 	struct err err;
 	struct slot_device device = {.backend = backend_find(o.backend), .threads = o.threads ? o.threads : usable_cores()};
 	if (!device.backend) {
 		fprintf(stderr, "error: no backend \"%s\" in this build\n", o.backend);
 		return EXIT_USAGE;
 	}
-	struct device_spec spec = {.threads = device.threads};
+	struct device_spec spec = {.threads = device.threads, .id = o.link.device_id};
 	if (device.backend->open(&device.device, &spec, &err) < 0) {
 		fprintf(stderr, "error: %s\n", err.text);
 		return EXIT_BAD_OUTCOME;

@@ -4,7 +4,8 @@
     {"jobs": {"1": [[ACTION, ...], [ACTION, ...]]},   actions of job 1's first, second ... attempt
      "devices": {"cpu:0": [ACTION, ...]},              actions of every attempt on that device
      "pace_s": 0.02,                                   how long an epoch takes
-     "hello": {"token": "bad"}}                        members of hello that differ
+     "hello": {"token": "bad"},                        members of hello that differ
+     "found": {...}, "find": "hang"}                   the answer to --devices, see say_devices()
 
 Without a script for an attempt it trains: the epochs that are left, then done.  An action is a list of a verb and its
 arguments (the methods do_*).  ["wait", NAME] goes on when a byte is written to the FIFO $FAKE/NAME; until then, and
@@ -296,7 +297,24 @@ class Worker:
         self.step()
 
 
+def say_devices():
+    """sweep-worker --devices --json.  script: "found" {...} is the answer, "find" an action instead of it."""
+    note("asked", "devices")
+    verb = script().get("find")
+    if verb == "hang":
+        signal.pause()
+    elif verb:
+        sys.exit(verb) if isinstance(verb, int) else os.write(1, verb.encode())
+    else:
+        cpu = {"id": "cpu", "kind": "cpu", "name": "fake", "trains": True, "reason": None}
+        print(json.dumps(script().get("found", {"devices": [cpu], "nvml": {"driver": None, "problem": None}})))
+
+
+if "--devices" in OPTIONS:
+    say_devices()
+    sys.exit(0)
 note("pids", str(os.getpid()))
+note("options", json.dumps(OPTIONS))
 worker = Worker()
 while True:
     worker.turn()
