@@ -1,5 +1,5 @@
-/* Manual pages, made from the tables that --help comes from: a program's page and its --help cannot disagree.  A program
- * prints its page itself (a hidden mode), and the build calls it.  Everything goes to stdout. */
+/* Manual pages, made from the tables that --help comes from: a program's page and its --help cannot disagree.  A
+ * program prints its page itself (a hidden mode), and the build calls it.  Everything goes to stdout. */
 #pragma once
 
 #include <argp.h>

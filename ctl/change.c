@@ -269,7 +269,9 @@ static const struct argp cancel_argp = {NULL, parse_targets}, resume_argp = {NUL
 	};
 
 CHANGE_VERB(cancel, CANCEL, UNFINISHED, "TARGET...", "end jobs for good", "7-8")
-CHANGE_VERB(pause, PAUSE, 1u << JOB_QUEUED | 1u << JOB_RUNNING, "TARGET...", "hold jobs back; running ones checkpoint", "s1 --now")
+CHANGE_VERB(pause, PAUSE, 1u << JOB_QUEUED | 1u << JOB_RUNNING, "TARGET...",
+	    "hold jobs back; running ones checkpoint", "s1 --now")
 CHANGE_VERB(resume, RESUME, 1u << JOB_PAUSED, "TARGET...", "let paused jobs go on", "s1")
-CHANGE_VERB(retry, RETRY, 1u << JOB_FAILED | 1u << JOB_CANCELLED, "TARGET...", "failed or cancelled jobs once more", "--failed s1")
+CHANGE_VERB(retry, RETRY, 1u << JOB_FAILED | 1u << JOB_CANCELLED, "TARGET...",
+	    "failed or cancelled jobs once more", "--failed s1")
 CHANGE_VERB(priority, PRIORITY, UNFINISHED, "N TARGET...", "higher starts first (0)", "10 s2")

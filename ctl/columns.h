@@ -15,8 +15,7 @@ size_t text_step(const char *text, size_t size, size_t *ret_columns);
 size_t text_columns(const char *text, size_t size);
 /* How many bytes of text fit into `room` columns; never a part of a character. */
 size_t text_fit(const char *text, size_t room);
-/* No stored text can drive the terminal: what is not UTF-8, control characters (C1 and bidirectional overrides too) become
- * '?'.  Allocated. */
+/* No stored text can drive the terminal: what is not UTF-8 or utf8_is_harmful() becomes '?'.  Allocated. */
 char *text_clean(const char *text);
 /* The same for text of several lines: newlines and tabs stay. */
 char *text_clean_lines(const char *text);

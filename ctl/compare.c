@@ -19,7 +19,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		input->metric = metric_find(arg);
 		if (!input->metric)
 			argp_error(state,
-				   "--metric is test_accuracy, test_loss, train_accuracy or train_loss, not \"%s\"", arg);
+				   "--metric is test_accuracy, test_loss, train_accuracy or train_loss, not \"%s\"",
+				   arg);
 		return 0;
 	case ARGP_KEY_ARGS:
 		words_take(&input->targets, state);

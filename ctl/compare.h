@@ -1,5 +1,5 @@
-/* sweepctl compare: compare.c decides what is compared, compare_jobs.c sets two to six jobs side by side, compare_sweep.c
- * shows what each parameter of a sweep does. */
+/* sweepctl compare: compare.c decides what is compared, compare_jobs.c sets two to six jobs side by side,
+ * compare_sweep.c shows what each parameter of a sweep does. */
 #pragma once
 
 #include "ctl/ctl.h"
@@ -11,7 +11,7 @@
 struct compare_input {
 	struct words targets;
 	const struct metric_column *metric; /* NULL: the sweep's */
-	bool all;			     /* parameters that are equal, too */
+	bool all;                           /* parameters that are equal, too */
 };
 
 /* The jobs of sel, 2 to COMPARE_MAX. */

@@ -7,9 +7,9 @@
 
 #include <math.h>
 
-#define CURVE_ROWS    10
-#define CURVE_COLUMNS 79 /* without a terminal */
-#define ROOM_FOR_PERCENT 4 /* jobs: of more the differences in percent have no room on 80 columns */
+#define CURVE_ROWS       10
+#define CURVE_COLUMNS    79 /* without a terminal */
+#define ROOM_FOR_PERCENT 4  /* jobs: of more the differences in percent have no room on 80 columns */
 
 struct compared {
 	const struct job_row *job;
@@ -64,7 +64,8 @@ static void sort_parameters(struct comparison *c)
 }
 
 /* Last or best value of a metric, and the epoch of the best. */
-static double value_of(const struct compared *one, const struct metric_column *m, bool maximize, bool best, int *ret_epoch)
+static double value_of(const struct compared *one, const struct metric_column *m, bool maximize, bool best,
+		       int *ret_epoch)
 {
 	double found = NAN;
 
@@ -332,7 +333,8 @@ static void print_comparison_json(const struct comparison *c)
 	for (size_t i = 0; i < c->n; i++)
 		json_array_append_new(jobs, one_json(c, &c->jobs[i]));
 	print_json(json_pack("{ss, ss, sO, sO, so}", "metric", c->metric->name, "goal",
-			     c->maximize ? "maximize" : "minimize", "differs", c->differs, "equal", c->equal, "jobs", jobs));
+			     c->maximize ? "maximize" : "minimize", "differs", c->differs, "equal", c->equal, "jobs",
+			     jobs));
 }
 
 int compare_jobs(struct ctl *ctl, struct reader *r, const struct selection *sel, const struct compare_input *input,

@@ -1,8 +1,8 @@
 /* sweepctl compare SWEEP: what each swept parameter does.
  *
- * Marginal means: of all finished jobs that have one value of a parameter, the mean of the metric's last value.  In a whole
- * grid every value meets the same other values, so the differences are the parameter's own; where jobs are missing that is
- * not so, and it is said. */
+ * Marginal means: of all finished jobs that have one value of a parameter, the mean of the metric's last value.  In a
+ * whole grid every value meets the same other values, so the differences are the parameter's own; where jobs are
+ * missing that is not so, and it is said. */
 #include "ctl/compare.h"
 #include "ctl/format.h"
 #include "ctl/table.h"
@@ -51,7 +51,8 @@ static struct level *level_of(struct effect *e, const json_t *value)
 
 static int by_number(const void *a, const void *b)
 {
-	double x = json_number_value(((const struct level *)a)->value), y = json_number_value(((const struct level *)b)->value);
+	double x = json_number_value(((const struct level *)a)->value),
+	       y = json_number_value(((const struct level *)b)->value);
 
 	return (x > y) - (x < y);
 }
@@ -103,7 +104,8 @@ static void finish(struct effects *all, struct effect *e)
 }
 
 /* Of a finished job the last value of the metric; NaN: it does not count. */
-static int value_of(const struct effects *all, struct reader *r, const struct job_row *job, double *ret, struct err *err)
+static int value_of(const struct effects *all, struct reader *r, const struct job_row *job, double *ret,
+		    struct err *err)
 {
 	double best;
 	int epoch;
@@ -148,7 +150,8 @@ static void row_level(const struct effects *all, struct table *t, const struct e
 	char text[FORMAT_MAX];
 	double mean = mean_of(l);
 	autofree char *value = format_value(l->value);
-	autofree char *bar = format_bar(all->high > all->low ? (mean - all->low) / (all->high - all->low) : 1, BAR_CELLS);
+	autofree char *bar =
+		format_bar(all->high > all->low ? (mean - all->low) / (all->high - all->low) : 1, BAR_CELLS);
 	autofree char *count = l->n == l->n_all ? xasprintf("%zu", l->n) : xasprintf("%zu of %zu", l->n, l->n_all);
 
 	table_cell(t, l == e->levels ? e->name : "");
@@ -168,8 +171,8 @@ static void print_notes(const struct effects *all)
 	if (!all->n_counted)
 		puts("no job is done yet");
 	else if (all->n_counted < all->n_jobs)
-		printf("%zu of %zu jobs count: the others are not done, so the means are of unequal sets\n", all->n_counted,
-		       all->n_jobs);
+		printf("%zu of %zu jobs count: the others are not done, so the means are of unequal sets\n",
+		       all->n_counted, all->n_jobs);
 }
 
 static void print_effects(const struct ctl *ctl, const struct effects *all)
@@ -201,8 +204,8 @@ static void print_effects(const struct ctl *ctl, const struct effects *all)
 
 static json_t *level_json(const struct level *l)
 {
-	json_t *o = json_pack("{sO, sI, sI, so, so}", "value", l->value, "n", (json_int_t)l->n, "jobs", (json_int_t)l->n_all,
-			      "mean", json_known(mean_of(l)), "best", json_known(l->best));
+	json_t *o = json_pack("{sO, sI, sI, so, so}", "value", l->value, "n", (json_int_t)l->n, "jobs",
+			      (json_int_t)l->n_all, "mean", json_known(mean_of(l)), "best", json_known(l->best));
 
 	json_object_set_new(o, "best_job", l->best_job ? json_integer(l->best_job) : json_null());
 	json_object_set_new(o, "minutes", json_known(l->n ? l->minutes / (double)l->n : NAN));
@@ -221,9 +224,9 @@ static json_t *effects_json(const struct effects *all)
 		json_array_append_new(parameters, json_pack("{ss, so, so}", "name", all->items[i].name, "effect",
 							    json_known(all->items[i].size), "values", values));
 	}
-	return json_pack("{ss, ss, ss, ss, sI, sI, so}", "sweep", id, "name", all->sweep->name, "metric", all->metric_name,
-			 "goal", all->maximize ? "maximize" : "minimize", "jobs", (json_int_t)all->n_jobs, "counted",
-			 (json_int_t)all->n_counted, "parameters", parameters);
+	return json_pack("{ss, ss, ss, ss, sI, sI, so}", "sweep", id, "name", all->sweep->name, "metric",
+			 all->metric_name, "goal", all->maximize ? "maximize" : "minimize", "jobs",
+			 (json_int_t)all->n_jobs, "counted", (json_int_t)all->n_counted, "parameters", parameters);
 }
 
 int compare_sweep(struct ctl *ctl, struct reader *r, const struct selection *sel, const struct sweep_row *sweep,

@@ -1,5 +1,5 @@
-/* Completion for bash and zsh, from the table of verbs; see manual.h.  A new verb needs nothing here: its options are those
- * of its table, and what it takes is read from its usage: TARGET or JOB, FILE, "start|stop". */
+/* Completion for bash and zsh, from the table of verbs; see manual.h.  A new verb needs nothing here: its options are
+ * those of its table, and what it takes is read from its usage: TARGET or JOB, FILE, "start|stop". */
 #include "ctl/manual.h"
 #include "ctl/format.h"
 
@@ -51,7 +51,8 @@ static void bash_arguments(const struct verb *v)
 		puts("if [[ ${COMP_WORDS[COMP_CWORD-1]} == @(--override|-o) ]]; then\n"
 		     "\t\t\twords=$(sweepctl manual params 2>/dev/null); compopt -o nospace 2>/dev/null\n"
 		     "\t\telse\n"
-		     "\t\t\tmapfile -t COMPREPLY < <(compgen -f -- \"$cur\" | grep -E '\\.(json|ya?ml)$'; compgen -d -- \"$cur\")\n"
+		     "\t\t\tmapfile -t COMPREPLY < <(compgen -f -- \"$cur\" | grep -E '\\.(json|ya?ml)$'; compgen -d "
+		     "-- \"$cur\")\n"
 		     "\t\t\treturn\n"
 		     "\t\tfi ;;");
 	} else {

@@ -34,7 +34,10 @@ extern const int exits_of_reading[], exits_of_changing[];
 /* "EXITS(EXIT_STATE, EXIT_TIMEOUT)" for a verb with codes of its own. */
 #define EXITS(...) (const int[]){__VA_ARGS__, 0}
 
-#define VERBS(X) X(submit) X(daemon) X(list) X(watch) X(show) X(log) X(wait) X(events) X(results) X(leaderboard) X(compare) X(report) X(cancel) X(pause) X(resume) X(retry) X(priority) X(doctor) X(db) X(devices) X(params) X(version) X(manual)
+#define VERBS(X) \
+	X(submit) X(daemon) X(list) X(watch) X(show) X(log) X(wait) X(events) X(results) X(leaderboard) \
+	X(compare) X(report) X(cancel) X(pause) X(resume) X(retry) X(priority) X(doctor) X(db) \
+	X(devices) X(params) X(version) X(manual)
 #define X(name)  extern const struct verb verb_##name;
 VERBS(X)
 #undef X

@@ -108,7 +108,10 @@ void curve_draw(FILE *out, const struct curve *curves, size_t n, const struct cu
 	for (size_t k = 0; k < n; k++)
 		draw_one(&p, &curves[k]);
 	for (size_t row = 0; row < p.rows; row++) {
-		const char *text = row == 0 ? frame->high_text : row + 1 == p.rows ? frame->low_text : "", *cells = p.cells + row * p.columns;
+		const char *text = row == 0            ? frame->high_text
+				   : row + 1 == p.rows ? frame->low_text
+						       : "",
+			   *cells = p.cells + row * p.columns;
 		size_t used = p.columns;
 		while (used && cells[used - 1] == ' ')
 			used--;

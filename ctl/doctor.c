@@ -138,8 +138,9 @@ static void print_report(const struct doctor *d)
 
 	if (d->ctl->json)
 		print_json(json_pack("{ss, ss, ss, ss, si, sf, sb, sO, sO?}", "version", SWEEPD_VERSION, "os", m->os,
-				     "arch", m->arch, "cpu", m->cpu, "cores", m->cores, "ram_mib", m->ram_bytes / 1048576,
-				     "can_train", d->counts[HEALTH_FAIL] == 0, "checks", d->checks, "worker", d->found));
+				     "arch", m->arch, "cpu", m->cpu, "cores", m->cores, "ram_mib",
+				     m->ram_bytes / 1048576, "can_train", d->counts[HEALTH_FAIL] == 0, "checks",
+				     d->checks, "worker", d->found));
 	else
 		print_text(d);
 }

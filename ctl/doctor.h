@@ -1,5 +1,5 @@
-/* sweepctl doctor: doctor.c asks, sums up and prints; the others check: doctor_store.c the daemon, the store and who may do
- * what, doctor_devices.c what computes, doctor_limits.c what the system forbids or withholds.
+/* sweepctl doctor: doctor.c asks, sums up and prints; the others check: doctor_store.c the daemon, the store and who
+ * may do what, doctor_devices.c what computes, doctor_limits.c what the system forbids or withholds.
  *
  * To add a check: a function below that calls doctor_add() for what it found, called in doctor.c.  FAIL: nothing can be
  * trained; WARN: it can, but; NONE: not there and not needed. */
@@ -14,11 +14,11 @@ enum health { HEALTH_OK, HEALTH_WARN, HEALTH_FAIL, HEALTH_NONE };
 struct doctor {
 	struct ctl *ctl;
 	struct machine machine;
-	pid_t daemon;		/* 0: none runs */
-	char *worker;		/* path of sweep-worker, or NULL */
-	char *worker_version;	/* its --version; NULL: it does not start */
-	json_t *found;		/* its --devices --json (worker/devices.h); NULL: it does not say */
-	json_t *checks;		/* [{name, health, text, do_this?}] */
+	pid_t daemon;         /* 0: none runs */
+	char *worker;         /* path of sweep-worker, or NULL */
+	char *worker_version; /* its --version; NULL: it does not start */
+	json_t *found;        /* its --devices --json (worker/devices.h); NULL: it does not say */
+	json_t *checks;       /* [{name, health, text, do_this?}] */
 	int counts[4];
 };
 

@@ -1,5 +1,5 @@
-/* doctor: what computes: the worker, the processor, GPUs, and the libraries they need; see doctor.h.  What a device is and
- * why it does not train is the worker's word (sweep-worker --devices). */
+/* doctor: what computes: the worker, the processor, GPUs, and the libraries they need; see doctor.h.  What a device is
+ * and why it does not train is the worker's word (sweep-worker --devices). */
 #include "ctl/doctor.h"
 #include "ctl/format.h"
 
@@ -22,8 +22,8 @@ void doctor_worker(struct doctor *d)
 	if (!d->worker)
 		doctor_add(d, HEALTH_FAIL, "worker", "install sweep-worker beside sweepd", "sweep-worker is not there");
 	else if (!d->worker_version || !d->found)
-		doctor_add(d, HEALTH_FAIL, "worker", "run it by hand: sweep-worker --devices", "%s does not %s", d->worker,
-			   d->worker_version ? "say what it can train on" : "start");
+		doctor_add(d, HEALTH_FAIL, "worker", "run it by hand: sweep-worker --devices", "%s does not %s",
+			   d->worker, d->worker_version ? "say what it can train on" : "start");
 	else if (has_backend(d, "cpu") || has_backend(d, "cuda"))
 		doctor_add(d, HEALTH_OK, "worker", NULL, "%s", d->worker_version);
 	else
@@ -90,14 +90,17 @@ static void say_no_gpu(struct doctor *d)
 	bool kernel = access("/proc/driver/nvidia/version", F_OK) == 0;
 
 	if (kernel && access("/dev/nvidiactl", F_OK) < 0)
-		doctor_add(d, HEALTH_WARN, "cuda", "start the container with --gpus all (or --device nvidia.com/gpu=all)",
+		doctor_add(d, HEALTH_WARN, "cuda",
+			   "start the container with --gpus all (or --device nvidia.com/gpu=all)",
 			   "the host has an NVIDIA driver, but its devices are not in this container");
 	else if (kernel)
-		doctor_add(d, HEALTH_WARN, "cuda", "install the driver's libraries (libnvidia-ml1, libcuda1) of its version",
+		doctor_add(d, HEALTH_WARN, "cuda",
+			   "install the driver's libraries (libnvidia-ml1, libcuda1) of its version",
 			   "the NVIDIA driver is loaded, its library libnvidia-ml.so.1 is not found");
 	else if (n)
 		doctor_add(d, HEALTH_WARN, "cuda", "sudo apt install nvidia-driver",
-			   "%d NVIDIA device%s on the PCI bus, but no driver; training uses the CPU", n, n == 1 ? "" : "s");
+			   "%d NVIDIA device%s on the PCI bus, but no driver; training uses the CPU", n,
+			   n == 1 ? "" : "s");
 	else
 		doctor_add(d, HEALTH_NONE, "cuda", NULL, "no NVIDIA device on the PCI bus; training uses the CPU");
 }
@@ -130,7 +133,8 @@ static void say_gpu(struct doctor *d, const json_t *gpu)
 	if (json_bool_or(gpu, "trains", false))
 		doctor_add(d, used > bytes / 10 ? HEALTH_WARN : HEALTH_OK, name, NULL, "%s", text);
 	else
-		doctor_add(d, HEALTH_NONE, name, NULL, "%s: not used, %s", text, json_str_or(gpu, "reason", "no reason"));
+		doctor_add(d, HEALTH_NONE, name, NULL, "%s: not used, %s", text,
+			   json_str_or(gpu, "reason", "no reason"));
 }
 
 void doctor_gpus(struct doctor *d)
@@ -177,8 +181,11 @@ void doctor_libraries(struct doctor *d)
 	}
 	if (!there && !missing)
 		return;
-	doctor_add(d, !missing ? HEALTH_OK : needed ? HEALTH_WARN : HEALTH_NONE, "libs",
-		   missing && needed ? "install CUDA and cuDNN 9, or: pip install nvidia-cudnn-cu12" : NULL, "%s%s%s%s%s",
-		   there ? there : "", there && missing ? "; " : "", missing ? "not found: " : "", missing ? missing : "",
-		   needed || !missing ? "" : ". Only training on a GPU needs them");
+	doctor_add(d,
+		   !missing ? HEALTH_OK
+		   : needed ? HEALTH_WARN
+			    : HEALTH_NONE,
+		   "libs", missing && needed ? "install CUDA and cuDNN 9, or: pip install nvidia-cudnn-cu12" : NULL,
+		   "%s%s%s%s%s", there ? there : "", there && missing ? "; " : "", missing ? "not found: " : "",
+		   missing ? missing : "", needed || !missing ? "" : ". Only training on a GPU needs them");
 }

@@ -1,5 +1,5 @@
-/* doctor: what the system forbids (a sandbox) or withholds (cgroups, ulimits) from the daemon's process, or, where none runs,
- * from this one, whose child a private daemon would be; see doctor.h. */
+/* doctor: what the system forbids (a sandbox) or withholds (cgroups, ulimits) from the daemon's process, or, where none
+ * runs, from this one, whose child a private daemon would be; see doctor.h. */
 #include "ctl/doctor.h"
 #include "ctl/format.h"
 #include "common/cgroup.h"
@@ -108,7 +108,8 @@ static void check_memory(struct doctor *d)
 		return;
 	if (available < WORKER_BYTES)
 		doctor_add(d, HEALTH_WARN, "memory",
-			   limited ? "raise MemoryMax= of the unit, or the container's memory limit" : "end other programs",
+			   limited ? "raise MemoryMax= of the unit, or the container's memory limit"
+				   : "end other programs",
 			   "%s%s left, and a worker needs about %s: jobs may end as oom", format_bytes(available, left),
 			   limited ? " in this control group" : "", format_bytes(WORKER_BYTES, text));
 	else
@@ -117,7 +118,8 @@ static void check_memory(struct doctor *d)
 	double cpus = cpu_quota(&group);
 	if (cpus < d->machine.cores)
 		doctor_add(d, HEALTH_WARN, "cores", "raise CPUQuota= of the unit, or: sweepd --threads",
-			   "a quota of %.1f CPUs for %d cores: threads will wait for each other", cpus, d->machine.cores);
+			   "a quota of %.1f CPUs for %d cores: threads will wait for each other", cpus,
+			   d->machine.cores);
 }
 
 static void check_ulimits(struct doctor *d)
@@ -129,19 +131,22 @@ static void check_ulimits(struct doctor *d)
 	char text[FORMAT_MAX];
 
 	if (files < FILES_ENOUGH)
-		doctor_add(d, HEALTH_WARN, "limits", "ulimit -n 1024", "%.0f open files: few for workers and watchers", files);
+		doctor_add(d, HEALTH_WARN, "limits", "ulimit -n 1024", "%.0f open files: few for workers and watchers",
+			   files);
 	if (file < FILE_ENOUGH)
 		doctor_add(d, HEALTH_WARN, "limits", "ulimit -f unlimited", "files end at %s: checkpoints may not fit",
 			   format_bytes(file, text));
 	if (space < 4 * WORKER_BYTES)
-		doctor_add(d, HEALTH_WARN, "limits", "ulimit -v unlimited", "an address space of %s: workers may not start",
-			   format_bytes(space, text));
+		doctor_add(d, HEALTH_WARN, "limits", "ulimit -v unlimited",
+			   "an address space of %s: workers may not start", format_bytes(space, text));
 	if (files < FILES_ENOUGH || file < FILE_ENOUGH || space < 4 * WORKER_BYTES)
 		return;
 	bool mounted = statvfs("/dev/shm", &shm) == 0;
-	autofree char *open_files = isinf(files) ? xstrdup("no limit of open files") : xasprintf("%.0f open files", files);
+	autofree char *open_files =
+		isinf(files) ? xstrdup("no limit of open files") : xasprintf("%.0f open files", files);
 	doctor_add(d, HEALTH_OK, "limits", NULL, "%s, /dev/shm %s", open_files,
-		   mounted ? format_bytes((double)shm.f_blocks * (double)shm.f_frsize, text) : "not mounted (not needed)");
+		   mounted ? format_bytes((double)shm.f_blocks * (double)shm.f_frsize, text)
+			   : "not mounted (not needed)");
 }
 
 void doctor_limits(struct doctor *d)

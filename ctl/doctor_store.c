@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define GROUP	    "sweepd"
+#define GROUP       "sweepd"
 #define ROOM_ENOUGH (1024.0 * 1024 * 1024)
 #define LOG_LONG    (16L * 1024 * 1024)
 
@@ -22,7 +22,8 @@ static void running(struct doctor *d, const json_t *answer)
 	d->daemon = (pid_t)json_int_or(answer, "pid", 0);
 	const char *trouble = json_str_or(answer, "store_trouble", NULL);
 	if (trouble)
-		doctor_add(d, HEALTH_FAIL, "daemon", NULL, "its store takes nothing at the moment; workers train on\n%s", trouble);
+		doctor_add(d, HEALTH_FAIL, "daemon", NULL,
+			   "its store takes nothing at the moment; workers train on\n%s", trouble);
 	doctor_add(d, other ? HEALTH_WARN : HEALTH_OK, "daemon", other ? "sweepctl daemon restart" : NULL,
 		   "%s, pid %lld, up %s%s%s", d->ctl->paths.system ? "the system's" : "private (yours)",
 		   (long long)d->daemon,
@@ -75,8 +76,9 @@ static void check_file(struct doctor *d, const struct file_system *fs, const cha
 
 	format_bytes(fs->free_bytes, room);
 	if (stat(paths->db, &st) == 0)
-		doctor_add(d, tight ? HEALTH_WARN : HEALTH_OK, "store", tight ? "free some space; checkpoints need it" : NULL,
-			   "%s, %s, %s, %s free", shown, format_bytes((double)st.st_size, size), fs->name, room);
+		doctor_add(d, tight ? HEALTH_WARN : HEALTH_OK, "store",
+			   tight ? "free some space; checkpoints need it" : NULL, "%s, %s, %s, %s free", shown,
+			   format_bytes((double)st.st_size, size), fs->name, room);
 	else if (can_create(paths->state))
 		doctor_add(d, HEALTH_OK, "store", NULL, "%s, none yet, %s, %s free", shown, fs->name, room);
 	else
@@ -95,8 +97,8 @@ static void check_log(struct doctor *d)
 		return;
 	lock_holder(d->ctl->paths.db, DB_LOCK_READ, d->daemon, holder, sizeof(holder));
 	doctor_add(d, HEALTH_WARN, "log", "end the transaction of that reader",
-		   "the write-ahead log has %s; a reader%s keeps it from shrinking", format_bytes((double)st.st_size, size),
-		   holder);
+		   "the write-ahead log has %s; a reader%s keeps it from shrinking",
+		   format_bytes((double)st.st_size, size), holder);
 }
 
 void doctor_store(struct doctor *d)
@@ -192,11 +194,11 @@ static void check_owner(struct doctor *d, const struct stat *st)
 	unsigned mode = st->st_mode & 07777;
 
 	if (st->st_uid != geteuid() && geteuid() != 0)
-		doctor_add(d, HEALTH_FAIL, "rights", quoted, "%s belongs to %s (mode %04o): you may not submit there", shown,
-			   owner, mode);
+		doctor_add(d, HEALTH_FAIL, "rights", quoted, "%s belongs to %s (mode %04o): you may not submit there",
+			   shown, owner, mode);
 	else if (mode & 022)
-		doctor_add(d, HEALTH_WARN, "rights", closed, "%s is open (mode %04o): others may replace the results", shown,
-			   mode);
+		doctor_add(d, HEALTH_WARN, "rights", closed, "%s is open (mode %04o): others may replace the results",
+			   shown, mode);
 	else
 		doctor_add(d, HEALTH_OK, "rights", NULL, "%s is %s's (mode %04o): you may submit", shown, owner, mode);
 }

@@ -39,10 +39,11 @@ static json_t *event_json(const struct log_row *row)
 {
 	char at[FORMAT_MAX];
 
-	return json_pack("{sI, ss, so, so, so, ss, sO?}", "id", (json_int_t)row->id, "at", format_rfc3339(row->at_ms, at),
-			 "sweep", row->sweep ? json_integer(row->sweep) : json_null(), "job",
-			 row->job ? json_integer(row->job) : json_null(), "attempt",
-			 row->attempt ? json_integer(row->attempt) : json_null(), "kind", row->kind, "detail", row->detail);
+	return json_pack("{sI, ss, so, so, so, ss, sO?}", "id", (json_int_t)row->id, "at",
+			 format_rfc3339(row->at_ms, at), "sweep", row->sweep ? json_integer(row->sweep) : json_null(),
+			 "job", row->job ? json_integer(row->job) : json_null(), "attempt",
+			 row->attempt ? json_integer(row->attempt) : json_null(), "kind", row->kind, "detail",
+			 row->detail);
 }
 
 static void print_row(const struct ctl *ctl, const struct log_row *row)
@@ -54,8 +55,8 @@ static void print_row(const struct ctl *ctl, const struct log_row *row)
 		snprintf(about, sizeof(about), "job %lld", (long long)row->job);
 	else if (row->sweep)
 		snprintf(about, sizeof(about), "s%lld", (long long)row->sweep);
-	autofree char *line = xasprintf(*detail ? "%6lld  %-8s  %-8s  %-10s  %s" : "%6lld  %-8s  %-8s  %s%s", (long long)row->id,
-					format_clock(row->at_ms, at), about, row->kind, detail);
+	autofree char *line = xasprintf(*detail ? "%6lld  %-8s  %-8s  %-10s  %s" : "%6lld  %-8s  %-8s  %s%s",
+					(long long)row->id, format_clock(row->at_ms, at), about, row->kind, detail);
 	screen_line(&ctl->out, stdout, line);
 }
 

@@ -1,5 +1,5 @@
-/* sweepctl's exit codes: what each means, and which verb may end with which.  --help and the manual print it, and the tests
- * check that no verb ends with another one. */
+/* sweepctl's exit codes: what each means, and which verb may end with which.  --help and the manual print it, and the
+ * tests check that no verb ends with another one. */
 #pragma once
 
 #include "ctl/ctl.h"
@@ -8,7 +8,7 @@ struct exit_row {
 	int code;
 	const char *brief;   /* for --help */
 	const char *meaning; /* for the manual */
-	bool common;	     /* of every verb; the others are in verb.exits */
+	bool common;         /* of every verb; the others are in verb.exits */
 };
 extern const struct exit_row exit_rows[];
 extern const size_t n_exit_rows;

@@ -4,8 +4,8 @@
 
 #define REPLACEMENT "\xEF\xBF\xBD"
 
-/* XML 1.0 has no control characters but these three, and not U+FFFE and U+FFFF; what reorders text misleads on a page as
- * it does on a terminal. */
+/* XML 1.0 has no control characters but these three, and not U+FFFE and U+FFFF; what reorders text misleads on a page
+ * as it does on a terminal. */
 static bool forbidden(const char *s, size_t n)
 {
 	uint32_t c = utf8_code_point(s, n);

@@ -160,8 +160,10 @@ static int print_log(struct ctl *ctl, struct reader *r, const struct job_row *jo
 {
 	autofree char *dir = paths_job_dir(&ctl->paths, job->id);
 	autofree char *path = xasprintf("%s/log.txt", dir);
-	struct log_tail t = {.fd = open(path, O_RDONLY | O_CLOEXEC), .json = ctl->json,
-			     .terminal = ctl->out.terminal, .job = job->id};
+	struct log_tail t = {.fd = open(path, O_RDONLY | O_CLOEXEC),
+			     .json = ctl->json,
+			     .terminal = ctl->out.terminal,
+			     .job = job->id};
 	struct stat st;
 	int e = 0;
 

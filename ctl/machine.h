@@ -21,7 +21,8 @@ struct file_system {
 int file_system_read(struct file_system *fs, const char *path, struct err *err);
 /* Nearest existing ancestor can be written by this user. */
 bool can_create(const char *path);
-/* What the program (an absolute path first) writes to stdout; allocated.  NULL: nothing, it failed, or took 10 seconds. */
+/* What the program (an absolute path first) writes to stdout; allocated.  NULL: nothing, it failed, or took 10 seconds.
+ */
 char *program_output(char *const argv[]);
 /* Value behind KEY and any of ":= \t\"" on its line of a small text file; "" when it is not there. */
 void read_value(const char *path, const char *key, char *buf, size_t size);

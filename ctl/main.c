@@ -64,7 +64,8 @@ int ctl_fail(const struct ctl *ctl, int e, const struct err *err)
 	else if (e == -EACCES && ctl->paths.system)
 		fputs("  do this:  sudo adduser $USER sweepd, then log in again\n", stderr);
 	else if (e == -EBUSY)
-		fputs("  do this:  the same again: sweepd was writing, or another program holds the database\n", stderr);
+		fputs("  do this:  the same again: sweepd was writing, or another program holds the database\n",
+		      stderr);
 	return e == -ETIMEDOUT || e == -ECONNRESET || e == -EPIPE ? EXIT_NO_DAEMON : EXIT_PERMISSION;
 }
 

@@ -1,5 +1,5 @@
-/* sweepctl manual man|sweepfile|bash|zsh: manual pages and completions, made from the tables that --help comes from.  The
- * build calls it; it is not listed among the verbs (it has no group).  To describe a new verb nothing is to be done
+/* sweepctl manual man|sweepfile|bash|zsh: manual pages and completions, made from the tables that --help comes from.
+ * The build calls it; it is not listed among the verbs (it has no group).  To describe a new verb nothing is to be done
  * here; a new exit code or environment variable is a row below. */
 #include "ctl/ctl.h"
 #include "ctl/exits.h"
@@ -29,13 +29,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static const struct argp argp = {NULL, parse};
 
 static const struct roff_entry output[] = {
-	{"On a terminal",
-	 "Tables fit its width: free text and values are shortened, marked with \"..\", columns of little weight are left out, "
-	 "in this order. --json and a pipe have everything."},
-	{"In a pipe or a file", "The same columns without colour, nothing shortened or left out, so that grep and awk see all."},
-	{"--json", "One document, or one a line where it follows. Keys are only ever added. Unknown values are null, times "
-		   "RFC 3339, accuracies percent. Text of the tables may change."},
-	{"Names and reasons", "Control characters and what is not UTF-8 are shown as \"?\"; --json has the text as it is, escaped."},
+	{"On a terminal", "Tables fit its width: free text and values are shortened, marked with \"..\", columns of "
+			  "little weight are left out, "
+			  "in this order. --json and a pipe have everything."},
+	{"In a pipe or a file",
+	 "The same columns without colour, nothing shortened or left out, so that grep and awk see all."},
+	{"--json",
+	 "One document, or one a line where it follows. Keys are only ever added. Unknown values are null, times "
+	 "RFC 3339, accuracies percent. Text of the tables may change."},
+	{"Names and reasons",
+	 "Control characters and what is not UTF-8 are shown as \"?\"; --json has the text as it is, escaped."},
 	{0},
 };
 
@@ -99,11 +102,14 @@ static void print_man(void)
 	roff_section("SYNOPSIS");
 	puts(".B sweepctl\n[\\fIOPTION\\fR...] [\\fIVERB\\fR [\\fIARGUMENT\\fR...]]");
 	roff_section("DESCRIPTION");
-	roff_text("Without a verb: list. Verbs that read (list, show, results, leaderboard, compare, report, log, events, params, "
-		  "doctor) work without the daemon; the others talk to it. Answers go to standard output, everything else to "
+	roff_text("Without a verb: list. Verbs that read (list, show, results, leaderboard, compare, report, log, "
+		  "events, params, "
+		  "doctor) work without the daemon; the others talk to it. Answers go to standard output, everything "
+		  "else to "
 		  "standard error; every verb takes --json.");
 	roff_section("TARGETS");
-	roff_text("A TARGET is a job (5), several jobs (5-8 or 1,3) or a sweep (s1, or its name; of several with one name the "
+	roff_text("A TARGET is a job (5), several jobs (5-8 or 1,3) or a sweep (s1, or its name; of several with one "
+		  "name the "
 		  "newest). All verbs take any mix.");
 	for (size_t i = 0; i < n_verbs; i++) {
 		const struct verb *v = verbs[i];

@@ -72,19 +72,26 @@ void manual_sweepfile(void)
 
 	roff_begin("sweepfile", 5, "what a sweep is: parameters, their values, and how the jobs are run");
 	roff_section("DESCRIPTION");
-	roff_text("A sweep file is JSON or YAML with the keys of a W&B sweep configuration and a few more. `sweepctl submit "
-		  "FILE` makes a job of each combination of the values; `sweepctl submit --dry-run FILE` shows them and stores "
-		  "nothing. The order is that of the file, and the last parameter varies fastest, so the same file always gives "
+	roff_text("A sweep file is JSON or YAML with the keys of a W&B sweep configuration and a few more. `sweepctl "
+		  "submit "
+		  "FILE` makes a job of each combination of the values; `sweepctl submit --dry-run FILE` shows them "
+		  "and stores "
+		  "nothing. The order is that of the file, and the last parameter varies fastest, so the same file "
+		  "always gives "
 		  "the same jobs.");
 	puts(".PP");
-	roff_text("YAML is read by the rules of its version 1.2: 5e-4 is a number, no and off are text. A key that stands twice "
-		  "is an error, and so is one that nobody knows, except \"$schema\" and those that begin with \"x-\". All that "
-		  "is wrong is said at once, with its line. Keys of W&B that this version does not have (program, command, "
+	roff_text("YAML is read by the rules of its version 1.2: 5e-4 is a number, no and off are text. A key that "
+		  "stands twice "
+		  "is an error, and so is one that nobody knows, except \"$schema\" and those that begin with \"x-\". "
+		  "All that "
+		  "is wrong is said at once, with its line. Keys of W&B that this version does not have (program, "
+		  "command, "
 		  "early_terminate, wandb) are refused with a sentence.");
 	roff_section("KEYS");
 	put_keys();
 	roff_section("PARAMETERS");
-	roff_text("Names and defaults are PyTorch's where PyTorch has the thing. They stand in parameters, in defaults and in "
+	roff_text("Names and defaults are PyTorch's where PyTorch has the thing. They stand in parameters, in defaults "
+		  "and in "
 		  "the set of a rule; `--override NAME=VALUE` of `sweepctl submit` wins over all of them.");
 	put_parameters();
 	roff_section("EXAMPLES");

@@ -1,7 +1,8 @@
 /* Jobs in a few words, for completion, which has no time for their epochs; see reader.h. */
 #include "ctl/reader_internal.h"
 
-int reader_briefs(struct reader *r, unsigned states, int64_t limit, struct brief_row **ret, size_t *ret_n, struct err *err)
+int reader_briefs(struct reader *r, unsigned states, int64_t limit, struct brief_row **ret, size_t *ret_n,
+		  struct err *err)
 {
 	struct brief_row *rows = NULL;
 	size_t n = 0;

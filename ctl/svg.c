@@ -217,7 +217,7 @@ static size_t thin_flat(double *x, double *y, size_t n)
 {
 	size_t kept = 0;
 
-	for (size_t i = 0, next; i < n; i = next - 1 > i ? next - 1 : next) {
+	for (size_t i = 0, next; i<n; i = next - 1> i ? next - 1 : next) {
 		struct door d = {x[i], y[i], -INFINITY, INFINITY};
 		next = i + 1;
 		while (placed(x, y, n, i) && placed(x, y, n, next) && passes(&d, x[next], y[next]))

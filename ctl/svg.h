@@ -36,9 +36,9 @@ const char *svg_tick_text(const struct svg_ticks *t, size_t i, char *buf);
 /* Moves coordinates (ascending) apart until neighbours are `gap` from each other, within [lo, hi] if there is room. */
 void svg_spread(double *at, size_t n, double gap, double lo, double hi);
 
-/* Drops points that a screen cannot show, x ascending: of a column one unit wide all but the first, the last, the lowest and
- * the highest; then those less than a quarter of a unit off the line through those that stay.  A gap (no place) stays one.
- * In place; returns how many stay. */
+/* Drops points that a screen cannot show, x ascending: of a column one unit wide all but the first, the last, the
+ * lowest and the highest; then those less than a quarter of a unit off the line through those that stay.  A gap (no
+ * place) stays one. In place; returns how many stay. */
 size_t svg_thin(double *x, double *y, size_t n);
 /* The same for dots in a row: sorts them and drops those less than half a unit from the one before. */
 size_t svg_thin_row(double *at, size_t n);

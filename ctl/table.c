@@ -167,7 +167,8 @@ struct line { /* one row on its way out */
 };
 
 /* Of a text that takes `mine` columns what fits into the column and the screen; ".." says that there is more. */
-static const char *cut(const struct line *l, const char *text, size_t mine, size_t width, size_t start, size_t *ret_bytes)
+static const char *cut(const struct line *l, const char *text, size_t mine, size_t width, size_t start,
+		       size_t *ret_bytes)
 {
 	size_t room = l->screen->columns ? (size_t)MAX(l->screen->columns - (int)start, 0) : SIZE_MAX;
 

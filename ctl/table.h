@@ -1,5 +1,5 @@
-/* Columns of text, two blanks apart.  On a terminal a table that is too wide moves together (one blank), shortens free
- * text ("waits for a de.."), loses columns of little weight (drop >= 3), shortens values, loses the other droppable
+/* Columns of text, two blanks apart.  On a terminal a table that is too wide moves together (one blank), shortens
+ * free text ("waits for a de.."), loses columns of little weight (drop >= 3), shortens values, loses the other droppable
  * columns, and is cut at the right edge, each only as far as it must.  Without a terminal nothing is shortened, dropped or
  * cut: grep and awk get the whole text. */
 #pragma once

@@ -1,5 +1,5 @@
-/* sweepctl wait: returns when the jobs are over; the exit code is their outcome.  For scripts.  A paused job is not over:
- * it is waited for, and that it waits for a person is said. */
+/* sweepctl wait: returns when the jobs are over; the exit code is their outcome.  For scripts.  A paused job is not
+ * over: it is waited for, and that it waits for a person is said. */
 #include "ctl/watch.h"
 
 static const struct argp_option options[] = {

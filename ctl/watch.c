@@ -86,8 +86,8 @@ static void say_paused(struct watch *w)
 			if (job->state == JOB_PAUSED && job->sweep != last)
 				text_append(&sweeps, " s%lld", (long long)(last = job->sweep));
 		}
-		fprintf(stderr, "%zu job%s paused; `sweepctl resume%s` lets %s go on\n", n, n == 1 ? " is" : "s are", sweeps,
-			n == 1 ? "it" : "them");
+		fprintf(stderr, "%zu job%s paused; `sweepctl resume%s` lets %s go on\n", n, n == 1 ? " is" : "s are",
+			sweeps, n == 1 ? "it" : "them");
 	}
 	w->said_paused = stuck;
 }

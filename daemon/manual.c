@@ -4,7 +4,8 @@
 #include "common/roff.h"
 
 static const struct roff_entry files[] = {
-	{"/var/lib/sweepd/results.db", "of the system's sweepd: everything it knows, an SQLite database that may be read at any time"},
+	{"/var/lib/sweepd/results.db",
+	 "of the system's sweepd: everything it knows, an SQLite database that may be read at any time"},
 	{"/var/lib/sweepd/jobs/N/",
 	 "of job N: config.json, checkpoints (safetensors), log.txt, and the events its worker sent"},
 	{"/run/sweepd/control.sock", "where sweepctl asks; the group sweepd may connect"},
@@ -37,17 +38,21 @@ static const struct roff_entry exits[] = {
 
 void manual_print(const struct argp_option *options)
 {
-	static const char *const pages[] = {"sweepctl(1)", "sweep-worker(1)", "sweepfile(5)", "systemctl(1)", "sqlite3(1)", NULL};
+	static const char *const pages[] = {"sweepctl(1)",  "sweep-worker(1)", "sweepfile(5)",
+					    "systemctl(1)", "sqlite3(1)",      NULL};
 
 	roff_begin("sweepd", 8, "runs hyper-parameter sweeps on the devices of one machine");
 	roff_section("SYNOPSIS");
 	puts(".B sweepd\n[\\fIOPTION\\fR...]");
 	roff_section("DESCRIPTION");
-	roff_text("Keeps sweeps and their jobs in a database, starts a sweep-worker for each device, gives it one job after the "
-		  "other, and records every epoch in the moment it ends. It is the only writer of the database; an answer to "
+	roff_text("Keeps sweeps and their jobs in a database, starts a sweep-worker for each device, gives it one job "
+		  "after the "
+		  "other, and records every epoch in the moment it ends. It is the only writer of the database; an "
+		  "answer to "
 		  "sweepctl and an acknowledgement to a worker are given after the commit.");
 	puts(".PP");
-	roff_text("Where systemd starts it (sweepd.service) it serves all members of the group sweepd; a plain user's is started "
+	roff_text("Where systemd starts it (sweepd.service) it serves all members of the group sweepd; a plain user's "
+		  "is started "
 		  "by `sweepctl daemon start`, or by the first `sweepctl submit`. One directory has one sweepd.");
 	roff_section("OPTIONS");
 	roff_options(options);

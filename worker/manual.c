@@ -4,7 +4,8 @@
 #include "common/roff.h"
 
 static const struct roff_entry files[] = {
-	{"DIR/last.safetensors, DIR/best.safetensors", "checkpoints: weights under torchvision's names, and the state to go on from"},
+	{"DIR/last.safetensors, DIR/best.safetensors",
+	 "checkpoints: weights under torchvision's names, and the state to go on from"},
 	{"DIR/config.json", "the whole configuration: --config takes it"},
 	{"DIR/events.1.jsonl", "every event, written before it is printed or sent"},
 	{"DIR/log.txt", "what a person would want to know"},
@@ -38,11 +39,14 @@ void manual_print(const struct argp_option *options)
 	puts(".B sweep\\-worker \\-\\-standalone \\-\\-config\n.I FILE\n[\\fIOPTION\\fR...]\n.br\n"
 	     ".B sweep\\-worker \\-\\-devices\n[\\fB\\-\\-json\\fR]");
 	roff_section("DESCRIPTION");
-	roff_text("With --standalone it trains one configuration without a daemon and prints what happens as JSON lines, the same "
-		  "events that sweepd stores. The parameters are those of a sweep file's `defaults` (sweepfile(5), `sweepctl "
+	roff_text("With --standalone it trains one configuration without a daemon and prints what happens as JSON "
+		  "lines, the same "
+		  "events that sweepd stores. The parameters are those of a sweep file's `defaults` (sweepfile(5), "
+		  "`sweepctl "
 		  "params`); what is not given has its default.");
 	puts(".PP");
-	roff_text("sweepd starts it with --socket and gives it one job after the other. It trains on while sweepd is away.");
+	roff_text("sweepd starts it with --socket and gives it one job after the other. It trains on while sweepd is "
+		  "away.");
 	roff_section("OPTIONS");
 	roff_options(options);
 	roff_section("EXIT STATUS");

@@ -42,7 +42,10 @@ static const struct {
 	bool (*version)(void *function, char *buf, size_t size);
 } known[] = {
 	{"driver", {"libcuda.so.1"}, "cuDriverGetVersion", by_pointer},
-	{"CUDA runtime", {"libcudart.so.13", "libcudart.so.12", "libcudart.so.11.0"}, "cudaRuntimeGetVersion", by_pointer},
+	{"CUDA runtime",
+	 {"libcudart.so.13", "libcudart.so.12", "libcudart.so.11.0"},
+	 "cudaRuntimeGetVersion",
+	 by_pointer},
 	{"cuDNN", {"libcudnn.so.9"}, "cudnnGetVersion", by_value},
 	{"cuBLAS", {"libcublas.so.13", "libcublas.so.12", "libcublas.so.11"}, "cublasGetProperty", by_property},
 };
@@ -63,8 +66,8 @@ static json_t *describe(size_t row, char *const dirs[])
 		path = library_path(function);
 		version = known[row].version(function, text, sizeof(text)) ? text : NULL;
 	}
-	return json_pack("{s:s, s:s, s:s?, s:s?, s:s?}", "name", name, "what", known[row].what, "version", version, "path",
-			 path, "problem", r < 0 && r != -ENOENT ? err.text : NULL);
+	return json_pack("{s:s, s:s, s:s?, s:s?, s:s?}", "name", name, "what", known[row].what, "version", version,
+			 "path", path, "problem", r < 0 && r != -ENOENT ? err.text : NULL);
 }
 
 json_t *libraries_find(void)
