@@ -7,14 +7,14 @@
 
 #define NEWEST_JOBS 200
 
-/* The verb takes one of these words: "start|stop|status". */
+/* The verb takes one of these words first: "start|stop|status", "check|backup [FILE]". */
 static bool takes_words(const struct verb *v)
 {
 	const char *c = v->args;
 
 	while (c && (islower((unsigned char)*c) || *c == '|' || *c == '-'))
 		c++;
-	return c && !*c && strchr(v->args, '|');
+	return c && (!*c || *c == ' ') && memchr(v->args, '|', (size_t)(c - v->args));
 }
 
 static bool takes_targets(const struct verb *v)
@@ -24,7 +24,7 @@ static bool takes_targets(const struct verb *v)
 
 static void put_words(const struct verb *v)
 {
-	for (const char *c = v->args; *c; c++)
+	for (const char *c = v->args; *c && *c != ' '; c++)
 		putchar(*c == '|' ? ' ' : *c);
 }
 

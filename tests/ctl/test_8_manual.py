@@ -139,6 +139,7 @@ def test_bash_completes_verbs_options_targets_and_parameters(grid, tmp_path):
     assert complete(grid, tmp_path, "submit", "") >= {"mine.yaml"}
     assert "other.txt" not in complete(grid, tmp_path, "submit", "")
     assert complete(grid, tmp_path, "daemon", "sta") == {"start", "status"}
+    assert complete(grid, tmp_path, "db", "") == {"check", "backup"}
 
 
 def test_bash_offers_only_what_the_verb_can_act_on(grid, tmp_path):
