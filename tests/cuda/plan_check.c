@@ -10,10 +10,13 @@
 
 static const struct {
 	const char *net;
+	enum stem stem;
 	int size, batches[4]; /* the batch, and the smaller last ones of 50,000 training and 10,000 test images */
 } runs[] = {
-	{"resnet18", 32, {128, 80, 16}},
-	{"resnet50", 32, {64, 16}},
+	{"resnet18", STEM_CIFAR, 32, {128, 80, 16}},
+	{"resnet50", STEM_CIFAR, 32, {64, 16}},
+	{"resnet18", STEM_IMAGENET, 224, {128, 80, 16}},
+	{"resnet50", STEM_IMAGENET, 224, {64, 16}},
 };
 
 static const struct {
@@ -47,10 +50,10 @@ static bool is_known(const struct check *check, const struct conv_shape *shape)
 	return false;
 }
 
-static void add_net(struct check *check, const char *name, int size, int batch)
+static void add_net(struct check *check, const char *name, enum stem stem, int size, int batch)
 {
 	size_t n;
-	struct net *net = net_new(name, STEM_CIFAR, size, 100);
+	struct net *net = net_new(name, stem, size, 100);
 	autofree struct conv_shape *shapes = conv_shapes_of_net(net, CELL_F16, batch, &n);
 	for (size_t i = 0; i < n; i++)
 		if (!is_known(check, &shapes[i])) {
@@ -64,7 +67,7 @@ static void collect_shapes(struct check *check)
 {
 	for (size_t i = 0; i < ARRAY_LEN(runs); i++)
 		for (int b = 0; runs[i].batches[b]; b++)
-			add_net(check, runs[i].net, runs[i].size, runs[i].batches[b]);
+			add_net(check, runs[i].net, runs[i].stem, runs[i].size, runs[i].batches[b]);
 	check->cells = xcalloc(check->n_shapes, sizeof(*check->cells));
 	for (size_t i = 0; i < check->n_shapes; i++)
 		check->cells[i] = xstrdup("");
