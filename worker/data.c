@@ -2,6 +2,7 @@
 #include "data.h"
 
 #include "augment.h"
+#include "mapped.h"
 
 #include <unistd.h>
 #include <zlib.h>
@@ -149,32 +150,88 @@ static int cifar_read(const struct cifar *c, const char *dir, const char *name, 
 	return r < 0 ? r : input_end(&f, err);
 }
 
-static int cifar_open(struct dataset *d, const struct cifar *c, enum split split, const char *dir, size_t wanted,
-		      struct err *err)
+static struct image_set cifar_set(const struct cifar *c, const uint8_t *records, size_t keep)
 {
-	const char *const *files = c->sets[split].files;
-	size_t records = c->sets[split].records, n_files = 0, keep = 0, record = (size_t)c->n_labels + IMAGE_VALUES;
-	while (files[n_files])
-		n_files++;
-	autofree char *first = xasprintf("%s/%s%s", dir, files[0], n_files > 1 ? " and its like" : "");
-	int r = keep_images(n_files * records, wanted, first, &keep, err);
-	if (r < 0)
-		return r;
-	uint8_t *bytes = xcalloc(keep, record);
-	own(d, bytes);
-	for (size_t i = 0; r == 0 && i < n_files; i++) {
-		size_t before = MIN(i * records, keep);
-		r = cifar_read(c, dir, files[i], records, bytes + before * record, MIN(keep - before, records), err);
-	}
-	d->sets[split] = (struct image_set){
-		.pixels = bytes + c->n_labels,
-		.labels = bytes + c->n_labels - 1,
+	size_t record = (size_t)c->n_labels + IMAGE_VALUES;
+	return (struct image_set){
+		.pixels = records + c->n_labels,
+		.labels = records + c->n_labels - 1,
 		.pitch = record,
 		.plane_pitch = IMAGE_PLANE,
 		.label_pitch = record,
 		.count = keep,
 	};
-	return r;
+}
+
+/* A file that is there and not gzip, whatever its name. */
+static bool is_plain(const char *path)
+{
+	autofile FILE *f = fopen(path, "re");
+	uint8_t begin[2];
+	return f && fread(begin, 1, 2, f) == 2 && !(begin[0] == 0x1f && begin[1] == 0x8b);
+}
+
+/* Leaves the pixels in the file.  The labels are copied: whoever writes there must not take them out of range. */
+static int cifar_map(struct dataset *d, const struct cifar *c, enum split split, const char *path, size_t keep,
+		     struct err *err)
+{
+	struct mapped *file;
+	size_t record = (size_t)c->n_labels + IMAGE_VALUES, size = c->sets[split].records * record;
+	int r = mapped_open(&file, path, err);
+	if (r < 0)
+		return r;
+	d->mapped[split] = file;
+	if (mapped_size(file) < size)
+		return err_set(err, -EINVAL, "%s: ends after %zu bytes; CIFAR's binary version has %zu", path, mapped_size(file),
+			       size);
+	if (mapped_size(file) > size)
+		return err_set(err, -EINVAL, "%s: more follows the %zu bytes that CIFAR's binary version has", path, size);
+	uint8_t *labels = xcalloc(keep, 1), begin[2];
+	own(d, labels);
+	for (size_t i = 0; r == 0 && i < c->sets[split].records; i++) {
+		memcpy(begin, mapped_bytes(file) + i * record, (size_t)c->n_labels);
+		r = cifar_check(c, begin, i, path, err);
+		if (i < keep)
+			labels[i] = begin[c->n_labels - 1];
+	}
+	d->sets[split] = cifar_set(c, mapped_bytes(file), keep);
+	d->sets[split].labels = labels;
+	d->sets[split].label_pitch = 1;
+	return r < 0 ? r : mapped_check(file, err);
+}
+
+static int cifar_load(struct dataset *d, const struct cifar *c, enum split split, const char *dir, size_t keep,
+		      struct err *err)
+{
+	size_t records = c->sets[split].records, record = (size_t)c->n_labels + IMAGE_VALUES;
+	uint8_t *bytes = xcalloc(keep, record);
+	own(d, bytes);
+	d->sets[split] = cifar_set(c, bytes, keep);
+	for (size_t i = 0; c->sets[split].files[i]; i++) {
+		size_t before = MIN(i * records, keep);
+		int r = cifar_read(c, dir, c->sets[split].files[i], records, bytes + before * record,
+				   MIN(keep - before, records), err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int cifar_open(struct dataset *d, const struct cifar *c, enum split split, const char *dir, size_t wanted,
+		      struct err *err)
+{
+	const char *const *files = c->sets[split].files;
+	size_t n_files = 1, keep = 0;
+	while (files[n_files])
+		n_files++;
+	autofree char *path = xasprintf("%s/%s", dir, files[0]);
+	autofree char *first = xasprintf("%s%s", path, n_files > 1 ? " and its like" : "");
+	int r = keep_images(n_files * c->sets[split].records, wanted, first, &keep, err);
+	if (r < 0)
+		return r;
+	if (n_files == 1 && is_plain(path))
+		return cifar_map(d, c, split, path, keep, err);
+	return cifar_load(d, c, split, dir, keep, err);
 }
 
 /* --- IDX: MNIST, Fashion-MNIST --- */
@@ -340,10 +397,21 @@ int dataset_open(struct dataset **ret, const char *name, const char *dir, size_t
 	return r;
 }
 
+int dataset_check(const struct dataset *d, struct err *err)
+{
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(d->mapped); i++)
+		if (d->mapped[i])
+			r = mapped_check(d->mapped[i], err);
+	return r;
+}
+
 void dataset_free(struct dataset *d)
 {
 	if (!d)
 		return;
+	for (size_t i = 0; i < ARRAY_LEN(d->mapped); i++)
+		mapped_close(d->mapped[i]);
 	for (size_t i = 0; i < ARRAY_LEN(d->owned); i++)
 		free(d->owned[i]);
 	free(d);

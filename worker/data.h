@@ -1,6 +1,8 @@
-/* A data set of small colour images in memory: uint8, read-only, shared by every plan.  Files are plain or gzip.
+/* A data set of small colour images: uint8, read-only, shared by every plan.  Files are plain or gzip.
  *
- * cifar10, cifar100: the official binary records (label u8 | coarse u8, fine u8; 3 x 1024 planes), kept as they are.
+ * cifar10, cifar100: the official binary records (label u8 | coarse u8, fine u8; 3 x 1024 planes), kept as they are.  A
+ * split in one plain file is mapped (mapped.h), so that the workers of a machine share its pages: all of cifar100 and
+ * cifar10's test images.  What is gzip, in several files or must be padded is memory of the worker's own.
  * mnist, fashion-mnist: IDX, 28x28 grey, padded with 0 to 32x32 at load; the one plane serves all 3 channels. */
 #pragma once
 
@@ -20,6 +22,7 @@ struct dataset {
 	float mean[3], std[3];	 /* of the training set without padding, for bytes divided by 255 */
 	struct image_set sets[2]; /* by enum split */
 	void *owned[4];		 /* what the sets point into: freed by dataset_free */
+	struct mapped *mapped[2]; /* likewise, by enum split; NULL: not mapped */
 };
 
 /* Opens data set `name` in directory dir (datasets_find() of common/datasets.h finds it), keeping the first
@@ -27,4 +30,7 @@ struct dataset {
  * label is in range; errors name the file. */
 int dataset_open(struct dataset **ret, const char *name, const char *dir, size_t train_images, size_t test_images,
 		 struct err *err);
+/* -ENODATA, naming the file, once a mapped one was changed under its readers.  Asked after each stretch of training and
+ * before what came of it is kept. */
+int dataset_check(const struct dataset *data, struct err *err);
 void dataset_free(struct dataset *data);

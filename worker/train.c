@@ -280,6 +280,7 @@ static int train_epoch(struct training *t, enum outcome *ret, struct err *err)
 		uint32_t n = each ? 1 : chunk_steps(t->step_s, t->steps - t->at.step);
 		double start = monotonic_s();
 		int r = backend_of(t)->run(t->plan, t->at.step, n, &t->at.sums, err);
+		r = r ? r : dataset_check(t->data, err);
 		if (r < 0)
 			return r;
 		double seconds = monotonic_s() - start;
@@ -325,6 +326,7 @@ static int test_epoch(struct training *t, struct sums *sums, enum outcome *ret, 
 		report_progress(t, true, step, t->test_steps);
 		double start = monotonic_s();
 		int r = backend_of(t)->evaluate(t->plan, SPLIT_TEST, step, n, sums, err);
+		r = r ? r : dataset_check(t->data, err);
 		t->test_step_s = (monotonic_s() - start) / n;
 		step += n;
 		r = r ? r : heed_wishes(t, true, ret, err);
@@ -443,6 +445,8 @@ static void emit_failed(struct training *t, int code, enum fail_class class, con
 		class = FAIL_DIVERGED;
 	else if (code == -ENOMEM)
 		class = FAIL_OOM;
+	else if (code == -ENODATA)
+		class = FAIL_DATA;
 	job_log(t->job->job_dir, "failed (%s): %s", fail_class_names[class], err->text);
 	event_emit(t->job->events, "failed", json_pack("{s:s, s:s}", "class", fail_class_names[class], "reason", err->text),
 		   NULL);

@@ -41,6 +41,7 @@ def test_twice_the_steps_ask_for_no_more_memory(tmp_path, precision, workers):
         if "libdnnl" in place[0]:
             books[place] = calls, size
         else:
-            assert calls == 0, f"{calls / (STEPS + TEST_STEPS):.1f} allocations a step at addr2line -e {' '.join(place)}"
+            # one call more or less for a text of another length; a step's would be three at least
+            assert calls < min(STEPS, TEST_STEPS), f"{calls / (STEPS + TEST_STEPS):.1f} allocations a step at addr2line -e {' '.join(place)}"
     for place, (calls, size) in books.items():
         assert size <= BOOKS_BYTES * calls, f"oneDNN asks for {size} bytes in {calls} pieces at {' '.join(place)}"
