@@ -1,8 +1,11 @@
 """What tests/chaos found, one test each."""
+import contextlib
 import fcntl
 import os
 import pathlib
+import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -70,3 +73,35 @@ def test_an_event_file_that_cannot_be_read_is_waited_for(place):
     place.wait_state(job, "done")
     assert place.attempts(job) == ["done"] and place.epochs(job) == [1, 2]
     place.stop()
+
+
+def test_thousands_of_connections(place):
+    """More than sweepd has descriptors for: it goes on, says so a few times, and accepts again later."""
+    place.start()
+    job = place.submit(epochs=2)
+    place.wait_state(job, "done")
+    limits = resource.prlimit(place.process.pid, resource.RLIMIT_NOFILE)
+    used = len(list(pathlib.Path(f"/proc/{place.process.pid}/fd").iterdir()))
+    resource.prlimit(place.process.pid, resource.RLIMIT_NOFILE, (used + 10, limits[1]))
+    for _ in range(20):
+        crowd = []
+        for _ in range(150):
+            s = socket.socket(socket.AF_UNIX)
+            s.setblocking(False)
+            with contextlib.suppress(BlockingIOError, ConnectionError):  # BlockingIOError: the backlog is full
+                s.connect(str(place.state / "control.sock"))
+                s.send(b'{"verb": "status"}\n{"ver')
+            crowd.append(s)
+        for s in crowd:
+            s.close()
+    wait_until(lambda: answers(place), "an answer")
+    resource.prlimit(place.process.pid, resource.RLIMIT_NOFILE, limits)
+    place.wait_state(place.submit(epochs=1), "done")
+    assert place.log().count("\n") < 200
+    place.stop()
+
+
+def answers(sweepd):
+    with contextlib.suppress(OSError):
+        return sweepd.ask("status")
+    return None

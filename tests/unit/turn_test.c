@@ -17,6 +17,7 @@ struct test {
 	struct turn *turn;
 	char story[64]; /* a: applied, A: done, !: failed, p: paused, g: goes on, c: committed */
 	struct db *holder;
+	bool keeps; /* the holder does not let go by itself */
 };
 
 static void tell(struct test *t, char c)
@@ -54,7 +55,7 @@ static void on_pause(void *arg, bool pause)
 	struct test *t = arg;
 	struct err err;
 	tell(t, pause ? 'p' : 'g');
-	if (pause) /* the other one goes when sweepd has noticed */
+	if (pause && !t->keeps) /* the other one goes when sweepd has noticed */
 		assert_int_equal(db_exec(t->holder, "ROLLBACK", &err), 0);
 }
 
@@ -123,6 +124,31 @@ static void test_a_busy_store_is_tried_again(void **state)
 	assert_string_equal(store_place_query(&t->place, "SELECT count(*) FROM job WHERE state = 'cancelled'"), "1");
 }
 
+/* The one that cannot wait longer is refused, unstored; the other one goes on waiting. */
+static void test_a_late_input_is_refused(void **state)
+{
+	struct test *t = *state;
+	struct err err;
+	const char *why;
+	t->keeps = true;
+	assert_int_equal(db_open(&t->holder, t->place.paths.db, DB_WRITE, &err), 0);
+	assert_int_equal(db_begin(t->holder, &err), 0);
+	add(t, 'a', 1);
+	struct probe *late = xcalloc(1, sizeof(*late));
+	*late = (struct probe){.input = {.kind = &kind, .refuse_at_s = 1}, .test = t, .job = 2, .name = 'b'};
+	turn_add(t->turn, &late->input);
+	while (!strchr(t->story, '!'))
+		uv_run(&t->loop, UV_RUN_ONCE);
+	assert_string_equal(t->story, "p!");
+	assert_int_equal(turn_trouble(t->turn, &why), -EBUSY);
+	assert_non_null(strstr(why, "is locked by another process"));
+	assert_int_equal(db_exec(t->holder, "ROLLBACK", &err), 0);
+	uv_run(&t->loop, UV_RUN_DEFAULT);
+	assert_string_equal(t->story, "p!agAc");
+	assert_int_equal(turn_trouble(t->turn, &why), 0);
+	assert_string_equal(store_place_query(&t->place, "SELECT group_concat(id) FROM job WHERE state = 'cancelled'"), "1");
+}
+
 static void test_what_waits_at_the_end_has_failed(void **state)
 {
 	struct test *t = *state;
@@ -142,6 +168,7 @@ int main(void)
 		TEST(test_one_transaction_then_the_answers),
 		TEST(test_a_bad_input_costs_itself),
 		TEST(test_a_busy_store_is_tried_again),
+		TEST(test_a_late_input_is_refused),
 		TEST(test_what_waits_at_the_end_has_failed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
