@@ -85,7 +85,7 @@ def test_a_full_disk_and_the_real_worker(small_disk, tmp_path):
     room."""
     chaos.write_images(tmp_path)
     sweepd = small_disk.start("--threads", 1, *BUSY, worker=WORKER)
-    text = json.dumps({"parameters": {"seed": {"value": 3}}, "defaults": {**chaos.REAL_CONFIG, "epochs": 40}})
+    text = json.dumps({"parameters": {"seed": {"value": 3}}, "defaults": {**chaos.REAL_CONFIG, "epochs": 150, "checkpoint_interval_s": 1}})
     job = sweepd.submit(text=text, data_dir=str(tmp_path))
     sweepd.wait(lambda: sweepd.epochs(job))
     fill(sweepd.state)
@@ -96,10 +96,10 @@ def test_a_full_disk_and_the_real_worker(small_disk, tmp_path):
     assert "full" in trouble(sweepd) and "full" in ctl(sweepd, "doctor").stdout
     worker = sweepd.worker_pid()
     used = cpu_seconds(worker)
-    wait_until(lambda: cpu_seconds(worker) > used + 0.1, "the worker to train")
+    wait_until(lambda: cpu_seconds(worker) > used + 0.6, "the worker to train")
     (sweepd.state / "ballast").unlink()
     sweepd.wait_state(job, "done")
-    assert sweepd.epochs(job) == list(range(1, 41)) and sweepd.attempts(job) == ["done"]
+    assert sweepd.epochs(job) == list(range(1, 151)) and sweepd.attempts(job) == ["done"]
     assert sweepd.one("SELECT count(*) > 0 FROM event WHERE kind = 'epoch' AND at_ms > ?", full_ms) == (1,)
     assert worker == sweepd.worker_pid()
     check(sweepd)
