@@ -3,7 +3,11 @@
  *
  *   step_bench --model resnet18 --batch 128 --threads 2 [--amp] [--direct]
  *
- * Prints images/s of both, their ratio (medians of the rounds) and where the primitives' time goes. */
+ * Prints images/s of both, their ratio (medians of the rounds), where the primitives' time goes, what loading and
+ * augmenting a batch costs one thread, and the reorders of a step by what is reordered.
+ *
+ * With --turns it is one of several that bench.py times in turns: a line on stdin starts a round, a line on stdout
+ * (seconds of a step, of its primitives, of loading it) ends it. */
 #include "tests/parity/made.h"
 #include "worker/augment.h"
 #include "worker/backend_cpu.h"
@@ -17,7 +21,7 @@ enum { REPEATS = 3, MAX_ROUNDS = 99, KINDS = ITEM_JOIN + 1 };
 struct options {
 	const char *model;
 	int batch, threads, rounds, steps, workers;
-	bool amp, direct, list;
+	bool amp, direct, list, turns;
 	enum stem stem;
 };
 
@@ -25,13 +29,14 @@ static const struct argp_option argp_options[] = {
 	{"model", 'm', "NAME", 0, "network of params.def (default resnet18)", 0},
 	{"batch", 'b', "N", 0, "images a step (128)", 0},
 	{"threads", 't', "N", 0, "OpenMP threads (2)", 0},
-	{"workers", 'w', "N", 0, "loader threads (2)", 0},
+	{"workers", 'w', "N", 0, "loader threads (1)", 0},
 	{"rounds", 'r', "N", 0, "rounds of which the median is taken (5)", 0},
 	{"steps", 's', "N", 0, "steps a round (4)", 0},
 	{"amp", 'a', NULL, 0, "bf16 where the processor has it", 0},
 	{"direct", 'd', NULL, 0, "direct convolutions only, no Winograd", 0},
 	{"imagenet", 'i', NULL, 0, "the ImageNet stem", 0},
 	{"list", 'l', NULL, 0, "list every item of a step with its time", 0},
+	{"turns", 'T', NULL, 0, "a round for each line on stdin, at most --rounds", 0},
 	{0},
 };
 
@@ -68,6 +73,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'l':
 		o->list = true;
+		return 0;
+	case 'T':
+		o->turns = true;
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -136,43 +144,131 @@ static void program_seconds(const struct pass *pass, const struct program *progr
 }
 
 struct round {
-	double step_s, primitives_s; /* of one batch */
+	double step_s, primitives_s, load_s; /* of one batch; load_s: one thread, that does nothing else */
 	double kinds[KINDS];
 };
 
-static void measure(struct plan *plan, const struct options *o, int index, struct round *ret)
+struct bench {
+	const struct options *options;
+	struct plan *plan;
+	struct loader *loader; /* without threads: loader_next() does the work */
+};
+
+/* Loading and augmenting the batches of the round. */
+static double load_seconds(struct bench *b, uint32_t first)
 {
+	loader_start_train(b->loader, &b->plan->tables, &b->plan->recipe, first);
+	double start = now_s();
+	for (int i = 0; i < b->options->steps; i++)
+		loader_release_batch(b->loader, loader_next(b->loader));
+	return (now_s() - start) / b->options->steps;
+}
+
+static void measure(struct bench *b, int index, struct round *ret)
+{
+	const struct options *o = b->options;
 	struct err err = {0};
 	struct sums sums = {0};
 	uint32_t first = (uint32_t)(index * o->steps);
 	double start = now_s();
-	check(plan_run(plan, first, (uint32_t)o->steps, &sums, &err), &err);
+	check(plan_run(b->plan, first, (uint32_t)o->steps, &sums, &err), &err);
 	*ret = (struct round){.step_s = (now_s() - start) / o->steps};
-	const struct pass *pass = plan->passes[0];
+	const struct pass *pass = b->plan->passes[0];
 	program_seconds(pass, &pass->weights, o->list && index == 1, ret->kinds);
 	program_seconds(pass, &pass->forward, o->list && index == 1, ret->kinds);
 	program_seconds(pass, &pass->backward, o->list && index == 1, ret->kinds);
 	for (int k = ITEM_CONV_FORWARD; k <= ITEM_BN_BACKWARD; k++)
 		ret->primitives_s += ret->kinds[k];
+	ret->load_s = load_seconds(b, first);
+}
+
+/* --- reorders: each is there because two layouts differ --- */
+
+enum reorder { REORDER_WEIGHTS, REORDER_WEIGHT_GRADIENTS, REORDER_HEAD, REORDER_ACTIVATIONS, N_REORDERS };
+static const char *const reorder_names[N_REORDERS] = {"of weights", "of weight gradients", "to and from the head",
+						      "of activations and their gradients"};
+
+static bool same_place(struct place a, struct place b)
+{
+	return a.region == b.region && a.offset == b.offset;
+}
+
+static enum reorder reorder_of(const struct pass *pass, const struct item *item)
+{
+	struct place src = item->places[ARG_SRC], dst = item->places[ARG_DST];
+	if (src.region == REGION_PARAMS)
+		return REORDER_WEIGHTS;
+	if (dst.region == REGION_GRADS)
+		return REORDER_WEIGHT_GRADIENTS;
+	return same_place(src, pass->features) || same_place(dst, pass->features) ? REORDER_HEAD : REORDER_ACTIVATIONS;
+}
+
+static void count_reorders(const struct pass *pass, const struct program *program, int *counts)
+{
+	for (int i = 0; i < program->n; i++) {
+		const struct item *item = &program->items[i];
+		if (item->kind != ITEM_REORDER)
+			continue;
+		INVARIANT(!layout_equal(prim_layout(item->prim, ARG_SRC), prim_layout(item->prim, ARG_DST)),
+			  "a reorder between equal layouts");
+		counts[reorder_of(pass, item)]++;
+	}
+}
+
+static void print_reorders(const struct pass *pass)
+{
+	int counts[N_REORDERS] = {0};
+	count_reorders(pass, &pass->weights, counts);
+	count_reorders(pass, &pass->forward, counts);
+	count_reorders(pass, &pass->backward, counts);
+	printf("reorders a step       ");
+	for (int i = 0; i < N_REORDERS; i++)
+		printf("%s %d %s", i ? "," : "", counts[i], reorder_names[i]);
+	printf("\n");
+}
+
+/* --- results --- */
+
+__attribute__((format(printf, 2, 0))) static void print_median(const char *what, const char *format, const double *values, int n)
+{
+	double v[MAX_ROUNDS];
+	memcpy(v, values, (size_t)n * sizeof(*v));
+	printf("%-22s ", what);
+	printf(format, median(v, n));
+	printf("\n");
 }
 
 static void print_results(const struct options *o, const struct round *rounds)
 {
-	double v[MAX_ROUNDS];
+	double v[MAX_ROUNDS], primitives[MAX_ROUNDS], ratio[MAX_ROUNDS], load[MAX_ROUNDS];
 	for (int k = 0; k < KINDS; k++) {
 		for (int i = 0; i < o->rounds; i++)
-			v[i] = rounds[i].kinds[k];
-		printf("  %-14s %8.2f ms\n", kind_names[k], 1e3 * median(v, o->rounds));
+			v[i] = 1e3 * rounds[i].kinds[k];
+		print_median(kind_names[k], "%8.2f ms", v, o->rounds);
 	}
-	for (int i = 0; i < o->rounds; i++)
-		v[i] = o->batch / rounds[i].step_s;
-	printf("whole step             %8.1f images/s\n", median(v, o->rounds));
-	for (int i = 0; i < o->rounds; i++)
-		v[i] = o->batch / rounds[i].primitives_s;
-	printf("conv + bn primitives   %8.1f images/s\n", median(v, o->rounds));
-	for (int i = 0; i < o->rounds; i++)
-		v[i] = rounds[i].primitives_s / rounds[i].step_s;
-	printf("ratio                  %8.3f\n", median(v, o->rounds));
+	for (int i = 0; i < o->rounds; i++) {
+		const struct round *r = &rounds[i];
+		v[i] = o->batch / r->step_s;
+		primitives[i] = o->batch / r->primitives_s;
+		ratio[i] = r->primitives_s / r->step_s;
+		load[i] = 100 * r->load_s / r->step_s;
+	}
+	print_median("whole step", "%8.1f images/s", v, o->rounds);
+	print_median("conv + bn primitives", "%8.1f images/s", primitives, o->rounds);
+	print_median("ratio", "%8.3f", ratio, o->rounds);
+	print_median("loading a batch", "%8.3f %% of a step, on one thread", load, o->rounds);
+}
+
+/* A round for each line on stdin. */
+static void take_turns(struct bench *b)
+{
+	char line[16];
+	for (int i = 0; i <= b->options->rounds && fgets(line, sizeof(line), stdin); i++) {
+		struct round round;
+		measure(b, i, &round);
+		printf("%.6f %.6f %.6f\n", round.step_s, round.primitives_s, round.load_s);
+		fflush(stdout);
+	}
 }
 
 static struct plan *prepare(const struct options *o, struct device *device, const struct net *net,
@@ -196,7 +292,7 @@ static struct plan *prepare(const struct options *o, struct device *device, cons
 
 int main(int argc, char **argv)
 {
-	struct options o = {.model = "resnet18", .batch = 128, .threads = 2, .rounds = 5, .steps = 4, .workers = 2};
+	struct options o = {.model = "resnet18", .batch = 128, .threads = 2, .rounds = 5, .steps = 4, .workers = 1};
 	static const struct argp argp = {argp_options, parse, NULL, "Times the cpu backend's training step.", 0, 0, 0};
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
 	struct net *net = net_new(o.model, o.stem, IMAGE_SIZE, 100);
@@ -215,14 +311,21 @@ int main(int argc, char **argv)
 	check(backend_cpu->open(&device, &spec, &err), &err);
 	struct device_info info;
 	backend_cpu->info(device, &info);
-	struct plan *plan = prepare(&o, device, net, data, &tables);
-	printf("%s, %s, batch %d, %s%s\n", info.name, o.model, o.batch, plan->cell == CELL_BF16 ? "bf16" : "fp32",
-	       o.direct ? " direct" : "");
+	struct bench bench = {.options = &o, .plan = prepare(&o, device, net, data, &tables)};
+	check(loader_new(&bench.loader, data, o.batch, 0, 1, &err), &err);
+	printf("%s, %s, batch %d, %s%s, oneDNN %s\n", info.name, o.model, o.batch,
+	       bench.plan->cell == CELL_BF16 ? "bf16" : "fp32", o.direct ? " direct" : "", info.version);
+	print_reorders(bench.plan->passes[0]);
+	fflush(stdout);
 	struct round rounds[MAX_ROUNDS + 1]; /* the first one warms up */
-	for (int i = 0; i <= o.rounds; i++)
-		measure(plan, &o, i, &rounds[i]);
-	print_results(&o, rounds + 1);
-	plan_free(plan);
+	if (o.turns)
+		take_turns(&bench);
+	for (int i = 0; i <= o.rounds && !o.turns; i++)
+		measure(&bench, i, &rounds[i]);
+	if (!o.turns)
+		print_results(&o, rounds + 1);
+	loader_free(bench.loader);
+	plan_free(bench.plan);
 	backend_cpu->close(device);
 	made_free(data);
 	net_free(net);
