@@ -12,11 +12,3 @@
 /* A fresh directory under $TMPDIR or /tmp; removed with everything in it by temp_dir_remove(). */
 char *temp_dir(void);
 void temp_dir_remove(char *dir); /* frees dir */
-
-/* Ends a test that cannot run here, and says why.  Not cmocka's skip(): in TAP it prints "not ok", which counts as a
- * failure. */
-#define SKIP_TEST(why)                                  \
-	do {                                            \
-		print_message("# not run: %s\n", why); \
-		return;                                 \
-	} while (0)
