@@ -35,7 +35,7 @@ ninja -C "$dir" parity-tests worker/sweep-worker tests/worker/libcount_allocs.so
 ldd "$dir/worker/sweep-worker" | grep -q "libdnnl.so.3 => $prefix" || failed "the worker is linked with another oneDNN"
 
 status=0
-meson test -C "$dir" --no-rebuild --suite parity --print-errorlogs || status=1
+meson test -C "$dir" --no-rebuild --suite onednn --print-errorlogs || status=1
 cp "$dir/meson-logs/testlog.junit.xml" "$results/onednn3-parity.xml"
 SWEEPD_PLAIN_BUILD=$PWD/$dir /usr/bin/python3 -m pytest -q -p no:cacheprovider --junitxml="$results/onednn3-worker.xml" \
 	-k "events_are or final_weights or same_seed or killed_in_both or twice_the_steps" tests/worker || status=1
