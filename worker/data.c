@@ -182,10 +182,11 @@ static int cifar_map(struct dataset *d, const struct cifar *c, enum split split,
 		return r;
 	d->mapped[split] = file;
 	if (mapped_size(file) < size)
-		return err_set(err, -EINVAL, "%s: ends after %zu bytes; CIFAR's binary version has %zu", path, mapped_size(file),
-			       size);
+		return err_set(err, -EINVAL, "%s: ends after %zu bytes; CIFAR's binary version has %zu", path,
+			       mapped_size(file), size);
 	if (mapped_size(file) > size)
-		return err_set(err, -EINVAL, "%s: more follows the %zu bytes that CIFAR's binary version has", path, size);
+		return err_set(err, -EINVAL, "%s: more follows the %zu bytes that CIFAR's binary version has", path,
+			       size);
 	uint8_t *labels = xcalloc(keep, 1), begin[2];
 	own(d, labels);
 	for (size_t i = 0; r == 0 && i < c->sets[split].records; i++) {

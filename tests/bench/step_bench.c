@@ -229,7 +229,8 @@ static void print_reorders(const struct pass *pass)
 
 /* --- results --- */
 
-__attribute__((format(printf, 2, 0))) static void print_median(const char *what, const char *format, const double *values, int n)
+__attribute__((format(printf, 2, 0)))
+static void print_median(const char *what, const char *format, const double *values, int n)
 {
 	double v[MAX_ROUNDS];
 	memcpy(v, values, (size_t)n * sizeof(*v));

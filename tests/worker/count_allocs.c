@@ -121,8 +121,8 @@ __attribute__((destructor)) static void write_counts(void)
 		Dl_info info;
 		uintptr_t caller = atomic_load(&places[i].caller);
 		if (caller && dladdr((void *)caller, &info))
-			fprintf(f, "%s 0x%lx %lu %lu\n", info.dli_fname, (unsigned long)(caller - (uintptr_t)info.dli_fbase),
-				atomic_load(&places[i].calls), atomic_load(&places[i].bytes));
+			fprintf(f, "%s 0x%lx %lu %lu\n", info.dli_fname,
+				(unsigned long)(caller - (uintptr_t)info.dli_fbase), atomic_load(&places[i].calls), atomic_load(&places[i].bytes));
 	}
 	if (f)
 		fclose(f);

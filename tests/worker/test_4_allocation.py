@@ -18,7 +18,8 @@ def allocations(tmp_path, times, config):
     size, counts = config["batch_size"], tmp_path / f"counts{times}"
     run = Run(tmp_path, dict(config, train_images=times * STEPS * size, test_images=times * TEST_STEPS * size),
               name=f"times{times}")
-    environment = dict(os.environ, LD_PRELOAD=str(COUNTER.resolve()), COUNT_ALLOCS=str(counts), OMP_WAIT_POLICY="passive")
+    environment = dict(os.environ, LD_PRELOAD=str(COUNTER.resolve()), COUNT_ALLOCS=str(counts),
+                       OMP_WAIT_POLICY="passive")
     code, events, err = run.finish(env=environment)
     assert code == 0 and [e["type"] for e in events] == ["started", "epoch", "done"], err
     rows = [line.rsplit(" ", 3) for line in counts.read_text().splitlines()]
@@ -42,6 +43,6 @@ def test_twice_the_steps_ask_for_no_more_memory(tmp_path, precision, workers):
             books[place] = calls, size
         else:
             # one call more or less for a text of another length; a step's would be three at least
-            assert calls < min(STEPS, TEST_STEPS), f"{calls / (STEPS + TEST_STEPS):.1f} allocations a step at addr2line -e {' '.join(place)}"
+            assert calls < min(STEPS, TEST_STEPS), f"{calls} more allocations at addr2line -e {' '.join(place)}"
     for place, (calls, size) in books.items():
         assert size <= BOOKS_BYTES * calls, f"oneDNN asks for {size} bytes in {calls} pieces at {' '.join(place)}"
