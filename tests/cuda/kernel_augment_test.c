@@ -24,8 +24,9 @@ static void batch_open(struct batch *t, enum cell cell, bool colour, uint32_t ba
 	bench_init(&t->b, cell);
 	t->set = &t->data->sets[SPLIT_TRAIN];
 	bench_share(&t->b, &t->state, sizeof(t->state));
-	bench_share(&t->b, t->set->pixels, t->set->count * t->set->pitch);
-	bench_share(&t->b, t->set->labels, t->set->count * t->set->label_pitch);
+	size_t last = t->set->count - 1;
+	bench_share(&t->b, t->set->pixels, last * t->set->pitch + 2 * t->set->plane_pitch + IMAGE_PLANE);
+	bench_share(&t->b, t->set->labels, last * t->set->label_pitch + 1);
 	t->order = bench_alloc(&t->b, 40 * sizeof(*t->order));
 	t->labels = bench_alloc(&t->b, n * sizeof(*t->labels));
 	epoch_order(t->order, 40, 3, 5);

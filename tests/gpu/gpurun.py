@@ -44,6 +44,7 @@ class Part:
         self.on_host = self.device == "host"
         self.end = time.monotonic() + float(os.environ.get("GPU_SECONDS") or 510)
         self.lines, self.record, self.failed = [], {"part": name, "checks": []}, 0
+        self.exit_code = 0  # of the program that run() ran last
         self.tmp = pathlib.Path(tempfile.mkdtemp(prefix="sweepd-gpu."))
         self.out = pathlib.Path(os.environ.get("OUT") or HERE / "results")
         self.root = unpacked() or HERE.parents[1]
@@ -78,6 +79,7 @@ class Part:
         except OSError as e:
             raise Failure(f"{command[0]}: {e.strerror}")
         self.save_log(command, done)
+        self.exit_code = done.returncode
         if check and done.returncode:
             how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
             raise Failure(f"{pathlib.Path(command[0]).name}: {how}: {last_line(done.stdout + done.stderr)}")
@@ -110,15 +112,16 @@ class Part:
         gpus = [d for d in found["devices"] if d["kind"] == "cuda"]
         usable = [d for d in gpus if d["trains"]]
         if not usable and not self.on_host:
-            why = next((d["reason"] for d in gpus), None) or found["cuda"].get("driver", {}).get("problem") \
-                or found["nvml"]["problem"] or "none was found"
+            cuda, nvml = found["cuda"], found["nvml"]
+            why = next((d["reason"] for d in gpus), None) or (cuda.get("driver") or {}).get("problem") or nvml["problem"] \
+                or ("none was found" if cuda["built"] else "this build trains on the CPU only")
             print(f"{self.name}: skipped: there is no GPU to train on: {why}")
             self.clean()
             sys.exit(SKIPPED)
         device = "the host in a GPU's place" if self.on_host else usable[0]["name"]
         cudnn = (found["cuda"].get("cudnn") or {}).get("version")
         self.record.update(device=device, cudnn=cudnn, driver=found["nvml"]["driver"], machine=platform.machine(),
-                           cuda=found["cuda"].get("driver", {}).get("cuda"), at=time.strftime("%Y-%m-%d %H:%M"))
+                           cuda=(found["cuda"].get("driver") or {}).get("cuda"), at=time.strftime("%Y-%m-%d %H:%M"))
         self.say(f"# {self.name}: {device}; driver {found['nvml']['driver']}, cuDNN {cudnn}; {self.record['at']}")
 
     # --- data ---

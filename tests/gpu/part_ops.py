@@ -15,6 +15,9 @@ def counts(output):
     return f"{passed} tests"
 
 
+ON_HOST = ("kernel_augment_test", "conv_test")  # enough to show how tests are run
+
+
 def run_test(part, name):
     output = part.attempt(name, lambda: part.run([part.program(name)], most=240))
     if output is not None:
@@ -44,18 +47,18 @@ def sanitize(part, tool, check, name, command, most):
         part.check(what, None, "compute-sanitizer cannot look into this device")
         return
     summary = [line for line in output.splitlines() if "SUMMARY" in line]
-    part.check(what, bool(summary) and all(": 0 " in s or "(0 " in s for s in summary),
-               summary[-1].strip("= ") if summary else gpurun.last_line(output))
+    clean = part.exit_code == 0 and bool(summary) and all(": 0 " in s for s in summary)
+    part.check(what, clean, summary[-1].strip("= ") if summary else gpurun.last_line(output))
 
 
 def body(part):
-    for name in TESTS:
+    for name in ON_HOST if part.on_host else TESTS:
         run_test(part, name)
     tool = sanitizer()
     step = [part.program("trajectory"), "--device", part.device, "--model", "resnet8", "--batch", "8", "--steps", "2"]
     sanitize(part, tool, "memcheck", "two steps of resnet8, bf16", [*step, "--amp", "bf16"], 120)
     for check in ("memcheck", "racecheck"):
-        for name in SANITIZED:
+        for name in SANITIZED[:1] if part.on_host else SANITIZED:
             sanitize(part, tool, check, name, [part.program(name)], 90)
 
 
