@@ -39,10 +39,9 @@ def test_twice_the_steps_ask_for_no_more_memory(tmp_path, precision, workers):
     nothing, books = (0, 0), {}
     for place in once.keys() | twice.keys():
         calls, size = (after - before for before, after in zip(once.get(place, nothing), twice.get(place, nothing)))
-        if "libdnnl" in place[0]:
-            books[place] = calls, size
-        else:
-            # one call more or less for a text of another length; a step's would be three at least
-            assert calls < min(STEPS, TEST_STEPS), f"{calls} more allocations at addr2line -e {' '.join(place)}"
+        if calls < min(STEPS, TEST_STEPS):
+            continue  # one more or less for a text of another length or a thread that came late; a step's would be more
+        assert "libdnnl" in place[0], f"{calls} more allocations at addr2line -e {' '.join(place)}"
+        books[place] = calls, size
     for place, (calls, size) in books.items():
         assert size <= BOOKS_BYTES * calls, f"oneDNN asks for {size} bytes in {calls} pieces at {' '.join(place)}"
