@@ -115,7 +115,10 @@ def body(part):
         daemon.close()
         shutil.copy(daemon.dir / "sweepd.log", part.tmp / "sweepd.log")
     database = next(pathlib.Path(daemon.dir).rglob("results.db"))
-    rows, done, total = read_results(part, database)
+    try:
+        rows, done, total = read_results(part, database)
+    except sqlite3.Error as e:
+        raise gpurun.Failure(f"Python's SQLite {sqlite3.sqlite_version} cannot read results.db (3.37 can): {e}")
     part.table(f"The grid, {epochs} epochs each{'' if real else ', noise for images'}:",
                ("job", "model", "lr", "scheduler", "batch", "state", "epochs", "images/s", "epoch s", "accuracy %",
                 "min/200 epochs"), rows)

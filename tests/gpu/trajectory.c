@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #define SEED	     7
-#define LR	     0.05
+#define LR	     0.01 /* small: see part_torch.py */
 #define MOMENTUM     0.9
 #define WEIGHT_DECAY 5e-4
 #define CLASSES	     100
