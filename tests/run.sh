@@ -28,7 +28,7 @@ rm -rf "$results" && mkdir -p "$results"
 status=0
 meson test -C "$build" --no-rebuild --suite unit --suite cuda --suite style --print-errorlogs || status=1
 cp "$build/meson-logs/testlog.junit.xml" "$results/unit.xml"
-meson test -C "$plain" --no-rebuild --suite parity --suite numerics --print-errorlogs || status=1
+meson test -C "$plain" --no-rebuild --suite parity --suite numerics --suite trajectory --print-errorlogs || status=1
 cp "$plain/meson-logs/testlog.junit.xml" "$results/parity.xml"
 tests/onednn3.sh "$build-onednn3" "$results" || status=1
 

@@ -46,8 +46,19 @@ static const struct item *next_item(const struct pass *pass, int *at, enum item_
 	return &pass->forward.items[(*at)++];
 }
 
-void give_relus(const struct plan *plan, const struct pass *pass, struct ref_net *ref)
+static void count_parted(const struct plan *plan, const struct pass *pass, int tensor, const double *cpu,
+			 const double *ref, struct relus *relus)
 {
+	const struct tensor *t = &plan->net->tensors[tensor];
+	size_t n = (size_t)pass->n * (size_t)(t->c * t->h * t->w);
+	relus->outputs += n;
+	for (size_t i = 0; i < n; i++)
+		relus->parted += (cpu[i] > 0) != (ref[i] > 0);
+}
+
+struct relus give_relus(const struct plan *plan, const struct pass *pass, struct ref_net *ref)
+{
+	struct relus relus = {0};
 	const struct layout **layouts = xcalloc((size_t)plan->net->n_tensors, sizeof(*layouts)); /* borrowed, by tensor */
 	int at = 0;
 	for (int i = 0; i < plan->nodes.n; i++) {
@@ -61,7 +72,9 @@ void give_relus(const struct plan *plan, const struct pass *pass, struct ref_net
 			continue;
 		void *out = bn ? data_of(pass, item->places[ARG_DST]) : item->dst_data;
 		autofree double *values = plain_doubles(plan, pass, node->out, layouts[node->out], out);
+		count_parted(plan, pass, node->out, values, ref_activation(ref, node->out), &relus);
 		ref_set_activation(ref, node->out, values);
 	}
 	free(layouts);
+	return relus;
 }

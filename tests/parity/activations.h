@@ -5,5 +5,10 @@
 
 struct ref_net;
 
+struct relus {
+	size_t outputs; /* of all ReLUs */
+	size_t parted;	/* above 0 on one side only, before they were given */
+};
+
 /* After pass_forward(): gives ref, after its own forward pass of the same images, the outputs of every ReLU. */
-void give_relus(const struct plan *plan, const struct pass *pass, struct ref_net *ref);
+struct relus give_relus(const struct plan *plan, const struct pass *pass, struct ref_net *ref);

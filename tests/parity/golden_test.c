@@ -109,9 +109,9 @@ static void fixture_fini(struct fixture *f)
 static void note(const struct fixture *f, enum measure m, double off)
 {
 	const struct net_case *c = f->c;
-	autofree char *what = xasprintf("%s, %s stem, %s: %s", c->model, stems[c->stem], c->amp ? "bf16" : "fp32",
-					measure_names[m]);
-	report(what, off, c->limits[m]);
+	autofree char *what = xasprintf("%s, %s stem: %s", c->model, stems[c->stem], measure_names[m]);
+	report(what, c->amp ? "bf16" : "fp32", off, c->limits[m]);
+	assert_close(what, off, c->limits[m]);
 }
 
 /* Estimated distance of a tensor from golden's, relative. */
@@ -171,7 +171,9 @@ static void check_same_relus(struct fixture *f)
 	double worst = 0;
 	struct sums sums = {0};
 	ref_forward(f->ref, N, f->x, true);
-	give_relus(f->plan, f->plan->passes[0], f->ref);
+	struct relus relus = give_relus(f->plan, f->plan->passes[0], f->ref);
+	print_message("# %s, %s stem: %zu of %zu ReLU outputs parted\n", f->c->model, stems[f->c->stem], relus.parted,
+		      relus.outputs);
 	ref_loss(f->ref, f->labels, 0.1, &sums);
 	ref_backward(f->ref);
 	for (int i = 0; i < f->net->n_params; i++) {

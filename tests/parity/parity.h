@@ -40,5 +40,5 @@ double distance(const float *a, const double *b, size_t n);
 double distance_f64(const double *a, const double *b, size_t n);
 /* Fails with what and both numbers when d is above limit or not a number. */
 void assert_close(const char *what, double d, double limit);
-/* Prints a row of docs/parity.md's tables, "# | what | d | limit |", then assert_close(). */
-void report(const char *what, double d, double limit);
+/* Prints a row of docs/parity.md's tables, "# | what | how | d | limit |". */
+void report(const char *what, const char *how, double d, double limit);

@@ -118,11 +118,12 @@ uint8_t golden_pixel(int y, int x, int c)
 
 void golden_projections(const double *v, size_t n, double ret[GOLDEN_PROJECTIONS])
 {
+	static const double signs[] = {-1, 1};
 	double sums[GOLDEN_PROJECTIONS] = {0};
 	for (size_t i = 0; i < n; i++) {
 		uint64_t bits = splitmix64((3000ull << 32) + i) >> 56;
 		for (int j = 0; j < GOLDEN_PROJECTIONS; j++)
-			sums[j] += bits >> j & 1 ? v[i] : -v[i];
+			sums[j] += v[i] * signs[bits >> j & 1];
 	}
 	memcpy(ret, sums, sizeof(sums));
 }

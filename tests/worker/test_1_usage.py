@@ -83,6 +83,15 @@ def test_more_images_than_there_are_is_a_configuration_failure(tmp_path):
     assert code == 1 and events[-1]["class"] == "config" and "60001" in events[-1]["reason"]
 
 
+@needs_data
+def test_a_batch_of_one_image_that_batch_norm_cannot_take_is_a_configuration_failure(tmp_path):
+    config = dict(CONFIG, stem="imagenet", train_images=17, batch_size=16)
+    code, events, _ = Run(tmp_path, config).finish()
+    assert code == 1 and events[-1]["class"] == "config" and "has 1 image (17 images, batch_size 16)" in events[-1]["reason"]
+    code, events, err = Run(tmp_path, dict(config, model="resnet8", epochs=1), "narrow").finish()
+    assert code == 0, err
+
+
 def damaged(directory, name, change):
     """A copy of the real data set with one file changed; returns what was done to the inflated or the packed bytes."""
     shutil.copytree(FASHION, directory, dirs_exist_ok=True)
