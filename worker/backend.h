@@ -55,6 +55,13 @@ struct sums {
 	uint64_t images;
 };
 
+/* torch.amp.GradScaler's state; scale 0: nothing is scaled, or a plan's own beginning. */
+struct grad_scaler {
+	float scale;
+	uint32_t good_steps;	/* since it last changed */
+	uint32_t skipped_steps; /* whose gradients were not finite */
+};
+
 /* Training state in canonical form: parameters OIHW in net order, SGD momentum likewise, running statistics.  Arrays
  * are of `dtype` (cpu: F32, ref: F64) and owned by the struct. */
 struct state {
@@ -63,6 +70,7 @@ struct state {
 	void *params, *momentum, *buffers; /* momentum: param_count */
 	bool has_momentum;		   /* false before the first step: torch's buffer does not exist yet */
 	uint64_t batches_tracked;	   /* BN's num_batches_tracked */
+	struct grad_scaler scaler;	   /* of fp16 */
 };
 
 struct device;
@@ -78,10 +86,11 @@ struct backend {
 		       struct plan **ret, struct err *err);
 	/* dtype, counts and arrays of a state of this plan, zeroed. */
 	void (*state_alloc)(const struct plan *plan, struct state *ret);
-	void (*state_get)(struct plan *plan, struct state *into); /* copies; into was state_alloc'ed */
+	/* Copies; into was state_alloc'ed, and holds nothing of use after an error. */
+	int (*state_get)(struct plan *plan, struct state *into, struct err *err);
 	/* Takes F32 or F64 whatever the plan's own dtype is. */
-	void (*state_set)(struct plan *plan, const struct state *from);
-	void (*begin_epoch)(struct plan *plan, const struct epoch_tables *tables);
+	int (*state_set)(struct plan *plan, const struct state *from, struct err *err);
+	int (*begin_epoch)(struct plan *plan, const struct epoch_tables *tables, struct err *err);
 	/* Trains steps [first, first + n) of the epoch; the caller may stop at any step.  += into sums.  A loss that is
 	 * not finite is an error: -EDOM, the step named in err. */
 	int (*run)(struct plan *plan, uint32_t first, uint32_t n, struct sums *sums, struct err *err);

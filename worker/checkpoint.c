@@ -8,6 +8,7 @@
 #include "common/fs.h"
 #include "common/json.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -186,6 +187,28 @@ int checkpointer_new(struct checkpointer **ret, const char *job_dir, const struc
 	return 0;
 }
 
+static void save_scaler(json_t *state, const struct grad_scaler *scaler)
+{
+	if (scaler->scale > 0)
+		json_object_set_new(state, "scaler", json_pack("{s:f, s:I, s:I}", "scale", (double)scaler->scale,
+							       "growth_tracker", (json_int_t)scaler->good_steps, "skipped",
+							       (json_int_t)scaler->skipped_steps));
+}
+
+/* None, or one that is no scaler's: the plan's own beginning. */
+static void load_scaler(const json_t *state, struct grad_scaler *ret)
+{
+	const json_t *saved = json_object_get(state, "scaler");
+	double scale = 0;
+	int64_t good = 0, skipped = 0;
+	*ret = (struct grad_scaler){0};
+	if (!saved || json_get_num(saved, "scale", &scale, NULL) < 0 || json_get_int(saved, "growth_tracker", &good, NULL) < 0 ||
+	    json_get_int(saved, "skipped", &skipped, NULL) < 0)
+		return;
+	if (scale > 0 && isfinite(scale) && good >= 0 && good <= INT32_MAX && skipped >= 0 && skipped <= UINT32_MAX)
+		*ret = (struct grad_scaler){(float)scale, (uint32_t)good, (uint32_t)skipped};
+}
+
 /* Waits for the writer and takes its error. */
 static int wait_idle_locked(struct checkpointer *c, struct err *err)
 {
@@ -209,8 +232,14 @@ int checkpointer_flush(struct checkpointer *c, struct err *err)
 void checkpointer_write(struct checkpointer *c, enum checkpoint_kind kind, json_t *state)
 {
 	INVARIANT(!c->busy, "a checkpoint is being written");
-	c->backend->state_get(c->plan, &c->snapshot);
+	int r = c->backend->state_get(c->plan, &c->snapshot, &c->err);
+	if (r < 0) { /* nothing to write; checkpointer_flush() says so */
+		c->result = r;
+		json_decref(state);
+		return;
+	}
 	json_object_set_new(state, "has_momentum", json_boolean(c->snapshot.has_momentum));
+	save_scaler(state, &c->snapshot.scaler);
 	pthread_mutex_lock(&c->lock);
 	c->kind = kind;
 	c->state = state;
@@ -267,6 +296,7 @@ static int load_file(const struct st_file *f, const struct net *net, struct stat
 	if (!json_is_object(state))
 		return err_set(err, -EBADMSG, "no training state in its metadata");
 	into->has_momentum = json_bool_or(state, "has_momentum", false);
+	load_scaler(state, &into->scaler);
 	autofree struct st_tensor *wanted = list_tensors(net, into, into->has_momentum, &batches, &n);
 	int r = read_tensors(f, wanted, n, err);
 	if (r < 0)

@@ -81,7 +81,7 @@ static int init_state(struct training *t, struct err *err)
 		r = 0;
 	}
 	if (r == 0)
-		backend_of(t)->state_set(t->plan, &state);
+		r = backend_of(t)->state_set(t->plan, &state, err);
 	state_fini(&state);
 	return r;
 }
@@ -274,12 +274,14 @@ static int train_epoch(struct training *t, enum outcome *ret, struct err *err)
 		.n_order = images,
 		.lr = schedule_lr(&t->at.schedule),
 	};
-	backend_of(t)->begin_epoch(t->plan, &tables);
+	int r = backend_of(t)->begin_epoch(t->plan, &tables, err);
+	if (r < 0)
+		return r;
 	while (t->at.step < t->steps) {
 		bool each = t->job->config.checkpoint_interval_s <= 0;
 		uint32_t n = each ? 1 : chunk_steps(t->step_s, t->steps - t->at.step);
 		double start = monotonic_s();
-		int r = backend_of(t)->run(t->plan, t->at.step, n, &t->at.sums, err);
+		r = backend_of(t)->run(t->plan, t->at.step, n, &t->at.sums, err);
 		r = r ? r : dataset_check(t->data, err);
 		if (r < 0)
 			return r;

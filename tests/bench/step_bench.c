@@ -285,9 +285,9 @@ static struct plan *prepare(const struct options *o, struct device *device, cons
 	printf("prepare                %8.2f s, %zu MiB\n", now_s() - start, plan->work.bytes >> 20);
 	struct state state;
 	state_init(&state, net, 1);
-	plan_state_set(plan, &state);
+	check(plan_state_set(plan, &state, &err), &err);
 	state_fini(&state);
-	plan_begin_epoch(plan, tables);
+	check(plan_begin_epoch(plan, tables, &err), &err);
 	return plan;
 }
 

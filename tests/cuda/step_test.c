@@ -147,9 +147,85 @@ static void test_step(void **state)
 	assert_true(good);
 }
 
+/* --- what may not show in a number --- */
+
+enum { PIECES_TRAIN = 14, PIECES_BATCH = 4, PIECES_STEPS = 4 };
+
+static void open_pieces(struct job *job, struct net *net, struct dataset *data)
+{
+	struct recipe recipe = {.momentum = 0.9, .weight_decay = 5e-4, .random_crop = true, .random_flip = true, .seed = 5,
+				.amp = true};
+	struct job_options options = {.backend = "host", .batch = PIECES_BATCH, .threads = 1, .direct = true, .lr = 0.01};
+	job_open(job, &options, net, data, &recipe);
+}
+
+/* Steps in one run, and in pieces in two plans with the state carried over: the same bits. */
+static void test_pieces(void **state)
+{
+	struct err err;
+	struct sums whole = {0}, pieces = {0};
+	struct job first, second;
+	struct net *net = net_new_custom(STEM_CIFAR, false, (int[]){1, 1, 0, 0}, 8, 32, 10);
+	struct dataset *data = made_dataset(PIECES_TRAIN, 3, 10, 3);
+	open_pieces(&first, net, data);
+	job_run(&first, 0, PIECES_STEPS, &whole);
+	struct state expected;
+	cuda_state_alloc(first.plan, &expected);
+	assert_int_equal(cuda_state_get(first.plan, &expected, &err), 0);
+	job_close(&first);
+
+	open_pieces(&first, net, data);
+	assert_int_equal(cuda_poison(first.plan, &err), 0);
+	job_run(&first, 0, 1, &pieces);
+	open_pieces(&second, net, data);
+	assert_int_equal(cuda_state_set(second.plan, job_state(&first), &err), 0);
+	job_run(&second, 1, PIECES_STEPS - 1, &pieces);
+	const struct state *s = job_state(&second);
+	assert_memory_equal(s->params, expected.params, s->param_count * sizeof(float));
+	assert_memory_equal(s->momentum, expected.momentum, s->param_count * sizeof(float));
+	assert_memory_equal(s->buffers, expected.buffers, s->buffer_count * sizeof(float));
+	assert_memory_equal(&s->scaler, &expected.scaler, sizeof(s->scaler));
+	assert_memory_equal(&whole, &pieces, sizeof(whole));
+	assert_true(s->scaler.scale == LOSS_SCALE_FP16 && s->scaler.good_steps == PIECES_STEPS);
+	state_fini(&expected);
+	job_close(&first);
+	job_close(&second);
+	made_free(data);
+	net_free(net);
+}
+
+/* Gradients beyond fp16: the step changes no parameter and halves the scale, as GradScaler does. */
+static void test_scale_too_large(void **state)
+{
+	struct err err;
+	struct sums sums = {0};
+	struct job job;
+	struct net *net = net_new_custom(STEM_CIFAR, false, (int[]){1, 1, 0, 0}, 8, 32, 10);
+	struct dataset *data = made_dataset(PIECES_TRAIN, 3, 10, 3);
+	open_pieces(&job, net, data);
+	struct state before;
+	cuda_state_alloc(job.plan, &before);
+	assert_int_equal(cuda_state_get(job.plan, &before, &err), 0);
+	before.scaler = (struct grad_scaler){.scale = 0x1p40f, .good_steps = 7, .skipped_steps = 2};
+	assert_int_equal(cuda_state_set(job.plan, &before, &err), 0);
+	job_run(&job, 0, 1, &sums);
+	const struct state *s = job_state(&job);
+	assert_memory_equal(s->params, before.params, s->param_count * sizeof(float));
+	assert_memory_equal(s->momentum, before.momentum, s->param_count * sizeof(float));
+	assert_true(s->scaler.scale == 0x1p39f && s->scaler.good_steps == 0 && s->scaler.skipped_steps == 3);
+	assert_true(isfinite(sums.loss) && sums.images == PIECES_BATCH);
+	state_fini(&before);
+	job_close(&job);
+	made_free(data);
+	net_free(net);
+}
+
 int main(void)
 {
-	struct CMUnitTest tests[ARRAY_LEN(cases)];
+	struct CMUnitTest tests[ARRAY_LEN(cases) + 2] = {
+		[ARRAY_LEN(cases)] = cmocka_unit_test(test_pieces),
+		[ARRAY_LEN(cases) + 1] = cmocka_unit_test(test_scale_too_large),
+	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
 		tests[i] = (struct CMUnitTest){.name = cases[i].name, .test_func = test_step,
 					       .initial_state = (void *)&cases[i]};

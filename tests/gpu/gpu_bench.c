@@ -139,10 +139,10 @@ static void open_slot(struct bench *b, struct slot *slot, uint64_t seed)
 	epoch_order(slot->order, (size_t)b->o.images, seed, 0);
 	die(b->backend->prepare(b->device, b->net, &recipe, b->o.batch, &slot->plan, &err), &err);
 	state_init(&fresh, b->net, seed);
-	b->backend->state_set(slot->plan, &fresh);
+	die(b->backend->state_set(slot->plan, &fresh, &err), &err);
 	state_fini(&fresh);
-	b->backend->begin_epoch(slot->plan, &(struct epoch_tables){.order = slot->order, .n_order = (size_t)b->o.images,
-								.lr = 1e-3});
+	const struct epoch_tables tables = {.order = slot->order, .n_order = (size_t)b->o.images, .lr = 1e-3};
+	die(b->backend->begin_epoch(slot->plan, &tables, &err), &err);
 }
 
 static void open_all(struct bench *b)

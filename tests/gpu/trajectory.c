@@ -187,8 +187,9 @@ static void train(const struct job *j)
 	die(subject_open(&backend, &device, j->o.device, j->o.amp, true, &err), &err);
 	die(backend->load(device, j->data, &err), &err);
 	die(backend->prepare(device, j->net, &recipe, j->o.batch, &plan, &err), &err);
-	backend->state_set(plan, &j->fresh);
-	backend->begin_epoch(plan, &(struct epoch_tables){.order = j->order, .n_order = j->images, .lr = LR});
+	die(backend->state_set(plan, &j->fresh, &err), &err);
+	const struct epoch_tables tables = {.order = j->order, .n_order = j->images, .lr = LR};
+	die(backend->begin_epoch(plan, &tables, &err), &err);
 	for (int i = 0; i < j->o.steps; i++) {
 		struct sums sums = {0};
 		die(backend->run(plan, (uint32_t)i, 1, &sums, &err), &err);

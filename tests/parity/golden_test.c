@@ -69,7 +69,7 @@ static void set_formula_state(struct fixture *f)
 	golden_fill(f->net, ref_params(f->ref), ref_buffers(f->ref));
 	values_copy(state.params, DTYPE_F32, ref_params(f->ref), DTYPE_F64, f->net->param_count);
 	values_copy(state.buffers, DTYPE_F32, ref_buffers(f->ref), DTYPE_F64, f->net->buffer_count);
-	plan_state_set(f->plan, &state);
+	assert_int_equal(plan_state_set(f->plan, &state, NULL), 0);
 	state_fini(&state);
 }
 

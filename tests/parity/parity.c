@@ -22,14 +22,14 @@ void job_open(struct job *job, const struct job_options *options, const struct n
 	check(job->backend->prepare(job->device, net, recipe, options->batch, &job->plan, &err), &err);
 	struct state fresh;
 	state_init(&fresh, net, 7);
-	job->backend->state_set(job->plan, &fresh);
+	check(job->backend->state_set(job->plan, &fresh, &err), &err);
 	state_fini(&fresh);
 	job->backend->state_alloc(job->plan, &job->state);
 	size_t count = data->sets[SPLIT_TRAIN].count;
 	job->order = xcalloc(count, sizeof(*job->order));
 	epoch_order(job->order, count, 11, 0);
 	job->tables = (struct epoch_tables){.epoch = 0, .order = job->order, .n_order = count, .lr = options->lr};
-	job->backend->begin_epoch(job->plan, &job->tables);
+	check(job->backend->begin_epoch(job->plan, &job->tables, &err), &err);
 }
 
 void job_run(struct job *job, uint32_t first, uint32_t n, struct sums *sums)
@@ -40,7 +40,8 @@ void job_run(struct job *job, uint32_t first, uint32_t n, struct sums *sums)
 
 const struct state *job_state(struct job *job)
 {
-	job->backend->state_get(job->plan, &job->state);
+	struct err err = {0};
+	check(job->backend->state_get(job->plan, &job->state, &err), &err);
 	return &job->state;
 }
 

@@ -52,7 +52,7 @@ static void fixture_init(struct fixture *f, const struct how *how)
 	open_job(f, &job, 0);
 	job_run(&job, 0, STEPS, &f->sums);
 	job.backend->state_alloc(job.plan, &f->expected);
-	job.backend->state_get(job.plan, &f->expected);
+	assert_int_equal(job.backend->state_get(job.plan, &f->expected, NULL), 0);
 	assert_true(f->sums.images == TRAIN && f->expected.batches_tracked == STEPS && f->expected.has_momentum);
 	job_close(&job);
 }
@@ -104,7 +104,7 @@ static void test_resume_in_a_new_plan(void **state)
 	open_job(&f, &first, 2);
 	open_job(&f, &second, 0);
 	job_run(&first, 0, 2, &sums);
-	second.backend->state_set(second.plan, job_state(&first));
+	assert_int_equal(second.backend->state_set(second.plan, job_state(&first), NULL), 0);
 	job_run(&second, 2, 2, &sums);
 	assert_same(&second, &f, &sums);
 	job_close(&first);

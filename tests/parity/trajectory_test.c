@@ -86,7 +86,7 @@ static void fixture_open(struct fixture *f)
 	assert_int_equal(integer(f->golden, "seed"), 7);
 	for (uint32_t i = 0; i < f->job.tables.n_order; i++)
 		f->job.order[i] = i;
-	f->job.backend->begin_epoch(f->job.plan, &f->job.tables);
+	assert_int_equal(f->job.backend->begin_epoch(f->job.plan, &f->job.tables, NULL), 0);
 }
 
 static void fixture_close(struct fixture *f)

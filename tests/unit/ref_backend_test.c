@@ -51,9 +51,9 @@ static struct plan *new_plan(struct fixture *f, int workers)
 	struct plan *plan;
 	assert_int_equal(backend->prepare(f->device, f->net, &recipe, BATCH, &plan, &f->err), 0);
 	state_init(&fresh, f->net, 3);
-	backend->state_set(plan, &fresh);
+	assert_int_equal(backend->state_set(plan, &fresh, &f->err), 0);
 	state_fini(&fresh);
-	backend->begin_epoch(plan, &f->tables);
+	assert_int_equal(backend->begin_epoch(plan, &f->tables, &f->err), 0);
 	return plan;
 }
 
@@ -67,7 +67,7 @@ static struct state get(struct plan *plan)
 {
 	struct state s;
 	backend->state_alloc(plan, &s);
-	backend->state_get(plan, &s);
+	assert_int_equal(backend->state_get(plan, &s, NULL), 0);
 	return s;
 }
 
@@ -133,7 +133,7 @@ static void test_resume_in_a_new_plan(void **state)
 	run(f, first, 0, 2, &pieces);
 	struct state middle = get(first);
 	backend->release(first);
-	backend->state_set(second, &middle);
+	assert_int_equal(backend->state_set(second, &middle, &f->err), 0);
 	run(f, second, 2, STEPS - 2, &pieces);
 	struct state s = get(second);
 	assert_states_equal(&s, &expected);
@@ -176,10 +176,10 @@ static void test_state_round_trip(void **state)
 		((double *)s.buffers)[i] = golden_u(3, i);
 	s.has_momentum = true;
 	s.batches_tracked = 1234567890123;
-	backend->state_set(plan, &s);
+	assert_int_equal(backend->state_set(plan, &s, &f->err), 0);
 	struct state back = get(plan);
 	assert_states_equal(&back, &s);
-	backend->state_set(plan, &fresh); /* has_momentum false: the old momentum is gone */
+	assert_int_equal(backend->state_set(plan, &fresh, &f->err), 0); /* has_momentum false: the old momentum is gone */
 	state_fini(&back);
 	back = get(plan);
 	assert_states_equal(&back, &fresh);
@@ -198,7 +198,7 @@ static void test_learns(void **state)
 		struct sums sums = {0};
 		f->tables.epoch = epoch;
 		epoch_order(f->order, TRAIN, 3, (uint32_t)epoch);
-		backend->begin_epoch(plan, &f->tables);
+		assert_int_equal(backend->begin_epoch(plan, &f->tables, &f->err), 0);
 		run(f, plan, 0, STEPS, &sums);
 		*(epoch == 0 ? &first : &last) = sums.loss / TRAIN;
 	}
@@ -212,7 +212,7 @@ static void test_divergence_is_an_error(void **state)
 	struct sums sums = {0};
 	struct plan *plan = new_plan(f, 1);
 	f->tables.lr = 1e200;
-	backend->begin_epoch(plan, &f->tables);
+	assert_int_equal(backend->begin_epoch(plan, &f->tables, &f->err), 0);
 	assert_int_equal(backend->run(plan, 0, STEPS, &sums, &f->err), -EDOM);
 	assert_non_null(strstr(f->err.text, "not finite"));
 	assert_non_null(strstr(f->err.text, "step"));

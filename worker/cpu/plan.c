@@ -209,7 +209,7 @@ void plan_state_alloc(const struct plan *plan, struct state *ret)
 	state_alloc(ret, plan->net, DTYPE_F32);
 }
 
-void plan_state_get(struct plan *plan, struct state *into)
+int plan_state_get(struct plan *plan, struct state *into, struct err *err)
 {
 	size_t params = plan->net->param_count;
 	values_copy(into->params, into->dtype, plan->params, DTYPE_F32, params);
@@ -217,9 +217,10 @@ void plan_state_get(struct plan *plan, struct state *into)
 	values_copy(into->buffers, into->dtype, plan->buffers, DTYPE_F32, plan->net->buffer_count);
 	into->has_momentum = plan->has_momentum;
 	into->batches_tracked = plan->batches_tracked;
+	return 0;
 }
 
-void plan_state_set(struct plan *plan, const struct state *from)
+int plan_state_set(struct plan *plan, const struct state *from, struct err *err)
 {
 	size_t params = plan->net->param_count;
 	INVARIANT(from->param_count == params && from->buffer_count == plan->net->buffer_count,
@@ -232,6 +233,7 @@ void plan_state_set(struct plan *plan, const struct state *from)
 		memset(plan->momentum, 0, params * sizeof(float));
 	plan->has_momentum = from->has_momentum;
 	plan->batches_tracked = from->batches_tracked;
+	return 0;
 }
 
 void plan_poison(struct plan *plan)
@@ -242,12 +244,12 @@ void plan_poison(struct plan *plan)
 
 /* --- training --- */
 
-void plan_begin_epoch(struct plan *plan, const struct epoch_tables *tables)
+int plan_begin_epoch(struct plan *plan, const struct epoch_tables *tables, struct err *err)
 {
 	loader_stop(plan->loader);
 	plan->tables = *tables;
 	plan_enter(plan);
-	plan->broken_code = passes_update(plan, tables->n_order, &plan->broken);
+	return passes_update(plan, tables->n_order, err);
 }
 
 static int loss_check(const struct plan *plan, const struct batch *batch, double loss, struct err *err)
@@ -301,8 +303,6 @@ static int step_run(struct plan *plan, const struct batch *batch, struct sums *s
 
 int plan_run(struct plan *plan, uint32_t first, uint32_t n, struct sums *sums, struct err *err)
 {
-	if (plan->broken_code < 0)
-		return err_set(err, plan->broken_code, "%s", plan->broken.text);
 	plan_enter(plan);
 	if (!loader_at_train(plan->loader, first))
 		loader_start_train(plan->loader, &plan->tables, &plan->recipe, first);
@@ -319,8 +319,6 @@ int plan_run(struct plan *plan, uint32_t first, uint32_t n, struct sums *sums, s
 
 int plan_evaluate(struct plan *plan, enum split split, uint32_t first, uint32_t n, struct sums *sums, struct err *err)
 {
-	if (plan->broken_code < 0)
-		return err_set(err, plan->broken_code, "%s", plan->broken.text);
 	plan_enter(plan);
 	if (!loader_at_eval(plan->loader, split, first))
 		loader_start_eval(plan->loader, split, first);

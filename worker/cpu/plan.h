@@ -41,16 +41,14 @@ struct plan {
 	int n_passes;
 	struct block work; /* of the passes */
 	struct epoch_tables tables;
-	struct err broken; /* begin_epoch() could not make its passes: run() says so */
-	int broken_code;
 };
 
 int plan_new(struct plan **ret, struct device *device, const struct net *net, const struct recipe *recipe, int batch,
 	     struct err *err);
 void plan_state_alloc(const struct plan *plan, struct state *ret);
-void plan_state_get(struct plan *plan, struct state *into);
-void plan_state_set(struct plan *plan, const struct state *from);
-void plan_begin_epoch(struct plan *plan, const struct epoch_tables *tables);
+int plan_state_get(struct plan *plan, struct state *into, struct err *err);
+int plan_state_set(struct plan *plan, const struct state *from, struct err *err);
+int plan_begin_epoch(struct plan *plan, const struct epoch_tables *tables, struct err *err);
 int plan_run(struct plan *plan, uint32_t first, uint32_t n, struct sums *sums, struct err *err);
 int plan_evaluate(struct plan *plan, enum split split, uint32_t first, uint32_t n, struct sums *sums, struct err *err);
 void plan_free(struct plan *plan); /* accepts NULL */

@@ -25,8 +25,6 @@ struct plan {
 	struct step_state host; /* what is on the device, between two runs */
 	bool has_momentum;
 	uint64_t batches_tracked;
-	struct err broken; /* a verb without a result failed: the next one says so */
-	int broken_code;
 };
 
 /* --- lists and memory --- */
@@ -214,18 +212,10 @@ void cuda_release(struct plan *plan)
 
 /* --- state --- */
 
-/* A verb that has no result failed. */
-static void set_broken(struct plan *plan, int code, const struct err *err)
+/* fp16: its gradients are multiples of the loss scale. */
+static bool is_scaled(const struct plan *plan)
 {
-	if (code < 0 && plan->broken_code == 0) {
-		plan->broken_code = code;
-		plan->broken = *err;
-	}
-}
-
-static int say_broken(const struct plan *plan, struct err *err)
-{
-	return plan->broken_code < 0 ? err_set(err, plan->broken_code, "%s", plan->broken.text) : 0;
+	return plan->memory.cell == CELL_F16;
 }
 
 void cuda_state_alloc(const struct plan *plan, struct state *ret)
@@ -244,17 +234,19 @@ static int download_into(struct plan *plan, const float *device, size_t count,
 	return r;
 }
 
-void cuda_state_get(struct plan *plan, struct state *into)
+int cuda_state_get(struct plan *plan, struct state *into, struct err *err)
 {
-	struct err err;
 	const struct memory *m = &plan->memory;
 	size_t params = param_map_size(&plan->map);
-	int r = download_into(plan, m->params, params, param_map_unpack, into->params, &err);
-	r = r < 0 ? r : download_into(plan, m->momentum, params, param_map_unpack, into->momentum, &err);
-	r = r < 0 ? r : download_into(plan, m->running, plan->map.buffers, param_map_unpack_running, into->buffers, &err);
+	int r = download_into(plan, m->params, params, param_map_unpack, into->params, err);
+	r = r < 0 ? r : download_into(plan, m->momentum, params, param_map_unpack, into->momentum, err);
+	r = r < 0 ? r : download_into(plan, m->running, plan->map.buffers, param_map_unpack_running, into->buffers, err);
 	into->has_momentum = plan->has_momentum;
 	into->batches_tracked = plan->batches_tracked;
-	set_broken(plan, r, &err);
+	into->scaler = is_scaled(plan) ? (struct grad_scaler){plan->host.loss_scale, plan->host.good_steps,
+							      plan->host.skipped_steps}
+				       : (struct grad_scaler){0};
+	return r;
 }
 
 static int upload_from(struct plan *plan, const void *canonical, enum dtype dtype, size_t values, float *device,
@@ -266,30 +258,33 @@ static int upload_from(struct plan *plan, const void *canonical, enum dtype dtyp
 	return plan->runner->ops->upload(plan->runner, device, packed, count * sizeof(*packed), err);
 }
 
-void cuda_state_set(struct plan *plan, const struct state *from)
+int cuda_state_set(struct plan *plan, const struct state *from, struct err *err)
 {
-	struct err err;
 	const struct memory *m = &plan->memory;
 	size_t params = param_map_size(&plan->map), values = plan->net->param_count;
 	autofree void *none = xcalloc(values, sizeof(float));
 	const void *momentum = from->has_momentum ? from->momentum : none;
 	enum dtype momentum_type = from->has_momentum ? from->dtype : DTYPE_F32;
-	int r = upload_from(plan, from->params, from->dtype, values, m->params, params, param_map_pack, &err);
-	r = r < 0 ? r : upload_from(plan, momentum, momentum_type, values, m->momentum, params, param_map_pack, &err);
+	int r = upload_from(plan, from->params, from->dtype, values, m->params, params, param_map_pack, err);
+	r = r < 0 ? r : upload_from(plan, momentum, momentum_type, values, m->momentum, params, param_map_pack, err);
 	r = r < 0 ? r : upload_from(plan, from->buffers, from->dtype, plan->net->buffer_count, m->running,
-				    plan->map.buffers, param_map_pack_running, &err);
+				    plan->map.buffers, param_map_pack_running, err);
 	if (r == 0 && plan->copies)
-		r = plan->runner->ops->run(plan->runner, plan->copies, 1, &err);
+		r = plan->runner->ops->run(plan->runner, plan->copies, 1, err);
 	plan->has_momentum = from->has_momentum;
 	plan->batches_tracked = from->batches_tracked;
-	set_broken(plan, r, &err);
+	if (is_scaled(plan)) {
+		plan->host.loss_scale = from->scaler.scale > 0 ? from->scaler.scale : LOSS_SCALE_FP16;
+		plan->host.good_steps = from->scaler.good_steps;
+		plan->host.skipped_steps = from->scaler.skipped_steps;
+	}
+	return r;
 }
 
 /* --- steps --- */
 
-void cuda_begin_epoch(struct plan *plan, const struct epoch_tables *tables)
+int cuda_begin_epoch(struct plan *plan, const struct epoch_tables *tables, struct err *err)
 {
-	struct err err;
 	const struct memory *m = &plan->memory;
 	size_t steps = plan->train.batches;
 	autofree float *lr = xmalloc(steps * sizeof(*lr));
@@ -297,10 +292,10 @@ void cuda_begin_epoch(struct plan *plan, const struct epoch_tables *tables)
 		lr[i] = (float)tables->lr;
 	plan->tables = *tables;
 	plan->host.epoch = (uint32_t)tables->epoch;
-	int r = plan->runner->ops->upload(plan->runner, m->lr, lr, steps * sizeof(*lr), &err);
+	int r = plan->runner->ops->upload(plan->runner, m->lr, lr, steps * sizeof(*lr), err);
 	r = r < 0 ? r : plan->runner->ops->upload(plan->runner, m->order, tables->order,
-						  tables->n_order * sizeof(*tables->order), &err);
-	set_broken(plan, r, &err);
+						  tables->n_order * sizeof(*tables->order), err);
+	return r;
 }
 
 /* Batches [first, first + n): the full ones, then the last. */
@@ -325,8 +320,7 @@ static int run_with_sums(struct plan *plan, const struct list_programs *programs
 	state->loss = sums->loss;
 	state->correct = sums->correct;
 	state->images = sums->images;
-	int r = say_broken(plan, err);
-	r = r < 0 ? r : ops->upload(plan->runner, plan->memory.state, state, sizeof(*state), err);
+	int r = ops->upload(plan->runner, plan->memory.state, state, sizeof(*state), err);
 	r = r < 0 ? r : run_batches(plan, programs, first, n, err);
 	r = r < 0 ? r : ops->download(plan->runner, state, plan->memory.state, sizeof(*state), err);
 	if (r < 0)
@@ -361,8 +355,7 @@ int cuda_time_step(struct plan *plan, struct launch_time **ret, int *ret_n, stru
 	const struct runner_ops *ops = plan->runner->ops;
 	INVARIANT(plan->train.full, "no full batch in the epoch");
 	plan->host.next = 0;
-	int r = say_broken(plan, err);
-	r = r < 0 ? r : ops->upload(plan->runner, plan->memory.state, &plan->host, sizeof(plan->host), err);
+	int r = ops->upload(plan->runner, plan->memory.state, &plan->host, sizeof(plan->host), err);
 	r = r < 0 ? r : ops->time(plan->runner, plan->train.full, ret, ret_n, err);
 	if (r < 0)
 		return r;

@@ -29,9 +29,9 @@ int cuda_load(struct device *device, const struct dataset *data, struct err *err
 int cuda_prepare(struct device *device, const struct net *net, const struct recipe *recipe, int batch, struct plan **ret,
 		 struct err *err);
 void cuda_state_alloc(const struct plan *plan, struct state *ret);
-void cuda_state_get(struct plan *plan, struct state *into);
-void cuda_state_set(struct plan *plan, const struct state *from);
-void cuda_begin_epoch(struct plan *plan, const struct epoch_tables *tables);
+int cuda_state_get(struct plan *plan, struct state *into, struct err *err);
+int cuda_state_set(struct plan *plan, const struct state *from, struct err *err);
+int cuda_begin_epoch(struct plan *plan, const struct epoch_tables *tables, struct err *err);
 int cuda_run(struct plan *plan, uint32_t first, uint32_t n, struct sums *sums, struct err *err);
 int cuda_evaluate(struct plan *plan, enum split split, uint32_t first, uint32_t n, struct sums *sums, struct err *err);
 void cuda_release(struct plan *plan);

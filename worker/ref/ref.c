@@ -80,16 +80,17 @@ static void ref_state_alloc(const struct plan *plan, struct state *ret)
 	state_alloc(ret, plan->net, DTYPE_F64);
 }
 
-static void ref_state_get(struct plan *plan, struct state *into)
+static int ref_state_get(struct plan *plan, struct state *into, struct err *err)
 {
 	values_copy(into->params, into->dtype, ref_params(plan->ref), DTYPE_F64, plan->net->param_count);
 	values_copy(into->momentum, into->dtype, ref_momentum(plan->ref), DTYPE_F64, plan->net->param_count);
 	values_copy(into->buffers, into->dtype, ref_buffers(plan->ref), DTYPE_F64, plan->net->buffer_count);
 	into->has_momentum = plan->has_momentum;
 	into->batches_tracked = plan->batches_tracked;
+	return 0;
 }
 
-static void ref_state_set(struct plan *plan, const struct state *from)
+static int ref_state_set(struct plan *plan, const struct state *from, struct err *err)
 {
 	values_copy(ref_params(plan->ref), DTYPE_F64, from->params, from->dtype, plan->net->param_count);
 	values_copy(ref_buffers(plan->ref), DTYPE_F64, from->buffers, from->dtype, plan->net->buffer_count);
@@ -99,12 +100,14 @@ static void ref_state_set(struct plan *plan, const struct state *from)
 		memset(ref_momentum(plan->ref), 0, plan->net->param_count * sizeof(double));
 	plan->has_momentum = from->has_momentum;
 	plan->batches_tracked = from->batches_tracked;
+	return 0;
 }
 
-static void ref_begin_epoch(struct plan *plan, const struct epoch_tables *tables)
+static int ref_begin_epoch(struct plan *plan, const struct epoch_tables *tables, struct err *err)
 {
 	loader_stop(plan->loader);
 	plan->tables = *tables;
+	return 0;
 }
 
 /* Forward pass of a batch of floats. */
