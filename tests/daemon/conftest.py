@@ -135,6 +135,10 @@ class Sweepd:
     def log(self):
         return self.log_path.read_text() if self.log_path.exists() else ""
 
+    def wait_log(self, text):
+        """A line is written after what it tells of can be seen."""
+        return wait_until(lambda: text in self.log(), f"the log to say {text!r}")
+
     def alive(self):
         return self.process.poll() is None
 

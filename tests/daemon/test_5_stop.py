@@ -86,7 +86,7 @@ def test_kill_9_of_the_daemon_while_a_worker_trains(sweepd):
     wait_until(lambda: len(lines_of(sweepd, job)) == 4, "two epochs in the event file")
     assert sweepd.epochs(job) == [1] and sweepd.state_of(job) == "running"
     sweepd.start()
-    assert "goes on training" in sweepd.log()
+    sweepd.wait_log("goes on training")
     sweepd.wait(lambda: sweepd.epochs(job) == [1, 2, 3])
     sweepd.go("b")
     sweepd.wait_state(job, "done")

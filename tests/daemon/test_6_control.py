@@ -72,7 +72,7 @@ def test_a_watcher_that_does_not_read_is_dropped(sweepd):
     assert slow.ask("watch")["ok"]
     job = sweepd.submit(epochs=1)
     wait_until(lambda: sweepd.state_of(job) == "done", "the job's end")
-    assert "does not read what it asked for" in sweepd.log()
+    sweepd.wait_log("does not read what it asked for")
     slow.close()
     sweepd.stop()
 
@@ -157,7 +157,8 @@ def test_another_uid_is_no_worker(sweepd):
     script = ASK.replace("sys.argv[2]", repr(json.dumps(hello)))
     done = subprocess.run(["setpriv", f"--reuid={NOBODY}", "--regid=0", "--clear-groups", "/usr/bin/python3", "-c", script,
                            str(sweepd.state / "worker.sock")], text=True, capture_output=True, check=True)
-    assert done.stdout == "\n" and "wrong uid or token" in sweepd.log()
+    assert done.stdout == "\n"
+    sweepd.wait_log("wrong uid or token")
 
 
 @ROOT_ONLY

@@ -70,11 +70,13 @@ def test_somebody_holds_a_lock(place):
         c.socket.settimeout(1)
         with pytest.raises(TimeoutError):
             c.receive()
-    assert "the store takes nothing" in sweepd.log() and sweepd.epochs(job) == [1]
+    sweepd.wait_log("the store takes nothing")
+    assert sweepd.epochs(job) == [1]
     db.execute("ROLLBACK")
     db.close()
     sweepd.wait_state(job, "done")
-    assert sweepd.epochs(job) == [1, 2, 3] and "the store works again" in sweepd.log()
+    sweepd.wait_log("the store works again")
+    assert sweepd.epochs(job) == [1, 2, 3]
     assert sweepd.attempts(job) == ["done"]
     sweepd.stop()
 

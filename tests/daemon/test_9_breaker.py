@@ -19,7 +19,7 @@ def test_a_sweep_that_fails_everywhere_stops_and_can_go_on(sweepd):
     assert sweepd.reason_of(12) == reason
     assert sweepd.sql("SELECT sweep, detail ->> 'paused', detail ->> 'reason' FROM event WHERE kind = 'breaker'") == [
         (1, 7, reason)]
-    assert "circuit breaker tripped" in sweepd.log()
+    sweepd.wait_log("circuit breaker tripped")
     sweepd.restart()
     assert states(sweepd)[:12] == ["failed"] * 5 + ["paused"] * 7
     sweepd.ctl("resume", "s1")  # not mended: five more until it trips again

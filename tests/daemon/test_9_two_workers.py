@@ -34,7 +34,8 @@ def test_a_second_worker_with_the_same_attempt_is_told_to_end(sweepd):
     sweepd.wait(lambda: sweepd.epochs(job) == [1])
     told = say_hello(sweepd, 1, 1)
     assert told == [{"type": "fence", "attempt": 1}, {"type": "stop"}]
-    assert sweepd.epochs(job) == [1] and "says that it is worker 1" in sweepd.log()
+    sweepd.wait_log("says that it is worker 1")
+    assert sweepd.epochs(job) == [1]
     sweepd.go("go")
     sweepd.wait_state(job, "done")
     assert sweepd.attempts(job) == ["done"] and sweepd.epochs(job) == [1, 2, 3] and len(sweepd.pids()) == 1
