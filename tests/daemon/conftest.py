@@ -79,6 +79,15 @@ def wait_until(condition, what):
     return value
 
 
+def open_files(pid):
+    """What a process has open now; a descriptor may go while one looks."""
+    paths = []
+    for link in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            paths.append(os.readlink(link))
+    return paths
+
+
 class Sweepd:
     def __init__(self, directory):
         self.dir = directory

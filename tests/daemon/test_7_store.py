@@ -1,13 +1,12 @@
 """results.db as others see it: sqlite3, a group member, somebody who holds a lock."""
 import os
-import pathlib
 import resource
 import sqlite3
 import subprocess
 
 import pytest
 
-from conftest import wait_dead, wait_until
+from conftest import open_files, wait_dead, wait_until
 
 ROOT_ONLY = pytest.mark.skipif(os.getuid() != 0, reason="needs other uids: root")
 
@@ -142,10 +141,7 @@ def test_a_lock_at_the_start_is_waited_for_a_while(place):
     holder.stdin.flush()
     assert holder.stdout.readline() == "held\n"
     starting = subprocess.Popen(place.command(), env=place.env, stderr=subprocess.PIPE, text=True)
-    def has_it_open():
-        return any(os.path.realpath(f) == str(place.state / "results.db")
-                   for f in pathlib.Path(f"/proc/{starting.pid}/fd").iterdir())
-    wait_until(has_it_open, "sweepd to open the database")
+    wait_until(lambda: str(place.state / "results.db") in open_files(starting.pid), "sweepd to open the database")
     assert starting.poll() is None
     holder.communicate("ROLLBACK;\n")
     for line in starting.stderr:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from conftest import ROOT, WORKER, wait_until
+from conftest import ROOT, WORKER, open_files, wait_until
 
 sys.path.append(str(ROOT / "tests/chaos"))
 import faults  # noqa: E402
@@ -48,8 +48,7 @@ def test_a_start_while_a_child_of_the_last_one_holds_the_lock(place):
     with open(place.state / "lock", "rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         starting = subprocess.Popen(place.command(), env=place.env, stderr=subprocess.PIPE, text=True)
-        wait_until(lambda: any(os.path.realpath(f) == str(place.state / "lock")
-                               for f in pathlib.Path(f"/proc/{starting.pid}/fd").iterdir()), "the try")
+        wait_until(lambda: str(place.state / "lock") in open_files(starting.pid), "the try")
         fcntl.flock(lock, fcntl.LOCK_UN)
     assert any("serves" in line for line in starting.stderr)
     starting.terminate()
