@@ -113,7 +113,7 @@ def test_sweepfile_has_every_key_and_parameter(place, tmp_path):
         path = tmp_path / "wrong.yaml"
         path.write_text("parameters: {lr: {values: [1, 2]}}\n" + wrong + "\n")
         told = place.run("submit", "--dry-run", path, code=5).stderr
-        expected = set(re.search(rf'unknown key "x".*?expected: ([\w, ]+)', told, re.S)[1].split(", "))
+        expected = set(re.search(r'unknown key "x".*?expected: ([\w, ]+)', told, re.S)[1].split(", "))
         assert expected <= entries, inside
 
 

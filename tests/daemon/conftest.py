@@ -23,7 +23,7 @@ PLAIN = pathlib.Path(os.environ.get("SWEEPD_PLAIN_BUILD", BUILD))
 SWEEPD, SWEEPCTL, WORKER = BUILD / "daemon/sweepd", BUILD / "ctl/sweepctl", PLAIN / "worker/sweep-worker"
 FAKE_WORKER = pathlib.Path(__file__).with_name("fake_worker.py")
 DEADLINE_S = 20
-FAST = ["--retry-ms", "1", "--ask-ms", "300", "--drain-ms", "5000"]
+FAST = ["--retry-ms", "1", "--ask-ms", "1000", "--drain-ms", "5000"]
 
 
 def leaks_can_be_found():

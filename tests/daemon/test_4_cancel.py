@@ -79,7 +79,7 @@ def test_a_worker_that_crashes_while_asked(sweepd):
 def test_a_job_that_fails_or_ends_at_that_moment(sweepd):
     """Its last word and the cancel in one turn, in either order: never queued again, never doubled."""
     for i in range(20):
-        sweepd.script({i + 1: [[["wait", f"go{i}"], ["failed", "oom"] if i % 2 else ["done"]]]})
+        sweepd.script({i + 1: [[["wait", f"go{i}"], ["failed", "oom"] if i % 2 else ["done"]], [["wait", "never"]]]})
         job = sweepd.submit()
         sweepd.wait_state(job, "running")
         with sweepd.connect() as c:

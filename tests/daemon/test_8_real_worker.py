@@ -16,11 +16,12 @@ pytestmark = pytest.mark.skipif(not DATA.exists() or not WORKER.exists(), reason
 EPOCHS = 3
 CONFIG = {"dataset": "fashion-mnist", "epochs": EPOCHS, "train_images": 32, "test_images": 16, "batch_size": 16,
           "num_workers": 0, "use_amp": False}
+PATIENT = ["--threads", 1, "--ask-ms", 20000]  # a step may take long on a busy machine
 
 
 @pytest.fixture(name="real")
 def real_fixture(place):
-    return place.start("--threads", 1, worker=WORKER)
+    return place.start(*PATIENT, worker=WORKER)
 
 
 def submit(sweepd, **config):
@@ -52,7 +53,7 @@ def test_an_interrupted_run_equals_one_that_was_not(real):
     in_the_second_epoch(real, stopped)
     real.stop()
     assert real.state_of(stopped) == "queued" and real.attempts(stopped) == ["released"]
-    real.start("--threads", 1, worker=WORKER)
+    real.start(*PATIENT, worker=WORKER)
     real.wait_state(stopped, "done")
     assert real.attempts(stopped) == ["released", "done"]
 
@@ -67,7 +68,7 @@ def test_an_interrupted_run_equals_one_that_was_not(real):
     pid = real.worker_pid()
     real.kill()
     wait_until(lambda: '"epoch":2' in events_file(real, adopted), "an epoch without sweepd")
-    real.start("--threads", 1, worker=WORKER)
+    real.start(*PATIENT, worker=WORKER)
     real.wait_state(adopted, "done")
     assert real.attempts(adopted) == ["done"] and real.worker_pid() == pid
 

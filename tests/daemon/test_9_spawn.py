@@ -9,7 +9,7 @@ import pytest
 
 from conftest import FAKE_WORKER, SWEEPD, wait_until
 
-UID = 4711  # nobody here
+UID = 20000 + os.getpid() % 20000  # of this run alone: its processes are counted
 OFTEN = ["--aside-ms", "100"]
 
 

@@ -92,7 +92,7 @@ def test_a_driver_that_does_not_answer_is_said(place):
 ])
 def test_no_good_answer_leaves_the_cpu(place, find, said):
     place.script(find=find)
-    place.start(*([] if find == "hang" else PATIENT))
+    place.start(*(["--ask-ms", 300] if find == "hang" else PATIENT))
     assert devices(place) == [("cpu", "cpu")]
     assert "cannot find out which devices there are, so the CPU trains: " in place.log() and said in place.log()
     place.wait_idle()
