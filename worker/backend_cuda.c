@@ -41,16 +41,7 @@ static const struct backend cuda = {
 	.name = "cuda",
 	.open = cuda_open,
 	.info = cuda_info,
-	.load = cuda_load,
-	.prepare = cuda_prepare,
-	.state_alloc = cuda_state_alloc,
-	.state_get = cuda_state_get,
-	.state_set = cuda_state_set,
-	.begin_epoch = cuda_begin_epoch,
-	.run = cuda_run,
-	.evaluate = cuda_evaluate,
-	.release = cuda_release,
-	.close = cuda_close,
+	CUDA_VERBS,
 };
 
 const struct backend *const backend_cuda = &cuda;

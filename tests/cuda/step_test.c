@@ -32,16 +32,7 @@ static int tested_open(struct device **ret, const struct device_spec *spec, stru
 static const struct backend tested = {
 	.name = "host",
 	.open = tested_open,
-	.load = cuda_load,
-	.prepare = cuda_prepare,
-	.state_alloc = cuda_state_alloc,
-	.state_get = cuda_state_get,
-	.state_set = cuda_state_set,
-	.begin_epoch = cuda_begin_epoch,
-	.run = cuda_run,
-	.evaluate = cuda_evaluate,
-	.release = cuda_release,
-	.close = cuda_close,
+	CUDA_VERBS,
 };
 
 const struct backend *backend_find(const char *name)
