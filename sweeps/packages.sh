@@ -4,7 +4,7 @@
 # are needed (by pkg-config name) and ends the script with exit code 1.
 
 BUILD_PACKAGES="gcc libc6-dev pkg-config meson ninja-build libuv1-dev libsqlite3-dev sqlite3 libjansson-dev
-  libyaml-dev libmd-dev libdnnl-dev zlib1g-dev"
+  libyaml-dev libmd-dev libdnnl-dev zlib1g-dev libcurl4-openssl-dev"
 
 need_packages() {
 	local missing="" name run=""
@@ -14,7 +14,7 @@ need_packages() {
 	[ -n "$missing" ] || { echo "packages  all installed"; return 0; }
 	if ! command -v apt-get >/dev/null; then
 		echo "error: this is not Debian; install what the build needs and run again:" >&2
-		echo "  meson, ninja, a C compiler; by pkg-config name: libuv sqlite3 jansson yaml-0.1 libmd zlib; oneDNN (dnnl)" >&2
+		echo "  meson, ninja, a C compiler; by pkg-config name: libuv sqlite3 jansson yaml-0.1 libmd zlib libcurl; oneDNN (dnnl)" >&2
 		exit 1
 	fi
 	echo "packages  from Debian:$missing"

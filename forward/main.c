@@ -1,0 +1,42 @@
+/* sweep-forward: the verbs, and nothing else.  To add one: a file with `int verb_NAME(int argc, char **argv)`, a row in
+ * verbs[]. */
+#include "verbs.h"
+
+#include "common/log.h"
+#include "common/protocol.h"
+
+#include <sys/stat.h>
+
+static const struct {
+	const char *name, *line;
+	/* argv[0] is the verb; the exit code.  Each parses its own options with argp. */
+	int (*run)(int argc, char **argv);
+} verbs[] = {
+	{"follow", "sends the runs of a sweepd's store to Weights & Biases as they come (without a verb: this one)",
+	 verb_follow},
+};
+
+static int usage(FILE *f)
+{
+	fputs("sweep-forward [VERB] [OPTION...]\n\n", f);
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		fprintf(f, "  %-10s %s\n", verbs[i].name, verbs[i].line);
+	fputs("\nsweep-forward VERB --help has the options of each.\n", f);
+	return f == stdout ? EXIT_OK : EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	umask(0027);
+	if (argc < 2 || (argv[1][0] == '-' && !str_eq(argv[1], "--help") && !str_eq(argv[1], "--version")))
+		return verb_follow(argc, argv);
+	if (str_eq(argv[1], "--help"))
+		return usage(stdout);
+	if (str_eq(argv[1], "--version"))
+		return printf("sweep-forward " SWEEPD_VERSION "\n") < 0 ? EXIT_BAD_OUTCOME : EXIT_OK;
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		if (str_eq(verbs[i].name, argv[1]))
+			return verbs[i].run(argc - 1, argv + 1);
+	fprintf(stderr, "error: sweep-forward has no verb \"%s\"\n", argv[1]);
+	return usage(stderr);
+}

@@ -1,0 +1,4 @@
+/* The verbs of sweep-forward: argv[0] is the verb's name, what is returned the exit code (common/protocol.h). */
+#pragma once
+
+int verb_follow(int argc, char **argv);
