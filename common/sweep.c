@@ -45,6 +45,7 @@ static void take_project(struct reading *r, struct member m)
 		findings_add(r->f, m.value->mark, "\"project\" needs 1 to 128 characters");
 	free(r->sweep->project);
 	r->sweep->project = xstrdup(m.value->text);
+	json_object_set_new(r->wandb, "project", json_string(m.value->text));
 }
 
 static void take_method(struct reading *r, struct member m)
@@ -265,19 +266,24 @@ int sweep_parse(struct sweep **ret, const char *text, size_t size, const struct 
 	r.sweep->project = xstrdup("sweepd");
 	r.sweep->metric = xstrdup("test_accuracy");
 	r.sweep->retries = 2;
+	r.sweep->wandb = json_object();
+	r.wandb = json_object();
 	struct node *root = doc_parse(text, size, f);
 	if (root)
 		take_file(&r, root);
 	node_free(root);
 	for (size_t i = 0; i < n_overrides; i++)
 		take_override(&r, &overrides[i]);
+	finish_wandb(&r);
 	if (!r.sweep->name)
 		r.sweep->name = xstrdup(sweep_name_is_good(default_name) ? default_name : "sweep");
 	if (!r.has_goal)
 		r.sweep->maximize = strstr(r.sweep->metric, "accuracy");
 	if (f->n_errors == errors)
 		plan_expand(&r.plan, r.sweep, f);
+	check_wandb(&r);
 	plan_fini(&r.plan);
+	json_decref(r.wandb);
 	if (f->n_errors != errors) {
 		sweep_free(r.sweep);
 		return -EINVAL;
@@ -302,5 +308,6 @@ void sweep_free(struct sweep *sweep)
 	free(sweep->name);
 	free(sweep->project);
 	free(sweep->metric);
+	json_decref(sweep->wandb);
 	free(sweep);
 }

@@ -1,7 +1,7 @@
 /* A sweep file: what it may hold, and what it expands to.  Pure: text in, jobs or findings out; no file, no clock.
  *
  * Keys are those of a W&B sweep configuration (name, project, description, entity, method, metric{name,goal},
- * parameters, run_cap) plus `when`, `defaults`, `seeds` or `repeat`, and `resources`.  Expansion is ordered (parameters in the order of the file, the last one varies
+ * parameters, run_cap) plus `when`, `defaults`, `seeds` or `repeat`, `resources` and `wandb`.  Expansion is ordered (parameters in the order of the file, the last one varies
  * fastest) and deterministic, so the same text always gives the same jobs. */
 #pragma once
 
@@ -28,7 +28,9 @@ struct sweep {
 	size_t n_swept;
 	struct sweep_job *jobs;
 	size_t n_jobs;
-	char hash[65];	 /* of everything above but name and resources: the same sweep again has the same hash;
+	json_t *wandb;	 /* what the file says of W&B, checked: wandb_settings_complete() adds the rest */
+	bool has_wandb;	 /* its map is there */
+	char hash[65];	 /* of everything above but name, resources and wandb: the same sweep again has the same hash;
 			    JSON and YAML twins have one hash */
 };
 
@@ -53,6 +55,8 @@ const char *sweep_key_help(const char *map, const char *key);
 int sweep_parse(struct sweep **ret, const char *text, size_t size, const struct sweep_override *overrides,
 		size_t n_overrides, const char *default_name, struct findings *f);
 void sweep_free(struct sweep *sweep);
+/* How many of its jobs have use_wandb true. */
+size_t sweep_wandb_jobs(const struct sweep *sweep);
 /* The rule of a sweep's name: it must never read as a job (5, 5-8) or a sweep's number (s1). */
 bool sweep_name_is_good(const char *name);
 #define SWEEP_NAME_RULE "at most 64 letters, digits, . _ - + and spaces; not a number, not s1"

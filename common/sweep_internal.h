@@ -1,5 +1,5 @@
 /* What the parts of sweep.h share: sweep.c reads a file's keys into a plan, sweep_params.c those that hold parameters,
- * sweep_expand.c makes the plan's jobs. */
+ * sweep_wandb.c the settings of W&B, sweep_expand.c makes the plan's jobs. */
 #pragma once
 
 #include "sweep.h"
@@ -39,6 +39,8 @@ struct reading {
 	struct plan plan;
 	struct sweep *sweep;
 	bool has_goal;
+	json_t *wandb; /* project and entity of the file itself: what its wandb map lacks */
+	struct mark wandb_mark; /* of the map */
 	const struct node *seeds;
 	struct findings *f;
 };
@@ -60,6 +62,14 @@ void take_defaults(struct reading *r, struct member m);
 void take_when(struct reading *r, struct member m);
 void take_seeds(struct reading *r, struct member m);
 void take_repeat(struct reading *r, struct member m);
+void take_entity(struct reading *r, struct member m);
+void take_wandb(struct reading *r, struct member m);
 /* After all keys. */
 void check_rules(struct reading *r);
+/* After those and the overrides: use_wandb where the map alone asks for it, project and entity. */
+void finish_wandb(struct reading *r);
+/* Of the expanded sweep: whether what would be forwarded can be. */
+void check_wandb(struct reading *r);
+/* The choice of a parameter anew at the end of a list. */
+struct choice *choices_add(struct choices *list, const struct param *param, struct mark mark);
 void take_override(struct reading *r, const struct sweep_override *o);

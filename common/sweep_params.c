@@ -39,7 +39,7 @@ static const struct param *find_param(struct reading *r, const char *name, struc
 	return NULL;
 }
 
-static struct choice *choices_add(struct choices *list, const struct param *param, struct mark mark)
+struct choice *choices_add(struct choices *list, const struct param *param, struct mark mark)
 {
 	list->items = xrealloc_array(list->items, list->n + 1, sizeof(list->items[0]));
 	list->items[list->n] = (struct choice){.param = param, .mark = mark};

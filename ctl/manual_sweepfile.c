@@ -86,7 +86,7 @@ void manual_sweepfile(void)
 		  "All that "
 		  "is wrong is said at once, with its line. Keys of W&B that this version does not have (program, "
 		  "command, "
-		  "early_terminate, wandb) are refused with a sentence.");
+		  "early_terminate) are refused with a sentence.");
 	roff_section("KEYS");
 	put_keys();
 	roff_section("PARAMETERS");

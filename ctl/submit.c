@@ -8,6 +8,7 @@
 #include "ctl/reader.h"
 #include "ctl/watch.h"
 #include "common/json.h"
+#include "common/wandb.h"
 
 #include <sys/random.h>
 
@@ -97,9 +98,10 @@ static json_t *request_of(const struct sweep_file *f, const struct submit_input 
 	for (size_t i = 0; i < input->n_overrides; i++)
 		json_array_append_new(overrides, json_pack("[ss]", f->overrides[i].key, f->overrides[i].value));
 	make_uuid(uuid);
-	return json_pack("{ss, ss%, ss, so, ss?, ss?, ss?, sn, sb, ss}", "verb", "submit", "text", f->text, f->size,
-			 "file_name", f->base, "overrides", overrides, "name", input->name, "data_dir", f->data_dir,
-			 "note", input->note, "priority", "again", (int)input->again, "submission", uuid);
+	return json_pack("{ss, ss%, ss, so, ss?, ss?, ss?, sO, ss?, sn, sb, ss}", "verb", "submit", "text", f->text,
+			 f->size, "file_name", f->base, "overrides", overrides, "name", input->name, "data_dir",
+			 f->data_dir, "file_dir", f->file_dir, "wandb", f->wandb, "note", input->note, "priority",
+			 "again", (int)input->again, "submission", uuid);
 }
 
 /* Asks; where no daemon runs starts a private one; where the answer was lost asks once more. */
@@ -138,12 +140,26 @@ static char *ready_devices(const struct ctl *ctl)
 	return text ? text : xstrdup("none ready yet");
 }
 
-static bool wants_wandb(const struct sweep *sweep)
+/* "  wandb    online, me/cifar100: all jobs", or why nothing is forwarded although the file speaks of W&B. */
+static void print_wandb(const struct sweep *sweep)
 {
-	for (size_t i = 0; i < sweep->n_jobs; i++)
-		if (json_is_true(json_object_get(sweep->jobs[i].config, "use_wandb")))
-			return true;
-	return false;
+	size_t n = sweep_wandb_jobs(sweep);
+	const char *mode = json_str_or(sweep->wandb, "mode", ""), *entity = json_str_or(sweep->wandb, "entity", "");
+
+	if (!n) {
+		if (sweep->has_wandb)
+			puts("  wandb    no job has use_wandb: runs are kept here only");
+		return;
+	}
+	if (str_eq(mode, wandb_mode_names[WANDB_DISABLED])) {
+		puts("  wandb    mode is disabled: runs are kept here only");
+		return;
+	}
+	printf("  wandb    %s, %s%s%s", mode, entity, *entity ? "/" : "", json_str_or(sweep->wandb, "project", ""));
+	if (n < sweep->n_jobs)
+		printf(" (%zu of %zu jobs: use_wandb)", n, sweep->n_jobs);
+	puts(str_eq(mode, wandb_mode_names[WANDB_OFFLINE]) ? ": a file for `wandb sync` as each ends"
+							   : ": sweepctl wandb status");
 }
 
 static void print_new(const struct ctl *ctl, const struct sweep_file *f, const json_t *answer, const char *id)
@@ -161,8 +177,7 @@ static void print_new(const struct ctl *ctl, const struct sweep_file *f, const j
 	puts("), on disk");
 	printf("  swept    %-29s metric  %s\n", *swept ? swept : "nothing", metric);
 	printf("  devices  %-29s time    known after the first epoch\n", devices);
-	if (wants_wandb(f->sweep))
-		puts("  wandb    use_wandb is true; this build keeps runs here only");
+	print_wandb(f->sweep);
 	autofree char *follow = xasprintf("follow: sweepctl watch %s", id);
 	printf("%-40s stop: sweepctl cancel %s\n", follow, id);
 }

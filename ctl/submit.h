@@ -19,6 +19,8 @@ struct sweep_file {
 	size_t size;
 	struct sweep_override *overrides;
 	char *data_dir; /* absolute, or NULL: only what --data or $SWEEPD_DATA said */
+	char *file_dir; /* absolute directory of the file; of standard input the current one; NULL: it is gone */
+	json_t *wandb;  /* settings of W&B from the environment and from .env; sweep->wandb has them too */
 	struct sweep *sweep;
 };
 

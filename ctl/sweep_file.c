@@ -1,8 +1,10 @@
 /* sweepctl submit: reads the sweep file and finds everything that is wrong with it before the daemon hears of it. */
 #include "ctl/submit.h"
 #include "common/datasets.h"
+#include "common/dotenv.h"
 #include "common/fs.h"
 #include "common/json.h"
+#include "common/wandb.h"
 
 #include <limits.h>
 #include <unistd.h>
@@ -143,6 +145,42 @@ static int resolve_data(struct sweep_file *f, const char *data)
 	return EXIT_OK;
 }
 
+static char *directory_of(const char *file)
+{
+	char path[PATH_MAX];
+	const char *slash = str_eq(file, "-") ? NULL : strrchr(file, '/');
+	autofree char *dir = slash ? xasprintf("%.*s", (int)(slash - file + 1), file) : xstrdup(".");
+
+	return realpath(dir, path) ? xstrdup(path) : NULL;
+}
+
+/* A variable of the environment, else of the .env beside the file or above it, as load_dotenv() would give it. */
+static const char *variable(void *arg, const char *name)
+{
+	static char value[1024];
+	struct sweep_file *f = arg;
+	struct dotenv d;
+	const char *set = getenv(name);
+
+	if (set && *set)
+		return set;
+	if (!f->file_dir || dotenv_find(f->file_dir, name, geteuid(), &d, NULL) < 0)
+		return NULL;
+	snprintf(value, sizeof(value), "%s", d.value);
+	dotenv_fini(&d);
+	return value;
+}
+
+/* The settings of W&B that the file leaves open.  They matter, and are checked, where a job is forwarded. */
+static void take_environment(struct sweep_file *f, struct findings *findings)
+{
+	struct err err;
+
+	f->wandb = sweep_wandb_jobs(f->sweep) ? wandb_environment(variable, f) : json_object();
+	if (wandb_settings_complete(f->sweep->wandb, f->wandb, f->sweep->project, &err) < 0)
+		findings_add(findings, (struct mark){0, 0}, "%s", err.text);
+}
+
 static int say_findings(const struct sweep_file *f, const struct findings *findings)
 {
 	if (findings->n_items) {
@@ -170,10 +208,13 @@ int sweep_file_load(struct sweep_file *f, const struct submit_input *input)
 		code = read_text(f, input->file);
 	if (code)
 		return code;
+	f->file_dir = directory_of(input->file);
 	autofree char *name = xasprintf("%.*s", (int)strcspn(f->base, "."), f->base);
 	if (sweep_parse(&f->sweep, f->text, f->size, f->overrides, input->n_overrides, *name ? name : "sweep",
-			&findings) == 0)
+			&findings) == 0) {
 		check_data(f, input, &findings);
+		take_environment(f, &findings);
+	}
 	code = say_findings(f, &findings);
 	findings_fini(&findings);
 	return code;
@@ -187,4 +228,6 @@ void sweep_file_fini(struct sweep_file *f)
 	free(f->text);
 	free(f->overrides);
 	free(f->data_dir);
+	free(f->file_dir);
+	json_decref(f->wandb);
 }

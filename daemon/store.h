@@ -26,7 +26,7 @@ int store_log_pages(const struct store *s); /* db_log_pages() */
 
 /* --- sweeps --- */
 struct new_sweep {
-	const char *name, *text, *note, *data_dir, *submission; /* the last three may be NULL */
+	const char *name, *text, *note, *data_dir, *file_dir, *submission; /* the last four may be NULL */
 	const json_t *overrides;
 	const struct sweep *sweep;
 	uid_t owner;

@@ -50,6 +50,7 @@ int store_add_sweep(struct store *s, const struct new_sweep *n, int64_t *ret_swe
 	struct stmt *q = store_query(s, "add_sweep");
 	autofree char *swept = swept_text(n->sweep);
 	autofree char *overrides = json_line(n->overrides);
+	autofree char *wandb = json_line(n->sweep->wandb);
 	stmt_bind_text(q, 1, n->name);
 	stmt_bind_text(q, 2, n->sweep->project);
 	stmt_bind_text(q, 3, n->sweep->metric);
@@ -66,6 +67,8 @@ int store_add_sweep(struct store *s, const struct new_sweep *n, int64_t *ret_swe
 	stmt_bind_text(q, 14, n->note);
 	stmt_bind_int(q, 15, wall_ms());
 	stmt_bind_num(q, 16, n->sweep->time_limit_s);
+	stmt_bind_text(q, 17, wandb);
+	stmt_bind_text(q, 18, n->file_dir);
 	int r = store_run(q, err);
 	if (r == 0)
 		*ret_sweep = db_last_rowid(s->db);

@@ -6,6 +6,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/protocol.h"
+#include "common/wandb.h"
 
 #define JOBS_PER_TURN 1000
 #define MAX_OVERRIDES 200
@@ -73,6 +74,7 @@ static int add_sweep(struct submit_step *step, struct store *store, struct err *
 		.text = json_str_or(s->request, "text", ""),
 		.note = json_str_or(s->request, "note", NULL),
 		.data_dir = json_str_or(s->request, "data_dir", NULL),
+		.file_dir = json_str_or(s->request, "file_dir", NULL),
 		.submission = json_str_or(s->request, "submission", NULL),
 		.overrides = s->overrides,
 		.sweep = s->sweep,
@@ -225,25 +227,34 @@ static char *base_name(const char *file_name)
 	return name;
 }
 
+static int check_directory(const json_t *request, const char *key, struct err *err)
+{
+	const char *dir = json_str_or(request, key, NULL);
+	if (dir && (*dir != '/' || strlen(dir) > 4000))
+		return err_set(err, -EINVAL, "\"%s\": expected an absolute path", key);
+	return 0;
+}
+
 /* What the request says beside the file. */
 static int check_extras(const json_t *request, struct err *err)
 {
 	json_t *priority = json_object_get(request, "priority");
 	const char *name = json_str_or(request, "name", NULL);
-	const char *data_dir = json_str_or(request, "data_dir", NULL);
+	const json_t *wandb = json_object_get(request, "wandb");
 	int64_t p = json_int_or(request, "priority", 0);
 	if (name && !sweep_name_is_good(name))
 		return err_set(err, -EINVAL,
 			       "\"%.80s\" cannot be the name of a sweep\n  expected: " SWEEP_NAME_RULE, name);
-	if (data_dir && (*data_dir != '/' || strlen(data_dir) > 4000))
-		return err_set(err, -EINVAL, "\"data_dir\": expected an absolute path");
+	if (wandb && !json_is_object(wandb) && !json_is_null(wandb))
+		return err_set(err, -EINVAL, "\"wandb\": expected an object");
 	if (strlen(json_str_or(request, "note", "")) > MAX_NOTE)
 		return err_set(err, -EINVAL, "the note is longer than %d bytes", MAX_NOTE);
 	if (strlen(json_str_or(request, "submission", "")) > 64)
 		return err_set(err, -EINVAL, "\"submission\": expected at most 64 bytes");
 	if (priority && !json_is_null(priority) && (!json_is_integer(priority) || p < -1000 || p > 1000))
 		return err_set(err, -EINVAL, "\"priority\": expected a whole number from -1000 to 1000");
-	return 0;
+	int r = check_directory(request, "data_dir", err);
+	return r ? r : check_directory(request, "file_dir", err);
 }
 
 static void take_extras(struct sweep *sweep, const json_t *request)
@@ -254,6 +265,17 @@ static void take_extras(struct sweep *sweep, const json_t *request)
 		return;
 	free(sweep->name);
 	sweep->name = xstrdup(name);
+}
+
+/* What the submitter's environment says of W&B, then the defaults. */
+static void complete_wandb(struct submitting *s)
+{
+	struct err err;
+	const json_t *environment = json_object_get(s->request, "wandb");
+	if (wandb_settings_complete(s->sweep->wandb, environment, s->sweep->project, &err) == 0)
+		return;
+	s->report = xstrdup(err.text);
+	sweep_free(steal_ptr(s->sweep));
 }
 
 /* In the thread pool; s is nobody else's meanwhile. */
@@ -270,6 +292,8 @@ static void parse(uv_work_t *work)
 	if (sweep_parse(&s->sweep, text, strlen(text), overrides, n, default_name, &findings) < 0)
 		s->report = findings_print(&findings, file_name, text);
 	findings_fini(&findings);
+	if (s->sweep)
+		complete_wandb(s);
 }
 
 static void parsed(uv_work_t *work, int status)

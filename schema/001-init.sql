@@ -17,6 +17,8 @@ CREATE TABLE sweep (
   submission   TEXT UNIQUE,      -- the client's id of this submit: sent twice, stored once
   data_dir     TEXT,             -- --data: where its data set was found
   time_limit_s REAL,             -- of each attempt; NULL: none
+  wandb        TEXT,             -- JSON of W&B's settings for its runs: mode, project, entity, ...; never a key
+  file_dir     TEXT,             -- absolute directory of the sweep file, where its .env may lie; NULL: not known
   breaker_attempt INTEGER NOT NULL DEFAULT 0, -- attempts up to it do not count any more for the circuit breaker
   retries      INTEGER NOT NULL, -- how often a job is repeated after oom, device, internal or a lost worker
   owner_uid    INTEGER NOT NULL,

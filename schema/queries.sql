@@ -11,8 +11,8 @@ SELECT id FROM sweep WHERE state = 'expanding' AND (submission = ?1 OR hash = ?2
 
 -- name: add_sweep
 INSERT INTO sweep (name, project, state, metric, goal, swept, n_jobs, text, overrides, hash, submission, data_dir,
-                   retries, owner_uid, note, submitted_ms, time_limit_s)
-VALUES (?1, ?2, 'expanding', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, nullif(?16, 0));
+                   retries, owner_uid, note, submitted_ms, time_limit_s, wandb, file_dir)
+VALUES (?1, ?2, 'expanding', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, nullif(?16, 0), ?17, ?18);
 
 -- name: add_job
 INSERT INTO job (sweep, position, kind, config, swept, state, priority, created_ms)

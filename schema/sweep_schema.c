@@ -3,6 +3,7 @@
 #include "common/duration.h"
 #include "common/json.h"
 #include "common/sweep.h"
+#include "common/wandb.h"
 
 #include <math.h>
 
@@ -116,13 +117,45 @@ static json_t *duration_schema(const char *description)
 			 DURATION_PATTERN, "description", description);
 }
 
+static json_t *wandb_text(const char *key, int max, const char *pattern)
+{
+	json_t *schema = json_pack("{s:s, s:i, s:i, s:s}", "type", "string", "minLength", 1, "maxLength", max, "description",
+				   sweep_key_help("wandb", key));
+	if (pattern)
+		json_object_set_new(schema, "pattern", json_string(pattern));
+	return schema;
+}
+
+static json_t *wandb_schema(void)
+{
+	json_t *properties = json_object();
+	json_object_set_new(properties, "mode", json_pack("{s:[s,s,s], s:s}", "enum", wandb_mode_names[WANDB_ONLINE],
+							  wandb_mode_names[WANDB_OFFLINE], wandb_mode_names[WANDB_DISABLED],
+							  "description", sweep_key_help("wandb", "mode")));
+	json_object_set_new(properties, "project", wandb_text("project", WANDB_NAME_MAX, WANDB_PROJECT_PATTERN));
+	json_object_set_new(properties, "entity", wandb_text("entity", WANDB_NAME_MAX, WANDB_ENTITY_PATTERN));
+	json_object_set_new(properties, "group", wandb_text("group", WANDB_NAME_MAX, NULL));
+	json_object_set_new(properties, "notes", wandb_text("notes", WANDB_NOTES_MAX, NULL));
+	json_object_set_new(properties, "tags",
+			    json_pack("{s:s, s:i, s:b, s:{s:s, s:i, s:i}, s:s}", "type", "array", "maxItems", WANDB_TAGS_MAX,
+				      "uniqueItems", 1, "items", "type", "string", "minLength", 1, "maxLength", WANDB_TAG_MAX,
+				      "description", sweep_key_help("wandb", "tags")));
+	json_object_set_new(properties, "log_every",
+			    integer_schema(1, WANDB_LOG_EVERY_MAX, sweep_key_help("wandb", "log_every")));
+	json_object_set_new(properties, "base_url", wandb_text("base_url", WANDB_URL_MAX, WANDB_URL_PATTERN));
+	return json_pack("{s:s, s:o, s:b, s:s}", "type", "object", "properties", properties, "additionalProperties", 0,
+			 "description", sweep_key_help(NULL, "wandb"));
+}
+
 static json_t *keys_schema(void)
 {
 	json_t *keys = json_object();
 	json_object_set_new(keys, "$schema", json_pack("{s:s}", "type", "string"));
 	json_object_set_new(keys, "name", text_schema(sweep_key_help(NULL, "name")));
 	json_object_set_new(keys, "project", text_schema(sweep_key_help(NULL, "project")));
-	json_object_set_new(keys, "entity", text_schema(sweep_key_help(NULL, "entity")));
+	json_t *entity = json_pack("{s:[s,s], s:s, s:s}", "type", "string", "null", "pattern", WANDB_ENTITY_PATTERN, "description",
+				   sweep_key_help(NULL, "entity"));
+	json_object_set_new(keys, "entity", entity);
 	json_object_set_new(keys, "description", text_schema(sweep_key_help(NULL, "description")));
 	json_object_set_new(keys, "method", json_pack("{s:s}", "const", "grid"));
 	json_object_set_new(keys, "metric", metric_schema());
@@ -141,6 +174,7 @@ static json_t *keys_schema(void)
 				      integer_schema(0, 100, sweep_key_help("resources", "retries")), "time_limit",
 				      duration_schema(sweep_key_help("resources", "time_limit")),
 				      "additionalProperties", 0));
+	json_object_set_new(keys, "wandb", wandb_schema());
 	return keys;
 }
 
