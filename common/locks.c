@@ -15,18 +15,21 @@
 struct held {
 	long pid;
 	uint64_t inode, first;
-	char mode[8];
+	char kind[8], mode[8];
 };
 
-/* "1: POSIX  ADVISORY  WRITE 1234 08:01:5678 120 120" */
+/* "1: POSIX  ADVISORY  WRITE 1234 08:01:5678 120 120", "2: FLOCK  ADVISORY  WRITE 1234 00:17:42 0 EOF"; one that waits has
+ * "->" before the kind. */
 static bool parse(const char *line, struct held *ret)
 {
-	return sscanf(line, "%*s POSIX %*s %7s %ld %*x:%*x:%" SCNu64 " %" SCNu64, ret->mode, &ret->pid, &ret->inode,
-		      &ret->first) == 4;
+	return sscanf(line, "%*s %7s %*s %7s %ld %*x:%*x:%" SCNu64 " %" SCNu64, ret->kind, ret->mode, &ret->pid,
+		      &ret->inode, &ret->first) == 5;
 }
 
-static bool is_wanted(const struct held *h, enum db_lock lock)
+static bool is_db_lock(const struct held *h, enum db_lock lock)
 {
+	if (!str_eq(h->kind, "POSIX"))
+		return false;
 	if (lock == DB_LOCK_WRITE)
 		return h->first == WRITE_BYTE && str_eq(h->mode, "WRITE");
 	return h->first >= FIRST_READ_BYTE && h->first <= LAST_READ_BYTE && str_eq(h->mode, "READ");
@@ -41,14 +44,19 @@ static void describe(long pid, char *buf, size_t size)
 	snprintf(buf, size, " (pid %ld%s%s)", pid, name ? ", " : "", name ? name : "");
 }
 
-void lock_holder(const char *db_path, enum db_lock lock, pid_t except, char *buf, size_t size)
+/* lock NULL: a flock. */
+static bool is_wanted(const struct held *h, const enum db_lock *lock)
+{
+	return lock ? is_db_lock(h, *lock) : str_eq(h->kind, "FLOCK");
+}
+
+static void find_holder(const char *path, const enum db_lock *lock, pid_t except, char *buf, size_t size)
 {
 	struct stat st;
 	struct held h;
-	autofree char *shm = xasprintf("%s-shm", db_path);
 	autofree char *text = NULL;
 	*buf = '\0';
-	if (stat(shm, &st) < 0 || fs_read_file("/proc/locks", LOCKS_MAX, &text, NULL, NULL) < 0)
+	if (stat(path, &st) < 0 || fs_read_file("/proc/locks", LOCKS_MAX, &text, NULL, NULL) < 0)
 		return;
 	for (char *line = text, *next; line && *line; line = next) {
 		next = strchr(line, '\n');
@@ -60,4 +68,15 @@ void lock_holder(const char *db_path, enum db_lock lock, pid_t except, char *buf
 		describe(h.pid, buf, size);
 		return;
 	}
+}
+
+void lock_holder(const char *db_path, enum db_lock lock, pid_t except, char *buf, size_t size)
+{
+	autofree char *shm = xasprintf("%s-shm", db_path);
+	find_holder(shm, &lock, except, buf, size);
+}
+
+void flock_holder(const char *path, char *buf, size_t size)
+{
+	find_holder(path, NULL, 0, buf, size);
 }

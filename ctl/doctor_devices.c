@@ -130,6 +130,8 @@ static void say_gpu(struct doctor *d, const json_t *gpu)
 		text_append(&text, ", %s", format_bytes((double)bytes, number));
 	if (bytes && used > bytes / 10)
 		text_append(&text, ", %s of it held by others", format_bytes((double)used, number));
+	if (json_str_or(gpu, "in_use", NULL))
+		text_append(&text, ", in use %s", json_str_or(gpu, "in_use", ""));
 	if (json_bool_or(gpu, "trains", false))
 		doctor_add(d, used > bytes / 10 ? HEALTH_WARN : HEALTH_OK, name, NULL, "%s", text);
 	else

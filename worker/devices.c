@@ -2,6 +2,7 @@
 #include "devices.h"
 
 #include "backend.h"
+#include "cuda/gpu_lock.h"
 #include "cuda/libraries.h"
 #include "cuda/probe.h"
 #include "cuda/visible.h"
@@ -81,6 +82,8 @@ static json_t *describe_gpu(const struct found *f, size_t i)
 	if (*gpu->uuid)
 		nvml_read(f->nvml, gpu->uuid, &reading, NULL);
 	json_t *o = describe(gpu->uuid, "cuda", *gpu->name ? gpu->name : "GPU", reason_of(f, i, buf, sizeof(buf)));
+	gpu_lock_holder(gpu->uuid, buf, sizeof(buf));
+	json_object_set_new(o, "in_use", *buf ? json_sprintf("by another worker%s", buf) : json_null());
 	json_object_set_new(o, "index", json_integer(gpu->index));
 	json_object_set_new(o, "instance", known_or_null(gpu->instance));
 	json_object_set_new(o, "sm", known_or_null(gpu->sm));
@@ -129,6 +132,8 @@ static void print_device(const json_t *d, FILE *out)
 	fprintf(out, "%-40s  %s", *id ? id : "?", json_str_or(d, "name", ""));
 	if (bytes)
 		fprintf(out, ", %.0f GiB", (double)bytes / (1 << 30));
+	if (json_str_or(d, "in_use", NULL))
+		fprintf(out, ", in use %s", json_str_or(d, "in_use", ""));
 	if (!json_bool_or(d, "trains", false))
 		fprintf(out, ": not used, %s", json_str_or(d, "reason", ""));
 	fputc('\n', out);

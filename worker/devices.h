@@ -5,6 +5,7 @@
  *    "devices": [{"id": "cpu", "kind": "cpu", "name": "AMD EPYC ...", "trains": true, "reason": null,
  *                 "amp": "bf16", "library": "onednn", "version": "2.6.3"},
  *                {"id": "GPU-8a...", "kind": "cuda", "name": "NVIDIA H200", "trains": false, "reason": "this build ...",
+ *                 "in_use": "by another worker (pid 7, sweep-worker)" or null (a worker waits until that one ends),
  *                 "index": 0, "instance": null, "sm": 90, "memory_bytes": 150754820096, "memory_used_bytes": 0}],
  *    "nvml": {"driver": "580.159.03", "problem": null},       problem: why GPUs were not looked for; no driver is none
  *    "cuda": {"built": true, "driver": {"cuda": "13.0", "problem": null},

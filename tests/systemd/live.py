@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """What happens to sweepd.service under a real systemd (run by boot.sh): crash, restart, stop, memory.  Prints `ok WHAT`
 line by line, and `end` when all went well; an exception otherwise."""
+import fcntl
 import json
 import os
 import pathlib
@@ -106,6 +107,17 @@ ok("start")
 job = submit("long", epochs=100000)
 wait(lambda: trains(job), "training in the sandbox")
 ok("training in the sandbox, generated code too")
+
+# Locks of GPUs: the same file inside the sandbox, as the unit's user, and outside.
+user = STATE.stat()
+inside = ["nsenter", "-t", str(main_pid()), "-m", "-r", "setpriv", f"--reuid={user.st_uid}", f"--regid={user.st_gid}",
+          "--clear-groups"]
+run(*inside, "sh", "-c", "umask 0027; set -C; : > /run/lock/sweepd-aa.lock && chmod 0444 /run/lock/sweepd-aa.lock")
+with open("/run/lock/sweepd-aa.lock", encoding="utf-8") as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    run(*inside, "flock", "-n", "/run/lock/sweepd-aa.lock", "true", code=1)
+run(*inside, "flock", "-n", "/run/lock/sweepd-aa.lock", "true")
+ok("locks of GPUs are the same inside and outside")
 
 first, pid = main_pid(), wait(worker, "a worker")
 os.kill(first, signal.SIGKILL)

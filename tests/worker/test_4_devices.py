@@ -1,4 +1,5 @@
 """sweep-worker --devices, and opening a GPU, with fakes of NVIDIA's libraries ($SWEEPD_PLAIN_BUILD/tests/cuda/fake)."""
+import fcntl
 import json
 import os
 import subprocess
@@ -147,6 +148,11 @@ def test_the_list_for_people(tmp_path):
 needs_cuda = pytest.mark.skipif(not GPU_OPEN.exists(), reason="built without the headers of CUDA")
 
 
+@pytest.fixture(autouse=True)
+def locks(tmp_path, monkeypatch):
+    monkeypatch.setenv("SWEEPD_LOCK_DIR", str(tmp_path))
+
+
 def gpu_open(device, scenario="", *library_dirs, **more):
     done = subprocess.run([GPU_OPEN, device], env=environment(*(library_dirs or [CUDA]), FAKE_CUDA=scenario, **more),
                           capture_output=True, text=True, timeout=TIMEOUT_S, check=True)
@@ -187,3 +193,75 @@ def test_out_of_memory_is_said_as_such():
 ])
 def test_what_opening_a_gpu_says(device, scenario, expected):
     assert gpu_open(device, scenario)[0].startswith(expected)
+
+
+# --- one worker a GPU ---
+
+
+class Holder:
+    """A process that has opened a GPU as a worker does."""
+
+    def __init__(self, device):
+        self.process = subprocess.Popen([GPU_OPEN, device, "hold"], env=environment(CUDA), stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
+        self.line = self.process.stdout.readline()
+
+    def kill(self):
+        self.process.kill()
+        self.process.communicate(timeout=TIMEOUT_S)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+
+
+@needs_cuda
+def test_a_gpu_is_opened_once():
+    """By number or by UUID, as long as the first one lives; other GPUs are not concerned."""
+    with Holder("cuda:1") as holder:
+        assert holder.line.startswith("GPU-01122334-")
+        said = gpu_open("cuda:1")
+        assert said == [f"EBUSY: cuda:1 (NVIDIA Fake 1) is in use: another worker (pid {holder.process.pid}, gpu_open) has it"]
+        assert gpu_open("cuda:0")[0].startswith("GPU-00112233-")
+        holder.kill()  # -9: nothing is left to be cleaned up
+        assert gpu_open("cuda:1")[0].startswith("GPU-01122334-")
+
+
+@needs_cuda
+def test_a_worker_says_who_has_its_gpu(tmp_path):
+    (tmp_path / "c.json").write_text("{}")
+    with Holder("GPU-aa") as holder:
+        done = subprocess.run([WORKER, "--standalone", "--config", tmp_path / "c.json", "--device", "GPU-aa", "--dir",
+                               tmp_path / "run"], env=environment(CUDA), capture_output=True, text=True, timeout=TIMEOUT_S,
+                              check=False)
+    if "cudnn" in done.stderr.lower():
+        pytest.skip("cuDNN is not installed")
+    assert done.returncode == 1 and done.stderr == (
+        f"error: GPU-aa (NVIDIA Fake GPU-aa) is in use: another worker (pid {holder.process.pid}, gpu_open) has it\n")
+
+
+@needs_cuda
+def test_locks_for_everybody(tmp_path):
+    """Whoever made the file, whatever the umask; a lock that cannot be had is said and costs no training."""
+    old = os.umask(0o077)
+    try:
+        gpu_open("cuda:0")
+    finally:
+        os.umask(old)
+    assert [oct(f.stat().st_mode) for f in tmp_path.glob("sweepd-*.lock")] == ["0o100444"]
+    said = gpu_open("cuda:0", SWEEPD_LOCK_DIR=str(tmp_path / "none"))
+    assert said[0].startswith("GPU-0011") and said[1].startswith("cannot open ") and said[1].endswith("No such file or directory")
+
+
+def test_who_has_a_gpu_is_listed(tmp_path):
+    with open(tmp_path / "sweepd-aa.lock", "x", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        first, second = gpus(find(A + ";" + B))
+        assert first["in_use"] == f"by another worker (pid {os.getpid()}, {name_of_this()})" and second["in_use"] is None
+
+
+def name_of_this():
+    with open("/proc/self/comm", encoding="utf-8") as file:
+        return file.read().strip()

@@ -38,6 +38,8 @@ int cuda_new(struct cuda **ret, const char *id, bool strict, struct err *err)
 		cuda_free(c);
 		return r;
 	}
+	if (*c->gpu.lock_note)
+		fprintf(stderr, "another worker on %s would not be noticed: %s\n", c->gpu.name, c->gpu.lock_note);
 	open_cache(c);
 	*ret = c;
 	return 0;

@@ -1,9 +1,11 @@
 /* See driver.h. */
 #include "driver.h"
 
+#include "gpu_lock.h"
 #include "library.h"
 
 #include <pthread.h>
+#include <unistd.h>
 
 #define NAME "libcuda.so.1"
 
@@ -143,19 +145,33 @@ static CUresult describe(struct gpu *g)
 	return read_attributes(g);
 }
 
+/* Before there is a context, which takes some of its memory. */
+static int take(struct gpu *g, const char *id, struct err *err)
+{
+	struct err why;
+	g->lock_fd = gpu_lock(g->uuid, &why);
+	if (g->lock_fd == -EBUSY)
+		return err_set(err, -EBUSY, "%s (%s) is in use: %s", id, g->name, why.text);
+	if (g->lock_fd < 0)
+		snprintf(g->lock_note, sizeof(g->lock_note), "%.255s", why.text);
+	return 0;
+}
+
 int gpu_open(struct gpu *ret, const struct driver *driver, const char *id, struct err *err)
 {
-	struct gpu g = {.driver = driver};
+	struct gpu g = {.driver = driver, .lock_fd = -1};
 	int r = pick(driver, id, &g.device, err);
 	if (r < 0)
 		return r;
 	CUresult result = describe(&g);
 	if (result != CUDA_SUCCESS)
 		return driver_err(driver, err, result, "cannot ask about %s", id);
+	r = take(&g, id, err);
+	if (r < 0)
+		return r;
 	result = driver->cuDevicePrimaryCtxRetain(&g.context, g.device);
-	if (result != CUDA_SUCCESS)
-		return driver_err(driver, err, result, "cannot use %s (%s)", id, g.name);
-	r = gpu_use(&g, err);
+	r = result == CUDA_SUCCESS ? 0 : driver_err(driver, err, result, "cannot use %s (%s)", id, g.name);
+	r = r < 0 ? r : gpu_use(&g, err);
 	if (r < 0) {
 		gpu_close(&g);
 		return r;
@@ -175,6 +191,9 @@ void gpu_close(struct gpu *gpu)
 	if (gpu->context)
 		gpu->driver->cuDevicePrimaryCtxRelease(gpu->device);
 	gpu->context = NULL;
+	if (gpu->lock_fd >= 0)
+		close(gpu->lock_fd);
+	gpu->lock_fd = -1;
 }
 
 char *gpu_kind(const struct gpu *gpu, char *buf)

@@ -82,11 +82,13 @@ struct gpu {
 	int multiprocessors;
 	size_t memory_bytes;
 	size_t shared_bytes; /* per block, at most */
+	int lock_fd;	     /* gpu_lock.h; -1: lock_note says why there is none */
+	char lock_note[256]; /* "" */
 };
 
 /* id: "cuda:N" (N-th of this machine in the order of the bus, or of $CUDA_VISIBLE_DEVICES), or a UUID as NVML says it
  * ("GPU-...", "MIG-...").  Once per process, before any other use of CUDA: a UUID hides every other GPU from it.  The
- * calling thread uses the GPU afterwards; other threads call gpu_use() first. */
+ * calling thread uses the GPU afterwards; other threads call gpu_use() first.  -EBUSY: another worker has it. */
 int gpu_open(struct gpu *ret, const struct driver *driver, const char *id, struct err *err);
 int gpu_use(const struct gpu *gpu, struct err *err);
 void gpu_close(struct gpu *gpu);
