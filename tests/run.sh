@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.." || exit 1
 # shellcheck source=sweeps/packages.sh
 . sweeps/packages.sh
 # shellcheck disable=SC2086  # a list of names
-need_packages $BUILD_PACKAGES libcmocka-dev python3 python3-pip python3-pytest python3-pytest-xdist python3-jsonschema python3-yaml patchelf xz-utils dataset-fashion-mnist systemd man-db mandoc zsh || exit 1
+need_packages $BUILD_PACKAGES libcmocka-dev python3 python3-pip python3-pytest python3-pytest-xdist python3-jsonschema python3-yaml python3-graphql-core openssl patchelf xz-utils dataset-fashion-mnist systemd man-db mandoc zsh || exit 1
 
 build=${SWEEPD_TEST_BUILD:-build-tests}
 plain=${SWEEPD_TEST_BUILD:-build-tests}-plain
