@@ -2,6 +2,8 @@
  * verbs[]. */
 #include "verbs.h"
 
+#include "forward/key.h"
+
 #include "common/log.h"
 #include "common/protocol.h"
 
@@ -27,6 +29,7 @@ static int usage(FILE *f)
 
 int main(int argc, char **argv)
 {
+	key_guard();
 	umask(0027);
 	if (argc < 2 || (argv[1][0] == '-' && !str_eq(argv[1], "--help") && !str_eq(argv[1], "--version")))
 		return verb_follow(argc, argv);
