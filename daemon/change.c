@@ -9,6 +9,7 @@
 #include "control.h"
 
 #include "slot.h"
+#include "who.h"
 
 #include "common/json.h"
 #include "common/protocol.h"
@@ -66,7 +67,7 @@ static void changing_free(struct changing *c)
 
 static bool may_change(uid_t uid, const struct job_row *job)
 {
-	return uid == 0 || uid == geteuid() || uid == job->owner;
+	return uid == 0 || uid == geteuid() || uid == job->owner || uid == WANDB_UID;
 }
 
 static void refuse(struct wanted *w, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -84,8 +85,8 @@ static void refuse(struct wanted *w, int code, const char *fmt, ...)
 static int move_as(struct store *store, const struct changing *c, const struct wanted *w, enum job_state to,
 		   struct err *err)
 {
-	char reason[64];
-	snprintf(reason, sizeof(reason), "%s by uid %u", job_state_names[to], (unsigned)c->uid);
+	char reason[64], who[WHO_MAX];
+	snprintf(reason, sizeof(reason), "%s by %s", job_state_names[to], who_text(c->uid, who));
 	return store_move_job(store, w->id, &(struct job_move){.to = to, .reason = reason}, err);
 }
 
@@ -331,16 +332,18 @@ static int read_request(struct changing *c, const json_t *request, struct err *e
 	return c->sweep ? 0 : read_jobs(c, json_object_get(request, "jobs"), err);
 }
 
-int change_request(struct client *client, const json_t *request, struct err *err)
+static int begin_change(struct client *client, const char *verb, uid_t uid, const json_t *request, struct err *err)
 {
-	const char *verb = json_str_or(request, "verb", "");
 	struct changing *c = xcalloc(1, sizeof(*c));
 	for (size_t i = 0; i < ARRAY_LEN(changes); i++)
 		if (str_eq(changes[i].verb, verb))
 			c->kind = &changes[i];
-	INVARIANT(c->kind, "verb \"%s\" changes no job", verb);
+	if (!c->kind) {
+		free(c);
+		return err_set(err, -EINVAL, "\"%.40s\" changes no job", verb);
+	}
 	c->daemon = client->daemon;
-	c->uid = client->peer->uid;
+	c->uid = uid;
 	int r = read_request(c, request, err);
 	if (r < 0) {
 		changing_free(c);
@@ -349,4 +352,14 @@ int change_request(struct client *client, const json_t *request, struct err *err
 	c->client = client_ref(client);
 	add_pass(c);
 	return 0;
+}
+
+int change_request(struct client *client, const json_t *request, struct err *err)
+{
+	return begin_change(client, json_str_or(request, "verb", ""), client->peer->uid, request, err);
+}
+
+int change_from_wandb(struct client *client, const json_t *request, struct err *err)
+{
+	return begin_change(client, json_str_or(request, "ask", ""), WANDB_UID, request, err);
 }

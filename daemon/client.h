@@ -8,6 +8,7 @@ struct client {
 	struct peer *peer;   /* NULL once the connection is over: answers then go nowhere */
 	unsigned references; /* the connection, and every request of it under way */
 	bool follows;	     /* it asked to watch: watch.h */
+	bool forwards;	     /* it is sweep-forward: forward.h; told of events alone */
 };
 
 static inline struct client *client_of(struct peer *peer)

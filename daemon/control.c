@@ -1,6 +1,7 @@
 /* See control.h.  To add a verb: a function, a row in verbs[], a row in docs/protocol.md. */
 #include "control.h"
 
+#include "forward.h"
 #include "slot.h"
 #include "watch.h"
 
@@ -96,10 +97,10 @@ static int status_request(struct client *client, const json_t *request, struct e
 	for (int i = 0; i < d->n_slots; i++)
 		if (!d->slots[i].surplus || d->slots[i].state != SLOT_EMPTY)
 			json_array_append_new(devices, describe_slot(&d->slots[i]));
-	client_answer(client, json_pack("{s:I, s:s, s:s, s:I, s:o, s:b, s:s?}", "pid", (json_int_t)getpid(), "version",
+	client_answer(client, json_pack("{s:I, s:s, s:s, s:I, s:o, s:b, s:s?, s:o}", "pid", (json_int_t)getpid(), "version",
 					SWEEPD_VERSION, "state_dir", d->paths.state, "started_ms",
 					(json_int_t)d->started_ms, "devices", devices, "stopping", d->stopping,
-					"store_trouble", trouble));
+					"store_trouble", trouble, "forward", forward_describe(d)));
 	return 0;
 }
 
@@ -156,7 +157,7 @@ static const struct {
 	{"status", status_request}, {"submit", submit_request}, {"cancel", change_request},
 	{"pause", change_request},  {"resume", change_request}, {"retry", change_request},
 	{"priority", change_request}, {"stop", stop_request}, {"watch", watch_request},
-	{"restart", restart_request},
+	{"restart", restart_request}, {"forward", forward_request},
 };
 
 static int run_verb(struct client *client, const json_t *m, struct err *err)
@@ -188,7 +189,7 @@ static void on_closed(struct peer *peer)
 {
 	struct client *client = client_of(peer);
 	client->peer = NULL;
-	client->follows = false;
+	client->follows = client->forwards = false;
 	client_unref(client);
 }
 

@@ -3,6 +3,7 @@
 
 #include "control.h"
 #include "dispatch.h"
+#include "forward.h"
 #include "link.h"
 #include "notify.h"
 #include "slot.h"
@@ -64,6 +65,7 @@ static void close_all(struct daemon *d)
 	end_peers(&d->workers);
 	for (int i = 0; i < d->n_slots; i++)
 		slot_close(&d->slots[i]);
+	forward_close(d);
 	close_handle(&d->worker_listener);
 	close_handle(&d->control_listener);
 	for (size_t i = 0; i < ARRAY_LEN(d->signals); i++)
@@ -80,6 +82,7 @@ static void free_all(struct daemon *d)
 	wal_free(d->wal); /* before the store: the last connection to close writes the log back */
 	store_close(d->store);
 	slots_free(d);
+	forward_free(d);
 	paths_fini(&d->paths);
 }
 
@@ -111,6 +114,7 @@ static void on_timer(uv_timer_t *timer)
 	for (int i = 0; i < d->n_slots; i++)
 		next_s = MIN(next_s, slot_tick(&d->slots[i], now_s));
 	next_s = MIN(next_s, dispatch_tick(d, now_s));
+	next_s = MIN(next_s, forward_tick(d, now_s));
 	if (d->stopping)
 		next_s = MIN(next_s, stop_tick(d, now_s));
 	if (d->closed)
@@ -244,7 +248,7 @@ static int open_store(struct daemon *d, struct err *err)
 	autofree char *worker = NULL;
 	int r = paths_daemon(&d->paths, d->options.dir, err);
 	r = r ? r : check_state_path(d->paths.state, err);
-	r = r ? r : spawn_find_worker(d->options.worker_program, &worker, err);
+	r = r ? r : spawn_find_program("sweep-worker", "worker", d->options.worker_program, &worker, err);
 	r = r ? r : paths_create(&d->paths, err);
 	r = r ? r : store_open(&d->store, &d->paths, err);
 	if (r < 0)
@@ -280,6 +284,7 @@ static int open_all(struct daemon *d, struct err *err)
 	d->turn = turn_new(&d->loop, d->store, &events);
 	d->event_published = store_last_event(d->store);
 	r = wal_new(&d->wal, &d->loop, d->paths.db, err);
+	r = r ? r : forward_new(d, err);
 	r = r ? r : slots_new(d, err);
 	return r ? r : listen_all(d, err);
 }

@@ -17,11 +17,13 @@
 struct slot;
 struct place; /* discover.h */
 struct wal;
+struct forwarder;
 struct changing; /* change.c: requests that wait for their outcome */
 
 struct daemon_options {
 	const char *dir;	    /* NULL: from the environment */
 	const char *worker_program; /* NULL: beside this program, or installed */
+	const char *forward_program; /* sweep-forward; NULL: beside this program, or installed */
 	const char *backend;	    /* of the workers; NULL: theirs to choose */
 	const char *device;	    /* ids, separated by commas; NULL: every GPU that trains, else the CPU */
 	int n_devices, threads;	    /* workers on the CPU (0: not said); threads of each (0: the cores, shared out) */
@@ -52,6 +54,7 @@ struct daemon {
 	uv_pipe_t worker_listener, control_listener;
 	struct peer_list workers, clients;
 	struct changing *changing;
+	struct forwarder *forwarder;
 	uv_signal_t signals[3];
 	int n_signals;	  /* that asked for a stop */
 	uv_timer_t timer; /* the next deadline of anything */

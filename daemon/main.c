@@ -39,6 +39,7 @@ static const struct {
 	NUMBER("threads", "N", "threads of each worker; 0: the cores, shared out", DAEMON(threads), 0, 1024, 0),
 	TEXT("backend", "NAME", "backend of the workers: cpu or ref", DAEMON(backend)),
 	TEXT("worker-program", "FILE", "sweep-worker to start", DAEMON(worker_program)),
+	TEXT("forward-program", "FILE", "sweep-forward to start, when a sweep wants W&B", DAEMON(forward_program)),
 	TEXT("log-level", "LEVEL", "error, warn, info or debug", offsetof(struct options, log_level)),
 	NUMBER("ready-fd", "FD", "a byte is written there when requests are served", DAEMON(ready_fd), 0, INT_MAX, -1),
 	HEAD("Times, in milliseconds:"),

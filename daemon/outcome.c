@@ -3,6 +3,7 @@
 
 #include "sched.h"
 #include "store_supervise.h"
+#include "who.h"
 
 #include "common/clock.h"
 #include "common/duration.h"
@@ -127,9 +128,10 @@ static int plan_retry(struct store *store, const struct slot *slot, const struct
 static int plan_move(struct store *store, const struct slot *slot, const struct job_row *job, const struct outcome *o,
 		     struct job_move *move, char *text, size_t size, struct err *err)
 {
+	char who[WHO_MAX];
 	const char *reason = *o->reason ? o->reason : NULL;
 	if (slot->wish == WISH_CANCEL && o->attempt != ATTEMPT_DONE) {
-		snprintf(text, size, "cancelled by uid %u", (unsigned)slot->wished_by);
+		snprintf(text, size, "cancelled by %s", who_text(slot->wished_by, who));
 		*move = (struct job_move){.to = JOB_CANCELLED, .reason = text};
 		return 0;
 	}
@@ -141,7 +143,7 @@ static int plan_move(struct store *store, const struct slot *slot, const struct 
 	case ATTEMPT_RELEASED:
 		*move = (struct job_move){.to = o->pause ? JOB_PAUSED : JOB_QUEUED};
 		if (o->pause && slot->wish == WISH_PAUSE) {
-			snprintf(text, size, "paused by uid %u", (unsigned)slot->wished_by);
+			snprintf(text, size, "paused by %s", who_text(slot->wished_by, who));
 			move->reason = text;
 		}
 		return 0;

@@ -153,7 +153,7 @@ static int add_place(struct daemon *d, const struct place *place, struct err *er
 static int find_places(struct daemon *d, struct err *err)
 {
 	autofree char *program = NULL;
-	int r = spawn_find_worker(d->options.worker_program, &program, err);
+	int r = spawn_find_program("sweep-worker", "worker", d->options.worker_program, &program, err);
 	const struct discovery discovery = {
 		.program = program,
 		.wanted = d->options.device,

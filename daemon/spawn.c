@@ -7,9 +7,8 @@
 #include <libgen.h>
 #include <unistd.h>
 
-int spawn_find_worker(const char *option, char **ret, struct err *err)
+int spawn_find_program(const char *name, const char *directory, const char *option, char **ret, struct err *err)
 {
-	static const char *const places[] = {"", "../worker/", "../libexec/sweepd/"};
 	char self[4096];
 	if (option) {
 		*ret = xstrdup(option);
@@ -20,15 +19,17 @@ int spawn_find_worker(const char *option, char **ret, struct err *err)
 		return err_sys(err, -errno, "cannot read /proc/self/exe");
 	self[n] = '\0';
 	const char *dir = dirname(self);
+	autofree char *in_build = xasprintf("../%s/", directory);
+	const char *const places[] = {"", in_build, "../libexec/sweepd/"};
 	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
-		char *path = xasprintf("%s/%ssweep-worker", dir, places[i]);
+		char *path = xasprintf("%s/%s%s", dir, places[i], name);
 		if (access(path, X_OK) == 0) {
 			*ret = path;
 			return 0;
 		}
 		free(path);
 	}
-	return err_set(err, -ENOENT, "no sweep-worker beside %s, in ../worker or in ../libexec/sweepd", dir);
+	return err_set(err, -ENOENT, "no %s beside %s, in ../%s or in ../libexec/sweepd", name, dir, directory);
 }
 
 char *spawn_mark(const struct slot *slot)
@@ -69,7 +70,7 @@ int spawn_worker(struct slot *slot, uv_exit_cb on_exit, struct err *err)
 	autofree char *token_file = xasprintf("%s/worker.token", d->paths.state);
 	autofree char *worker = xasprintf("%lld", (long long)slot->worker);
 	autofree char *threads = xasprintf("%d", slot->threads);
-	int r = spawn_find_worker(d->options.worker_program, &program, err);
+	int r = spawn_find_program("sweep-worker", "worker", d->options.worker_program, &program, err);
 	if (r < 0)
 		return r;
 	autoclose int log_fd = open_log(slot, err);

@@ -10,5 +10,6 @@ char *spawn_mark(const struct slot *slot);
 char *spawn_log_path(const struct slot *slot);
 /* Into slot->process, which the caller closes even when this fails. */
 int spawn_worker(struct slot *slot, uv_exit_cb on_exit, struct err *err);
-/* The program: --worker-program, else beside this one, in the build tree, or installed; allocated.  -ENOENT. */
-int spawn_find_worker(const char *option, char **ret, struct err *err);
+/* A program of ours: the option's, else beside this one, in the build tree (DIRECTORY), or installed; allocated.
+ * -ENOENT. */
+int spawn_find_program(const char *name, const char *directory, const char *option, char **ret, struct err *err);

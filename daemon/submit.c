@@ -3,6 +3,8 @@
  * after which the answer goes out (invariant 2). */
 #include "control.h"
 
+#include "forward.h"
+
 #include "common/json.h"
 #include "common/log.h"
 #include "common/protocol.h"
@@ -182,6 +184,8 @@ static void done_step(struct input *input)
 		return;
 	}
 	answer(s, step);
+	if (s->sweep && sweep_wandb_jobs(s->sweep) && !str_eq(json_str_or(s->sweep->wandb, "mode", ""), "disabled"))
+		forward_want(s->client->daemon);
 	daemon_poke(s->client->daemon);
 	submitting_free(s);
 }

@@ -142,10 +142,30 @@ CREATE TABLE telemetry (
   PRIMARY KEY (event, name)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE wandb_run (
-  job        INTEGER PRIMARY KEY REFERENCES job(id),
-  run_id     TEXT NOT NULL UNIQUE, -- W&B's id of the run
-  url        TEXT,
-  last_event INTEGER NOT NULL DEFAULT 0, -- everything up to it is acknowledged by W&B
-  last_epoch INTEGER NOT NULL DEFAULT 0  -- no epoch at or below it is sent again
+CREATE TABLE wandb_sweep (       -- a sweep as it is at Weights & Biases
+  sweep   INTEGER PRIMARY KEY REFERENCES sweep(id),
+  entity  TEXT,                  -- as the server calls them
+  project TEXT,
+  name    TEXT,                  -- its short id there; NULL: it has none (nothing is swept, or it was refused)
+  node    TEXT,                  -- its id for GraphQL
+  url     TEXT,
+  state   TEXT,                  -- there: RUNNING, PAUSED, FINISHED, CANCELED; what was last seen or set
+  problem TEXT                   -- why nothing of it is sent at the moment, for people: no key, a wrong key, ...
+) STRICT;
+
+CREATE TABLE wandb_run (         -- how far the run of a job has come at Weights & Biases; sweep-forward reports it
+  job          INTEGER PRIMARY KEY REFERENCES job(id),
+  run_id       TEXT NOT NULL UNIQUE, -- W&B's id of the run
+  entity       TEXT,
+  project      TEXT,
+  url          TEXT,
+  phase        TEXT NOT NULL CHECK (phase IN ('open', 'left', 'finished', 'refused')), -- left: it waits for a device
+  problem      TEXT,              -- refused: why, for people
+  last_event   INTEGER NOT NULL DEFAULT 0, -- everything up to it is acknowledged by W&B
+  last_epoch   INTEGER NOT NULL DEFAULT 0, -- no epoch at or below it is sent again
+  history      INTEGER NOT NULL DEFAULT 0, -- lines of wandb-history.jsonl that are there
+  events       INTEGER NOT NULL DEFAULT 0, -- of wandb-events.jsonl
+  output       INTEGER NOT NULL DEFAULT 0, -- of output.log
+  output_bytes INTEGER NOT NULL DEFAULT 0, -- of the job's log.txt that those lines are
+  stopped      INTEGER NOT NULL DEFAULT 0  -- 1: "stop" was pressed there, and heeded
 ) STRICT;

@@ -157,3 +157,25 @@ ORDER BY a.id DESC LIMIT ?2;
 
 -- name: breaker_mark
 UPDATE sweep SET breaker_attempt = ?2 WHERE id = ?1;
+
+-- name: forward_wanted
+SELECT 1 FROM sweep AS s WHERE s.state = 'active' AND coalesce(s.wandb ->> 'mode', 'online') <> 'disabled'
+  AND EXISTS (SELECT 1 FROM job AS j WHERE j.sweep = s.id AND j.config ->> 'use_wandb') LIMIT 1;
+
+-- name: forward_run
+INSERT INTO wandb_run (job, run_id, entity, project, url, phase, problem, last_event, last_epoch, history, events, output,
+                       output_bytes, stopped)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+ON CONFLICT (job) DO UPDATE SET entity = excluded.entity, project = excluded.project, url = excluded.url,
+  phase = excluded.phase, problem = excluded.problem, last_event = excluded.last_event, last_epoch = excluded.last_epoch,
+  history = excluded.history, events = excluded.events, output = excluded.output, output_bytes = excluded.output_bytes,
+  stopped = excluded.stopped
+WHERE excluded.last_event >= last_event AND excluded.history >= history AND excluded.events >= events
+  AND excluded.output >= output;
+
+-- name: forward_sweep
+INSERT INTO wandb_sweep (sweep, entity, project, name, node, url, state, problem)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+ON CONFLICT (sweep) DO UPDATE SET entity = coalesce(excluded.entity, entity), project = coalesce(excluded.project, project),
+  name = coalesce(name, excluded.name), node = coalesce(node, excluded.node), url = coalesce(excluded.url, url),
+  state = coalesce(excluded.state, state), problem = excluded.problem;
