@@ -35,7 +35,7 @@ tests/onednn3.sh "$build-onednn3" "$results" || status=1
 # Programs: sanitized daemon and sweepctl, the worker as it is installed.
 export SWEEPD_BUILD=$PWD/$build SWEEPD_PLAIN_BUILD=$PWD/$plain SWEEPCTL=$PWD/$build/ctl/sweepctl
 export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-for programs in worker daemon ctl gpu chaos systemd; do # one process each: every directory has a conftest.py of its own
+for programs in worker daemon ctl wandb gpu chaos systemd; do # one process each: every directory has a conftest.py of its own
 	case $programs in # those that mostly wait share the machine
 	daemon | ctl) share="-n 4" ;;
 	*) share="" ;;

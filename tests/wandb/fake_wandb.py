@@ -97,10 +97,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.file_stream(fake, parts[1:4], data)
         elif self.command == "PUT" and len(parts) >= 5 and parts[0] == "storage":
             self.upload(fake, parts[1:4], "/".join(parts[4:]), data)
-        else:
+        elif path not in fake.ignored_paths:
             with fake.lock:
                 fake.records.violations.append(f"no such place: {self.command} {self.path}")
-            raise Answer(404, {"error": "not found"})
+        raise Answer(404, {"error": "not found"})
 
     def body(self):
         if self.command in ("GET", "HEAD", "DELETE"):
@@ -256,6 +256,11 @@ class HttpServer(http.server.ThreadingHTTPServer):
         self.fake, self.open = fake, set()
         super().__init__(("127.0.0.1", port), Handler)
 
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                self.process_request(*self.socket.accept())
+
     def process_request(self, request, client_address):
         self.open.add(request)
         super().process_request(request, client_address)
@@ -279,6 +284,7 @@ class FakeWandb:
         self.authorization = "Basic " + base64.b64encode(f"api:{key}".encode()).decode()
         self.records, self.faults = Records(**records), Faults(seed)
         self.features, self.upload_headers, self.relative_uploads = [], ["x-ms-blob-type:BlockBlob"], False
+        self.ignored_paths = {"/sdk/otel/v1/metrics"} if self.records.lenient else set()
         self.tls = None
         if tls:  # (certificate, key), see make_certificates()
             self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -286,7 +292,7 @@ class FakeWandb:
         self.requests, self.counts = collections.deque(maxlen=KEPT_REQUESTS), collections.Counter()
         self.wrong_key_expected, self.unauthorized, self.proxied, self.limited = False, 0, 0, 0
         self.silence, self.began = {}, time.monotonic()
-        self.limit_per_s, self.limit_burst, self.tokens, self.filled_at = None, 10, 10, 0
+        self.limit_per_s = None
         self.graphql, self.http, self.thread = Executor(self), None, None
 
     # --- its life ---
@@ -294,19 +300,19 @@ class FakeWandb:
     def up(self):
         self.http = HttpServer(self, self.port)
         self.port = self.http.server_address[1]
-        self.thread = threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self.thread = threading.Thread(target=self.http.accept, daemon=True)
         self.thread.start()
         return self
 
     def down(self):
         """Closes its socket and every connection; what it holds stays, and up() serves it at the same port."""
         if self.http:
-            self.http.shutdown()
+            self.http.socket.shutdown(socket.SHUT_RDWR)  # wakes accept()
+            self.thread.join()
             self.http.server_close()
             for connection in list(self.http.open):
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
-            self.thread.join()
         self.http = None
 
     def __enter__(self):
@@ -357,6 +363,11 @@ class FakeWandb:
 
     # --- what a test asks for ---
 
+    def limit(self, per_s, burst=10):
+        """At most so many requests a second, 429 and Retry-After for the rest; None: no limit."""
+        with self.lock:
+            self.limit_per_s, self.limit_burst, self.tokens, self.filled_at = per_s, burst, burst, time.monotonic()
+
     def fault(self, **members):
         with self.lock:
             return self.faults.add(**members)
@@ -400,7 +411,7 @@ class FakeWandb:
         """The same for other processes: /fake/WHAT."""
         members = json.loads(data or b"{}")
         verbs = {"fault": self.fault, "random": self.random_faults, "clear": self.no_more_faults, "press": self.press,
-                 "stop": self.stop_run, "forget": self.forget_silence}
+                 "stop": self.stop_run, "forget": self.forget_silence, "limit": self.limit}
         if method == "GET" and what == "state":
             return Answer(200, self.state())
         if method == "GET" and what == "requests":

@@ -190,6 +190,7 @@ def parse_json_string(value):
 def build(api):
     """The schema with its resolvers."""
     schema = build_ast_schema(parse(SCHEMA_FILE.read_text()))
+    schema.get_type("String").parse_value = lambda value: value if isinstance(value, str) else None  # 5 is no string
     for name in ("DateTime", "Duration", "Int64", "JSON", "JSONString"):
         scalar = schema.get_type(name)
         parser = parse_json_string if name == "JSONString" else lambda value: value
