@@ -2,28 +2,24 @@
 #include "datasets.h"
 
 #include "fs.h"
+#include "places.h"
 
 #define MAX_DIRECTORIES 2
 #define IDX_FILES \
 	"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
-#define NAME_IT "\n            and name the directory above it: --data DIR, or SWEEPD_DATA=DIR"
 
-/* To add a data set: its row here, its reader in worker/data.c, its name in params.def. */
+/* To add a data set: its row here, its files in catalogue.def, its reader in worker/data.c, its name in params.def. */
 static const struct {
 	const char *name;
 	const char *directories[MAX_DIRECTORIES]; /* below a place; the second one is torchvision's */
 	const char *files[7];			  /* all must be there; each plain or with .gz */
-	const char *how_to_get;			  /* for people */
 } known[] = {
 	{"cifar10", {"cifar-10-batches-bin"},
 	 {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin",
-	  "test_batch.bin"},
-	 "unpack cifar-10-binary.tar.gz (cs.toronto.edu/~kriz)" NAME_IT},
-	{"cifar100", {"cifar-100-binary"}, {"train.bin", "test.bin"},
-	 "unpack cifar-100-binary.tar.gz (cs.toronto.edu/~kriz)" NAME_IT},
-	{"mnist", {"mnist", "MNIST/raw"}, {IDX_FILES},
-	 "*.gz of ossci-datasets.s3.amazonaws.com/mnist" NAME_IT},
-	{"fashion-mnist", {"fashion-mnist", "FashionMNIST/raw"}, {IDX_FILES}, "apt-get install dataset-fashion-mnist"},
+	  "test_batch.bin"}},
+	{"cifar100", {"cifar-100-binary"}, {"train.bin", "test.bin"}},
+	{"mnist", {"mnist", "MNIST/raw"}, {IDX_FILES}},
+	{"fashion-mnist", {"fashion-mnist", "FashionMNIST/raw"}, {IDX_FILES}},
 };
 
 static bool has_file(const char *dir, const char *name)
@@ -71,62 +67,29 @@ static char *look_in(const char *place, size_t k)
 	return !is_anothers(place, k) && holds(place, k) ? xstrdup(place) : NULL;
 }
 
-struct search {
-	char *found;  /* NULL as yet */
-	char *places; /* those looked in, each on a line of its own */
-	size_t k;
-};
-
-static void try_place(struct search *s, const char *place)
-{
-	if (s->found || !*place)
-		return;
-	s->found = look_in(place, s->k);
-	char *longer = xasprintf("%s\n            %s", s->places, place);
-	free(s->places);
-	s->places = longer;
-}
-
-static void try_environment(struct search *s)
-{
-	const char *list = getenv("SWEEPD_DATA");
-	while (list && *list) {
-		size_t size = strcspn(list, ":");
-		autofree char *place = xasprintf("%.*s", (int)size, list);
-		try_place(s, place);
-		list += size + (list[size] == ':');
-	}
-}
-
-static void try_home(struct search *s)
-{
-	const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
-	autofree char *place = data && *data ? xasprintf("%s/sweepd/datasets", data)
-					     : xasprintf("%s/.local/share/sweepd/datasets", home ? home : "");
-	try_place(s, place);
-}
-
 int datasets_find(const char *name, const char *data_dir, char **ret_dir, struct err *err)
 {
-	struct search s = {.places = xstrdup("")};
-	while (s.k < ARRAY_LEN(known) && !str_eq(known[s.k].name, name))
-		s.k++;
-	if (s.k == ARRAY_LEN(known)) {
-		free(s.places);
+	auto_places struct places places = {0};
+	autofree char *looked_in = xstrdup("");
+	size_t k = 0;
+	while (k < ARRAY_LEN(known) && !str_eq(known[k].name, name))
+		k++;
+	if (k == ARRAY_LEN(known))
 		return err_set(err, -ENOENT, "there is no data set \"%s\"", name);
-	}
-	if (data_dir)
-		try_place(&s, data_dir);
-	try_environment(&s);
-	try_home(&s);
-	try_place(&s, "/var/lib/sweepd/datasets");
-	try_place(&s, "/usr/share/datasets");
-	autofree char *places = s.places;
-	if (s.found) {
-		*ret_dir = s.found;
-		return 0;
+	places_list(&places, PLACE_DATASETS, data_dir);
+	for (size_t i = 0; i < places.n; i++) {
+		char *found = look_in(places.items[i], k);
+		if (found) {
+			*ret_dir = found;
+			return 0;
+		}
+		char *longer = xasprintf("%s\n            %s", looked_in, places.items[i]);
+		free(looked_in);
+		looked_in = longer;
 	}
 	return err_set(err, -ENOENT,
-		       "data set \"%s\" is not on this machine\n  expected: %s ... in one of%s\n  do this:  %s", name,
-		       known[s.k].files[0], places, known[s.k].how_to_get);
+		       "data set \"%s\" is not on this machine\n  expected: %s ... in one of%s\n"
+		       "  do this:  sweepctl dataset fetch %s\n"
+		       "            or name the directory that has it: --data DIR, or SWEEPD_DATA=DIR",
+		       name, known[k].files[0], looked_in, name);
 }

@@ -10,7 +10,6 @@
  *   mnist          {train,t10k}-{images-idx3,labels-idx1}-ubyte; also in a sub-directory mnist or MNIST/raw
  *   fashion-mnist  the same file names; also in a sub-directory fashion-mnist or FashionMNIST/raw
  *
- * Looks, in order, in: data_dir (may be NULL), $SWEEPD_DATA (colon-separated), $XDG_DATA_HOME or ~/.local/share +
- * /sweepd/datasets, /var/lib/sweepd/datasets, /usr/share/datasets.  A directory named as another data set's is not
+ * Looks, in order, in the places of places.h, data_dir (may be NULL) first.  A directory named as another data set's is not
  * taken.  ret_dir: allocated.  -ENOENT with the places looked in and what to do. */
 int datasets_find(const char *name, const char *data_dir, char **ret_dir, struct err *err);

@@ -386,7 +386,7 @@ static void test_finding(void **state)
 	unsetenv("SWEEPD_DATA");
 	make_directory(f, "fashion-mnist");
 	touch_all(f, "fashion-mnist", idx);
-	expect_not_found(f, "mnist", ".", "ossci-datasets");
+	expect_not_found(f, "mnist", ".", "sweepctl dataset fetch mnist");
 	expect_not_found(f, "mnist", "fashion-mnist", TRAIN_IMAGES);
 	expect_not_found(f, "mnist", "fashion-mnist/", TRAIN_IMAGES);
 	make_directory(f, "MNIST");
@@ -399,7 +399,7 @@ static void test_finding(void **state)
 	expect_found(f, "mnist", ".", "mnist");
 	make_directory(f, "cifar-10-batches-bin");
 	touch_all(f, "cifar-10-batches-bin", cifar10);
-	expect_not_found(f, "cifar10", ".", "cifar-10-binary.tar.gz");
+	expect_not_found(f, "cifar10", ".", "sweepctl dataset fetch cifar10");
 	write_at(f, "cifar-10-batches-bin/data_batch_5.bin", 0, NULL, 0);
 	expect_found(f, "cifar10", ".", "cifar-10-batches-bin");
 	expect_found(f, "cifar10", "cifar-10-batches-bin", "");
