@@ -130,7 +130,8 @@ static CUresult read_attributes(struct gpu *g)
 	return result;
 }
 
-static CUresult describe(struct gpu *g)
+/* CUDA gives an instance's UUID where it is one; NVML, and people, write that "MIG-...". */
+static CUresult describe(struct gpu *g, bool instance)
 {
 	CUuuid uuid;
 	CUresult result = g->driver->cuDeviceGetName(g->name, sizeof(g->name), g->device);
@@ -138,7 +139,7 @@ static CUresult describe(struct gpu *g)
 	result = result ? result : g->driver->cuDeviceGetUuid(&uuid, g->device);
 	if (result != CUDA_SUCCESS)
 		return result;
-	size_t n = (size_t)snprintf(g->uuid, sizeof(g->uuid), "GPU-");
+	size_t n = (size_t)snprintf(g->uuid, sizeof(g->uuid), instance ? "MIG-" : "GPU-");
 	for (int i = 0; i < 16; i++)
 		n += (size_t)snprintf(g->uuid + n, sizeof(g->uuid) - n, "%s%02x", i >= 4 && i <= 10 && i % 2 == 0 ? "-" : "",
 				      (unsigned char)uuid.bytes[i]);
@@ -163,7 +164,7 @@ int gpu_open(struct gpu *ret, const struct driver *driver, const char *id, struc
 	int r = pick(driver, id, &g.device, err);
 	if (r < 0)
 		return r;
-	CUresult result = describe(&g);
+	CUresult result = describe(&g, strncmp(id, "MIG-", 4) == 0);
 	if (result != CUDA_SUCCESS)
 		return driver_err(driver, err, result, "cannot ask about %s", id);
 	r = take(&g, id, err);

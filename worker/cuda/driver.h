@@ -77,7 +77,7 @@ struct gpu {
 	CUdevice device;
 	CUcontext context; /* the primary one, which cuDNN uses too */
 	char name[128];	   /* "NVIDIA H200" */
-	char uuid[64];	   /* "GPU-..." also of a MIG instance, as CUDA says it */
+	char uuid[64];	   /* as NVML says it; "GPU-..." of a MIG instance that was opened by number */
 	int sm;		   /* compute capability: 90 */
 	int multiprocessors;
 	size_t memory_bytes;

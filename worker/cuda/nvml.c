@@ -7,6 +7,7 @@
 
 typedef int nvml_return;
 typedef struct nvml_device *nvml_device;
+typedef struct nvml_event_set *nvml_event_set;
 
 enum { /* nvmlReturn_t */
 	RETURN_OK = 0,
@@ -21,6 +22,7 @@ enum { /* nvmlReturn_t */
 enum { CLOCK_SM = 1, CLOCK_MEMORY = 2 };	      /* nvmlClockType_t */
 enum { TEMPERATURE_GPU = 0 };			      /* nvmlTemperatureSensors_t */
 enum { ECC_CORRECTED = 0, ECC_UNCORRECTED = 1 };      /* nvmlMemoryErrorType_t */
+enum { EVENT_XID_CRITICAL = 8 };		      /* nvmlEventTypes */
 enum { ECC_VOLATILE = 0 };			      /* nvmlEccCounterType_t: since the driver was started */
 
 struct nvml_memory { /* nvmlMemory_t */
@@ -28,6 +30,11 @@ struct nvml_memory { /* nvmlMemory_t */
 };
 struct nvml_utilization { /* nvmlUtilization_t */
 	unsigned gpu, memory;
+};
+struct nvml_event { /* nvmlEventData_t */
+	nvml_device device;
+	unsigned long long type, data;
+	unsigned gpu_instance, compute_instance;
 };
 
 #define NVML_FUNCTIONS(F)                                                                              \
@@ -48,7 +55,12 @@ struct nvml_utilization { /* nvmlUtilization_t */
 	F(power, "nvmlDeviceGetPowerUsage", (nvml_device, unsigned *))                                 \
 	F(temperature, "nvmlDeviceGetTemperature", (nvml_device, int, unsigned *))                     \
 	F(clock, "nvmlDeviceGetClockInfo", (nvml_device, int, unsigned *))                             \
-	F(ecc_errors, "nvmlDeviceGetTotalEccErrors", (nvml_device, int, int, unsigned long long *))
+	F(ecc_errors, "nvmlDeviceGetTotalEccErrors", (nvml_device, int, int, unsigned long long *))    \
+	F(energy, "nvmlDeviceGetTotalEnergyConsumption", (nvml_device, unsigned long long *))          \
+	F(event_set_create, "nvmlEventSetCreate", (nvml_event_set *))                                  \
+	F(event_set_free, "nvmlEventSetFree", (nvml_event_set))                                        \
+	F(register_events, "nvmlDeviceRegisterEvents", (nvml_device, unsigned long long, nvml_event_set)) \
+	F(event_wait, "nvmlEventSetWait_v2", (nvml_event_set, struct nvml_event *, unsigned))
 
 struct nvml {
 #define NVML_FIELD(field, symbol, arguments) nvml_return(*field) arguments;
@@ -250,6 +262,15 @@ static nvml_return read_ecc(const struct nvml *n, nvml_device device, int type, 
 	return code;
 }
 
+static nvml_return read_energy(const struct nvml *n, nvml_device device, struct nvml_reading *r)
+{
+	unsigned long long mj;
+	nvml_return code = n->energy(device, &mj);
+	if (code == RETURN_OK)
+		r->energy_mj = (int64_t)mj;
+	return code;
+}
+
 static nvml_return read_number(nvml_return (*ask)(nvml_device, unsigned *), nvml_device device, int *ret)
 {
 	unsigned value;
@@ -271,7 +292,7 @@ static nvml_return read_kind(nvml_return (*ask)(nvml_device, int, unsigned *), n
 int nvml_read(const struct nvml *n, const char *uuid, struct nvml_reading *ret, struct err *err)
 {
 	struct nvml_reading r = {NVML_UNKNOWN, NVML_UNKNOWN, NVML_UNKNOWN, NVML_UNKNOWN, NVML_UNKNOWN,
-				 NVML_UNKNOWN, NVML_UNKNOWN, NVML_UNKNOWN, NVML_UNKNOWN};
+				 NVML_UNKNOWN, NVML_UNKNOWN, NVML_UNKNOWN, NVML_UNKNOWN, NVML_UNKNOWN};
 	nvml_device device;
 	nvml_return code = n->by_uuid(uuid, &device);
 	if (code != RETURN_OK)
@@ -285,10 +306,72 @@ int nvml_read(const struct nvml *n, const char *uuid, struct nvml_reading *ret, 
 		read_kind(n->clock, device, CLOCK_MEMORY, &r.memory_clock_mhz),
 		read_ecc(n, device, ECC_CORRECTED, &r.ecc_corrected),
 		read_ecc(n, device, ECC_UNCORRECTED, &r.ecc_uncorrected),
+		read_energy(n, device, &r),
 	};
 	for (size_t i = 0; i < ARRAY_LEN(codes); i++)
 		if (lost(codes[i]))
 			return nvml_err(n, err, codes[i], uuid);
 	*ret = r;
 	return 0;
+}
+
+/* --- watch --- */
+
+struct nvml_watch {
+	const struct nvml *nvml;
+	nvml_event_set set;
+};
+
+struct nvml_watch *nvml_watch_new(const struct nvml *n, const char *uuid)
+{
+	nvml_device device;
+	nvml_event_set set;
+	if (n->by_uuid(uuid, &device) != RETURN_OK || n->event_set_create(&set) != RETURN_OK)
+		return NULL;
+	if (n->register_events(device, EVENT_XID_CRITICAL, set) != RETURN_OK) {
+		n->event_set_free(set);
+		return NULL;
+	}
+	struct nvml_watch *w = xcalloc(1, sizeof(*w));
+	*w = (struct nvml_watch){n, set};
+	return w;
+}
+
+void nvml_watch_free(struct nvml_watch *w)
+{
+	if (w)
+		w->nvml->event_set_free(w->set);
+	free(w);
+}
+
+int nvml_watch_next(struct nvml_watch *w)
+{
+	struct nvml_event event;
+	bool any = w->nvml->event_wait(w->set, &event, 0) == RETURN_OK && event.type == EVENT_XID_CRITICAL;
+	return any ? (int)event.data : 0;
+}
+
+/* https://docs.nvidia.com/deploy/xid-errors: those that a training meets. */
+const char *nvml_xid_text(int xid)
+{
+	static const struct {
+		int xid;
+		const char *text;
+	} texts[] = {
+		{13, "a kernel broke off"},
+		{31, "a kernel used memory that is not there"},
+		{43, "it stopped processing"},
+		{48, "a double bit ECC error"},
+		{63, "a memory row was remapped or a page retired"},
+		{64, "a memory row could not be remapped"},
+		{74, "an NVLink error"},
+		{79, "it has fallen off the bus"},
+		{94, "a contained ECC error"},
+		{95, "an uncontained ECC error"},
+		{119, "its system processor does not answer"},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		if (texts[i].xid == xid)
+			return texts[i].text;
+	return "";
 }

@@ -36,6 +36,17 @@ struct nvml_reading { /* NVML_UNKNOWN: this GPU does not tell */
 	int power_mw, temperature_c;
 	int sm_clock_mhz, memory_clock_mhz;
 	int64_t ecc_corrected, ecc_uncorrected; /* since the driver was started */
+	int64_t energy_mj;	     /* likewise; since Volta */
 };
 /* -ENODEV: the GPU is lost or must be reset; -ENOENT: there is none of that UUID; -EIO: it cannot be asked now. */
 int nvml_read(const struct nvml *nvml, const char *uuid, struct nvml_reading *ret, struct err *err);
+
+/* What the driver writes to the kernel's log as "Xid N" of a GPU while somebody watches. */
+struct nvml_watch;
+/* NULL: this GPU (a MIG instance, an old one) tells nothing. */
+struct nvml_watch *nvml_watch_new(const struct nvml *nvml, const char *uuid);
+void nvml_watch_free(struct nvml_watch *watch); /* accepts NULL; before nvml_close() */
+/* The next Xid there has been, or 0; does not wait. */
+int nvml_watch_next(struct nvml_watch *watch);
+/* What NVIDIA's catalogue calls it: "the GPU has fallen off the bus"; "" for a rare one. */
+const char *nvml_xid_text(int xid);

@@ -1,8 +1,10 @@
 /* libnvidia-ml.so.1 for tests: GPUs as $FAKE_NVML says, records separated by ';':
  *
  *   init:CODE                       nvmlInit_v2 fails with it
- *   gpu:UUID,NAME,SM,MIB,FLAGS      FLAGS of: lost reset ecc denied quiet mig (joined by '+', or nothing); quiet: it tells
- *                                   neither utilization nor power, temperature, clocks and ECC, as old and virtual ones
+ *   gpu:UUID,NAME,SM,MIB,FLAGS      FLAGS of: lost reset ecc denied quiet mig dying xid nocounter (joined by '+', or nothing);
+ *                                   quiet: it tells neither utilization nor power, temperature, clocks, ECC and energy, as
+ *                                   old and virtual ones; dying: lost when its UUID is asked for the 6th time; xid: has an
+ *                                   Xid 79 at first; nocounter: does not count energy
  *   mig:UUID,NAME,MIB               an instance of the GPU before it; "-": a number that is not in use */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +18,8 @@ enum { OK = 0, NOT_SUPPORTED = 3, NO_PERMISSION = 4, NOT_FOUND = 6, GPU_IS_LOST 
 struct device {
 	char uuid[96], name[96], flags[64];
 	int sm, mib, parent; /* -1: a whole GPU */
+	int asked;
+	unsigned long long mj;
 };
 
 static struct device devices[MAX];
@@ -62,6 +66,16 @@ EXPORT int nvmlDeviceGetPowerUsage(device_t d, unsigned *mw);
 EXPORT int nvmlDeviceGetTemperature(device_t d, int sensor, unsigned *celsius);
 EXPORT int nvmlDeviceGetClockInfo(device_t d, int type, unsigned *mhz);
 EXPORT int nvmlDeviceGetTotalEccErrors(device_t d, int type, int counter, unsigned long long *count);
+EXPORT int nvmlDeviceGetTotalEnergyConsumption(device_t d, unsigned long long *mj);
+struct event {
+	device_t device;
+	unsigned long long type, data;
+	unsigned gpu_instance, compute_instance;
+};
+EXPORT int nvmlEventSetCreate(device_t **set);
+EXPORT int nvmlEventSetFree(device_t *set);
+EXPORT int nvmlDeviceRegisterEvents(device_t d, unsigned long long types, device_t *set);
+EXPORT int nvmlEventSetWait_v2(device_t *set, struct event *event, unsigned timeout_ms);
 
 int nvmlInit_v2(void)
 {
@@ -140,7 +154,7 @@ int nvmlDeviceGetHandleByUUID(const char *uuid, device_t *ret)
 	for (int i = 0; i < n_devices; i++)
 		if (strcmp(devices[i].uuid, uuid) == 0) {
 			*ret = &devices[i];
-			return state(*ret);
+			return has(*ret, "dying") && ++devices[i].asked > 5 ? GPU_IS_LOST : state(*ret);
 		}
 	return NOT_FOUND;
 }
@@ -225,4 +239,39 @@ int nvmlDeviceGetTotalEccErrors(device_t d, int type, int counter, unsigned long
 {
 	*count = type == 0 ? 3 : counter == 0 && has(d, "ecc") ? 2 : 0;
 	return told(d);
+}
+
+/* 5 J more each time. */
+int nvmlDeviceGetTotalEnergyConsumption(device_t d, unsigned long long *mj)
+{
+	d->mj += 5000;
+	*mj = d->mj;
+	return has(d, "nocounter") ? NOT_SUPPORTED : told(d);
+}
+
+int nvmlEventSetCreate(device_t **set)
+{
+	*set = calloc(1, sizeof(**set));
+	return OK;
+}
+
+int nvmlEventSetFree(device_t *set)
+{
+	free(set);
+	return OK;
+}
+
+int nvmlDeviceRegisterEvents(device_t d, unsigned long long types, device_t *set)
+{
+	*set = d;
+	return d->parent >= 0 || types != 8 ? NOT_SUPPORTED : told(d);
+}
+
+int nvmlEventSetWait_v2(device_t *set, struct event *event, unsigned timeout_ms)
+{
+	*event = (struct event){.device = *set, .type = 8, .data = 79};
+	if (timeout_ms != 0 || !*set || !has(*set, "xid"))
+		return 10; /* a time-out */
+	*set = NULL;
+	return OK;
 }
