@@ -10,6 +10,8 @@
 #pragma once
 
 #include "model.h"
+#include "optim.h"
+#include "scaler.h"
 
 struct dataset; /* data.h */
 
@@ -30,22 +32,37 @@ struct device_info {
 };
 
 struct recipe { /* everything about training that a plan must know and that never changes in it */
-	bool amp;	/* bf16 where the device has it, else fp32 */
-	bool nesterov;
-	double momentum, weight_decay, label_smoothing;
+	bool amp;	    /* bf16 where the device has it, else fp32 */
 	bool deterministic; /* the same bits on the same device without knowledge of earlier runs: nothing is timed */
+	struct optim_settings optim;
+	bool spare_bn_bias; /* no weight decay on the weights and biases of batch norms and the classifier's bias */
+	double lr_scale[N_GROUPS]; /* learning rate of a group of parameters = the step's times this */
+	double clip_norm; /* gradients are scaled down to this norm of all of them together; 0: never */
+	double ema_decay; /* after each step that was made ema = decay * ema + (1 - decay) * state, the first copies; 0: none */
+	double label_smoothing;
 	bool random_crop, random_flip;
 	uint64_t seed;	 /* of the augmentation */
 	int num_workers; /* loader threads; the result does not depend on it */
 };
 
+#define LR_SCALES_ONE {1, 1, 1} /* of a recipe without groups */
+
+/* Mixing of one step's batch: with the batch rolled by one (torchvision.transforms.v2: image i with image i - 1, the first
+ * with the last).  Labels: lambda of the image's own, 1 - lambda of its partner's. */
+struct mix {
+	enum { MIX_NONE, MIX_MIXUP, MIX_CUTMIX } kind;
+	float lambda;
+	int x1, y1, x2, y2; /* CutMix: the partner's pixels in x1 <= x < x2, y1 <= y < y2 */
+};
+
 /* One epoch's tables; borrowed until the next begin_epoch().  Step s of the epoch trains on
- * order[s * batch .. min((s + 1) * batch, n_order)) with learning rate lr. */
+ * order[s * batch .. min((s + 1) * batch, n_order)) with steps[s] and mixes[s]. */
 struct epoch_tables {
 	int epoch;	       /* 0-based; part of the augmentation's counter */
 	const uint32_t *order; /* a permutation of the training images */
 	size_t n_order;
-	double lr;
+	const struct step_values *steps;
+	const struct mix *mixes; /* NULL: none */
 };
 
 /* Sums over images, accumulated step by step in order, so that run(0,n) and run(0,k)+run(k,n-k) give the same bits. */
@@ -55,22 +72,24 @@ struct sums {
 	uint64_t images;
 };
 
-/* torch.amp.GradScaler's state; scale 0: nothing is scaled, or a plan's own beginning. */
-struct grad_scaler {
-	float scale;
-	uint32_t good_steps;	/* since it last changed */
-	uint32_t skipped_steps; /* whose gradients were not finite */
+/* What evaluate() tests, and how. */
+struct eval_options {
+	bool ema;    /* the average of the weights instead of the weights (recipe.ema_decay > 0) */
+	bool mirror; /* the mean of an image's and its mirror image's softmax */
 };
 
-/* Training state in canonical form: parameters OIHW in net order, SGD momentum likewise, running statistics.  Arrays
- * are of `dtype` (cpu: F32, ref: F64) and owned by the struct. */
+/* Training state in canonical form: parameters OIHW in net order, what the optimizer keeps of each likewise, running
+ * statistics.  Arrays are of `dtype` (cpu: F32, ref: F64) and owned by the struct. */
 struct state {
 	enum dtype dtype;
 	size_t param_count, buffer_count;
-	void *params, *momentum, *buffers; /* momentum: param_count */
-	bool has_momentum;		   /* false before the first step: torch's buffer does not exist yet */
-	uint64_t batches_tracked;	   /* BN's num_batches_tracked */
-	struct grad_scaler scaler;	   /* of fp16 */
+	void *params, *buffers;
+	enum optimizer optimizer;
+	void *slots[N_SLOTS]; /* of the optimizer (optim.h): param_count each; NULL: none.  All zero while steps is 0 */
+	void *ema_params, *ema_buffers; /* the average; NULL: none.  Of use once steps is above 0 */
+	uint64_t steps;		   /* that the optimizer made: of fp16 some are left out */
+	uint64_t batches_tracked;  /* BN's num_batches_tracked */
+	struct grad_scaler scaler; /* of fp16 */
 };
 
 struct device;
@@ -88,7 +107,8 @@ struct backend {
 	void (*state_alloc)(const struct plan *plan, struct state *ret);
 	/* Copies; into was state_alloc'ed, and holds nothing of use after an error. */
 	int (*state_get)(struct plan *plan, struct state *into, struct err *err);
-	/* Takes F32 or F64 whatever the plan's own dtype is. */
+	/* Takes F32 or F64 whatever the plan's own dtype is.  Slots and average are only looked at where steps is above 0;
+	 * then those of the plan must be there. */
 	int (*state_set)(struct plan *plan, const struct state *from, struct err *err);
 	int (*begin_epoch)(struct plan *plan, const struct epoch_tables *tables, struct err *err);
 	/* Trains steps [first, first + n) of the epoch; the caller may stop at any step.  += into sums.  A loss that is
@@ -96,8 +116,8 @@ struct backend {
 	int (*run)(struct plan *plan, uint32_t first, uint32_t n, struct sums *sums, struct err *err);
 	/* Batches [first, first + n) of a split, in its own order, with running statistics; moves no training state.
 	 * += into sums; a loss that is not finite is no error here. */
-	int (*evaluate)(struct plan *plan, enum split split, uint32_t first, uint32_t n, struct sums *sums,
-			struct err *err);
+	int (*evaluate)(struct plan *plan, enum split split, const struct eval_options *options, uint32_t first, uint32_t n,
+			struct sums *sums, struct err *err);
 	void (*release)(struct plan *plan); /* accepts NULL */
 	void (*close)(struct device *device); /* accepts NULL */
 };
@@ -106,5 +126,5 @@ struct backend {
 const struct backend *backend_find(const char *name);
 
 void state_fini(struct state *state);
-/* Fresh training state: net_init() of seed, no momentum. */
+/* Fresh training state: net_init() of seed, no step made, no slots. */
 void state_init(struct state *state, const struct net *net, uint64_t seed);

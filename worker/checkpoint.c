@@ -52,7 +52,7 @@ static void add_tensor(struct st_tensor *t, enum dtype dtype, const void *data, 
 	t->size_bytes = count * element_size(dtype);
 }
 
-/* A parameter, or with the optimizer's prefix its momentum. */
+/* A parameter, or with a prefix what is kept of it. */
 static void param_tensor(struct st_tensor *t, const char *prefix, const struct net_param *p, enum dtype dtype,
 			 const void *base)
 {
@@ -63,10 +63,11 @@ static void param_tensor(struct st_tensor *t, const char *prefix, const struct n
 	add_tensor(t, dtype, element(base, dtype, p->offset), p->count);
 }
 
-static void bn_tensor(struct st_tensor *t, const struct net_bn *bn, bool variance, enum dtype dtype, const void *base)
+static void bn_tensor(struct st_tensor *t, const char *prefix, const struct net_bn *bn, bool variance, enum dtype dtype,
+		      const void *base)
 {
 	size_t channels = (size_t)bn->channels;
-	snprintf(t->name, sizeof(t->name), "%s.running_%s", bn->name, variance ? "var" : "mean");
+	snprintf(t->name, sizeof(t->name), "%s%s.running_%s", prefix, bn->name, variance ? "var" : "mean");
 	t->ndim = 1;
 	t->shape[0] = bn->channels;
 	add_tensor(t, dtype, element(base, dtype, bn->offset + (variance ? channels : 0)), channels);
@@ -78,24 +79,42 @@ static void counter_tensor(struct st_tensor *t, const struct net_bn *bn, const i
 	snprintf(t->name, sizeof(t->name), "%s.num_batches_tracked", bn->name);
 }
 
-#define MOMENTUM_PREFIX "optimizer.momentum."
+/* What precedes a parameter's name. */
+static const char *const slot_prefixes[][N_SLOTS] = {
+	[OPTIMIZER_SGD] = {"optimizer.momentum."},
+	[OPTIMIZER_ADAM] = {"optimizer.exp_avg.", "optimizer.exp_avg_sq."},
+	[OPTIMIZER_ADAMW] = {"optimizer.exp_avg.", "optimizer.exp_avg_sq."},
+};
+#define EMA_PREFIX "ema."
 
-/* The state dict, with momentum where a resume needs it.  Counters first: they need 8-byte alignment. */
-static struct st_tensor *list_tensors(const struct net *net, const struct state *s, bool momentum,
-				      const int64_t *batches, size_t *ret_n)
+/* Parameters and running statistics of the weights or their average; returns how many. */
+static size_t list_model(struct st_tensor *t, const struct net *net, const char *prefix, enum dtype dtype, const void *params,
+			 const void *buffers)
 {
 	size_t n = 0;
-	struct st_tensor *t = xcalloc((size_t)(3 * net->n_bns + 2 * net->n_params), sizeof(*t));
+	for (int i = 0; i < net->n_params; i++)
+		param_tensor(&t[n++], prefix, &net->params[i], dtype, params);
+	for (int i = 0; i < net->n_bns; i++) {
+		bn_tensor(&t[n++], prefix, &net->bns[i], false, dtype, buffers);
+		bn_tensor(&t[n++], prefix, &net->bns[i], true, dtype, buffers);
+	}
+	return n;
+}
+
+/* The state dict; `all`: with what a resume needs beside it.  Counters first: they need 8-byte alignment. */
+static struct st_tensor *list_tensors(const struct net *net, const struct state *s, bool all, const int64_t *batches,
+				      size_t *ret_n)
+{
+	size_t n = 0;
+	struct st_tensor *t = xcalloc((size_t)(5 * net->n_bns + (2 + N_SLOTS) * net->n_params), sizeof(*t));
 	for (int i = 0; i < net->n_bns; i++)
 		counter_tensor(&t[n++], &net->bns[i], batches);
-	for (int i = 0; i < net->n_params; i++)
-		param_tensor(&t[n++], "", &net->params[i], s->dtype, s->params);
-	for (int i = 0; i < net->n_bns; i++) {
-		bn_tensor(&t[n++], &net->bns[i], false, s->dtype, s->buffers);
-		bn_tensor(&t[n++], &net->bns[i], true, s->dtype, s->buffers);
-	}
-	for (int i = 0; momentum && i < net->n_params; i++)
-		param_tensor(&t[n++], MOMENTUM_PREFIX, &net->params[i], s->dtype, s->momentum);
+	n += list_model(t + n, net, "", s->dtype, s->params, s->buffers);
+	for (int slot = 0; all && slot < N_SLOTS; slot++)
+		for (int i = 0; s->slots[slot] && i < net->n_params; i++)
+			param_tensor(&t[n++], slot_prefixes[s->optimizer][slot], &net->params[i], s->dtype, s->slots[slot]);
+	if (all && s->ema_params)
+		n += list_model(t + n, net, EMA_PREFIX, s->dtype, s->ema_params, s->ema_buffers);
 	*ret_n = n;
 	return t;
 }
@@ -105,8 +124,8 @@ static int write_tensors(struct checkpointer *c, int fd, struct err *err)
 	const struct state *s = &c->snapshot;
 	int64_t batches = (int64_t)s->batches_tracked;
 	size_t n;
-	bool momentum = c->kind == CHECKPOINT_LAST && s->has_momentum;
-	autofree struct st_tensor *tensors = list_tensors(c->net, s, momentum, &batches, &n);
+	bool all = c->kind == CHECKPOINT_LAST && s->steps > 0;
+	autofree struct st_tensor *tensors = list_tensors(c->net, s, all, &batches, &n);
 	autofree char *text = json_line(c->state);
 	autojson json_t *metadata = json_pack("{s:s, s:s}", "format", "pt", "state", text);
 	return safetensors_write(fd, tensors, n, metadata, err);
@@ -238,7 +257,7 @@ void checkpointer_write(struct checkpointer *c, enum checkpoint_kind kind, json_
 		json_decref(state);
 		return;
 	}
-	json_object_set_new(state, "has_momentum", json_boolean(c->snapshot.has_momentum));
+	json_object_set_new(state, "optimizer_steps", json_integer((json_int_t)c->snapshot.steps));
 	save_scaler(state, &c->snapshot.scaler);
 	pthread_mutex_lock(&c->lock);
 	c->kind = kind;
@@ -295,9 +314,9 @@ static int load_file(const struct st_file *f, const struct net *net, struct stat
 	autojson json_t *state = text ? json_parse(text, strlen(text), err) : NULL;
 	if (!json_is_object(state))
 		return err_set(err, -EBADMSG, "no training state in its metadata");
-	into->has_momentum = json_bool_or(state, "has_momentum", false);
+	into->steps = (uint64_t)MAX(json_int_or(state, "optimizer_steps", 0), 0);
 	load_scaler(state, &into->scaler);
-	autofree struct st_tensor *wanted = list_tensors(net, into, into->has_momentum, &batches, &n);
+	autofree struct st_tensor *wanted = list_tensors(net, into, into->steps > 0, &batches, &n);
 	int r = read_tensors(f, wanted, n, err);
 	if (r < 0)
 		return r;

@@ -2,7 +2,8 @@
  * state of the training (epoch, step, sums, schedule) travels as the metadata string "state" in the same file, so that
  * tensors and state cannot be of two moments.  Files in a job's directory:
  *
- *   last.safetensors   to go on from: model + optimizer.momentum.* + state; while the job is unfinished
+ *   last.safetensors   to go on from: model + the optimizer's slots (optimizer.momentum.*, or optimizer.exp_avg.* and
+ *                      optimizer.exp_avg_sq.*) + average (ema.*) + state; while the job is unfinished
  *   best.safetensors   the model of the epoch with the best test accuracy
  *   final.safetensors  the model after the last epoch
  *

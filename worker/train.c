@@ -1,44 +1,19 @@
 /* See train.h. */
-#include "train.h"
+#include "train_internal.h"
 
 #include "augment.h"
-#include "checkpoint.h"
-#include "data.h"
 #include "joblog.h"
-#include "position.h"
 #include "procstat.h"
 #include "resume.h"
 
 #include "common/clock.h"
 #include "common/datasets.h"
-#include "common/json.h"
-#include "common/protocol.h"
 
 #include <math.h>
 #include <time.h>
 
-#define PROGRESS_INTERVAL_S 0.25
-#define TELEMETRY_INTERVAL_S 30
 #define ROOM_INTERVAL_MS 500 /* a full disk is tried again */
 #define CHUNK_S 0.1 /* wishes are looked at so often, if a step is not longer */
-
-/* How a stretch of training ended, where it is not an error. */
-enum outcome { GO_ON, FINISHED, CANCELLED, RELEASED, FENCED };
-
-struct training {
-	const struct train_job *job;
-	struct dataset *data;
-	struct net *net;
-	struct plan *plan;
-	struct checkpointer *checkpointer;
-	struct position at;
-	uint32_t *order;
-	uint32_t steps, test_steps; /* of an epoch, of its test */
-	double last_checkpoint_s, last_progress_s;
-	double last_telemetry_s, last_cpu_s;
-	double step_s, test_step_s; /* measured; 0: not yet */
-	char *resumed_note;
-};
 
 static const struct backend *backend_of(const struct training *t)
 {
@@ -121,9 +96,8 @@ static int prepare_plan(struct training *t, struct err *err)
 	struct recipe recipe = {
 		.amp = cfg->use_amp,
 		.deterministic = cfg->deterministic,
-		.nesterov = cfg->nesterov,
-		.momentum = cfg->momentum,
-		.weight_decay = cfg->weight_decay,
+		.optim = {.optimizer = OPTIMIZER_SGD, .nesterov = cfg->nesterov, .weight_decay = cfg->weight_decay},
+		.lr_scale = LR_SCALES_ONE,
 		.label_smoothing = cfg->label_smoothing,
 		.random_crop = cfg->random_crop,
 		.random_flip = cfg->random_flip,
@@ -134,26 +108,6 @@ static int prepare_plan(struct training *t, struct err *err)
 	if (r < 0)
 		return r;
 	return backend_of(t)->prepare(t->job->device, t->net, &recipe, cfg->batch_size, &t->plan, err);
-}
-
-static int emit_started(struct training *t, struct err *err)
-{
-	const struct train_config *cfg = &t->job->config;
-	json_t *body = runtime_json(t->job);
-	json_object_set_new(json_object_get(body, "versions"), "sweepd", json_string(SWEEPD_VERSION));
-	json_object_set_new(body, "start_epoch", json_integer(t->at.epoch));
-	json_object_set_new(body, "start_step", json_integer(t->at.step));
-	json_object_set_new(body, "num_workers", json_integer(cfg->num_workers));
-	json_object_set_new(body, "batch_size", json_integer(cfg->batch_size));
-	json_object_set_new(body, "train_images", json_integer((json_int_t)t->data->sets[SPLIT_TRAIN].count));
-	json_object_set_new(body, "test_images", json_integer((json_int_t)t->data->sets[SPLIT_TEST].count));
-	json_object_set_new(body, "steps_per_epoch", json_integer(t->steps));
-	json_object_set_new(body, "resumed_note", t->resumed_note ? json_string(t->resumed_note) : json_null());
-	job_log(t->job->job_dir, "%s, batch %d, %s on %s (%s backend, %d threads)%s", config_choice(cfg, "model"),
-		cfg->batch_size, json_string_value(json_object_get(body, "amp")),
-		json_string_value(json_object_get(body, "device")), backend_of(t)->name, t->job->threads,
-		t->at.epoch || t->at.step ? ", goes on from its checkpoint" : "");
-	return event_emit(t->job->events, "started", body, err);
 }
 
 static uint32_t count_steps(const struct training *t, enum split split)
@@ -187,42 +141,11 @@ static int prepare(struct training *t, enum fail_class *ret_class, struct err *e
 		return r;
 	}
 	t->order = xmalloc(t->data->sets[SPLIT_TRAIN].count * sizeof(*t->order));
+	t->values = xmalloc(t->steps * sizeof(*t->values));
 	t->last_checkpoint_s = t->last_telemetry_s = monotonic_s();
 	t->last_cpu_s = procstat_cpu_seconds();
 	r = checkpointer_new(&t->checkpointer, t->job->job_dir, t->net, backend_of(t), t->plan, t->job->events, err);
-	return r < 0 ? r : emit_started(t, err);
-}
-
-/* step: of steps, of the training or of its test. */
-static void report_progress(struct training *t, bool testing, uint32_t step, uint32_t steps)
-{
-	const struct position *at = &t->at;
-	double now = monotonic_s();
-	if (!t->job->progress || now - t->last_progress_s < PROGRESS_INTERVAL_S)
-		return;
-	t->last_progress_s = now;
-	struct train_progress p = {
-		.epoch = at->epoch + 1,
-		.step = step,
-		.steps = steps,
-		.train_loss = at->sums.images ? at->sums.loss / (double)at->sums.images : NAN,
-		.images_per_second = at->train_seconds > 0 ? (double)at->sums.images / at->train_seconds : 0,
-		.testing = testing,
-	};
-	t->job->progress(t->job->progress_arg, &p);
-}
-
-static int emit_telemetry(struct training *t, struct err *err)
-{
-	double now = monotonic_s(), elapsed = now - t->last_telemetry_s;
-	if (elapsed < TELEMETRY_INTERVAL_S)
-		return 0;
-	double cpu = procstat_cpu_seconds();
-	json_t *values = json_pack("{s:f, s:I}", "cpu_percent", 100 * (cpu - t->last_cpu_s) / elapsed, "ram_mib",
-				   (json_int_t)procstat_ram_mib());
-	t->last_telemetry_s = now;
-	t->last_cpu_s = cpu;
-	return event_emit(t->job->events, "telemetry", json_pack("{s:o}", "values", values), err);
+	return r < 0 ? r : training_emit_started(t, err);
 }
 
 static bool is_no_room(int code)
@@ -272,8 +195,10 @@ static int train_epoch(struct training *t, enum outcome *ret, struct err *err)
 		.epoch = t->at.epoch,
 		.order = t->order,
 		.n_order = images,
-		.lr = schedule_lr(&t->at.schedule),
+		.steps = t->values,
 	};
+	for (uint32_t i = 0; i < t->steps; i++)
+		t->values[i] = (struct step_values){schedule_lr(&t->at.schedule), t->job->config.momentum};
 	int r = backend_of(t)->begin_epoch(t->plan, &tables, err);
 	if (r < 0)
 		return r;
@@ -289,8 +214,8 @@ static int train_epoch(struct training *t, enum outcome *ret, struct err *err)
 		t->at.step += n;
 		t->at.train_seconds += seconds;
 		t->step_s = seconds / n;
-		report_progress(t, false, t->at.step, t->steps);
-		r = emit_telemetry(t, err);
+		training_progress(t, false, t->at.step, t->steps);
+		r = training_emit_telemetry(t, err);
 		r = r ? r : heed_wishes(t, false, ret, err);
 		if (r < 0 || *ret != GO_ON)
 			return r;
@@ -298,36 +223,15 @@ static int train_epoch(struct training *t, enum outcome *ret, struct err *err)
 	return 0;
 }
 
-static double percent(const struct sums *s)
-{
-	return s->images ? 100.0 * (double)s->correct / (double)s->images : 0;
-}
-
-static int emit_epoch(struct training *t, double lr, const struct sums *test, double test_seconds, struct err *err)
-{
-	const struct position *at = &t->at;
-	const struct sums *train = &at->sums;
-	json_t *body = json_pack("{s:i, s:i, s:I}", "epoch", at->epoch + 1, "batch_size", t->job->config.batch_size,
-				 "ram_mib", (json_int_t)procstat_peak_ram_mib());
-	json_object_set_new(body, "lr", json_num(lr));
-	json_object_set_new(body, "train_loss", json_num(train->loss / (double)train->images));
-	json_object_set_new(body, "train_accuracy", json_num(percent(train)));
-	json_object_set_new(body, "test_loss", json_num(test->loss / (double)test->images));
-	json_object_set_new(body, "test_accuracy", json_num(percent(test)));
-	json_object_set_new(body, "train_seconds", json_num(at->train_seconds));
-	json_object_set_new(body, "test_seconds", json_num(test_seconds));
-	json_object_set_new(body, "images_per_second", json_num((double)train->images / at->train_seconds));
-	return event_emit(t->job->events, "epoch", body, err);
-}
-
 /* The whole test split.  A job that ends in it goes on with its beginning. */
 static int test_epoch(struct training *t, struct sums *sums, enum outcome *ret, struct err *err)
 {
+	const struct eval_options options = {.ema = false};
 	for (uint32_t step = 0; step < t->test_steps;) {
 		uint32_t n = chunk_steps(t->test_step_s, t->test_steps - step);
-		report_progress(t, true, step, t->test_steps);
+		training_progress(t, true, step, t->test_steps);
 		double start = monotonic_s();
-		int r = backend_of(t)->evaluate(t->plan, SPLIT_TEST, step, n, sums, err);
+		int r = backend_of(t)->evaluate(t->plan, SPLIT_TEST, &options, step, n, sums, err);
 		r = r ? r : dataset_check(t->data, err);
 		t->test_step_s = (monotonic_s() - start) / n;
 		step += n;
@@ -346,14 +250,14 @@ static int end_epoch(struct training *t, enum outcome *ret, struct err *err)
 	int r = test_epoch(t, &test, ret, err);
 	if (r < 0 || *ret != GO_ON)
 		return r;
-	r = emit_epoch(t, lr, &test, monotonic_s() - start, err);
+	r = training_emit_epoch(t, lr, &test, monotonic_s() - start, err);
 	if (r < 0)
 		return r;
 	double loss = test.loss / (double)test.images;
 	if (!isfinite(loss))
 		return err_set(err, -EDOM, "the test loss is not finite (%g) after epoch %d; a smaller lr may help", loss,
 			       t->at.epoch + 1);
-	bool best = position_end_epoch(&t->at, loss, percent(&test));
+	bool best = position_end_epoch(&t->at, loss, sums_percent(&test));
 	if (schedule_lr(&t->at.schedule) != lr)
 		job_log(t->job->job_dir, "epoch %d: %s lowers lr %g -> %g", t->at.epoch,
 			config_choice(&t->job->config, "scheduler"), lr, schedule_lr(&t->at.schedule));
@@ -401,59 +305,6 @@ static int train_epochs(struct training *t, enum outcome *ret, struct err *err)
 	return write_final(t, ret, err);
 }
 
-const char *const release_names[N_RELEASE_WHYS] = {"", "stop", "pause", "time_limit"};
-
-static const char *release_name(const struct train_control *control)
-{
-	return release_names[atomic_load(&control->release)];
-}
-
-static int emit_outcome(struct training *t, enum outcome outcome, struct err *err)
-{
-	const struct train_job *job = t->job;
-	int epochs = t->at.epoch;
-	switch (outcome) {
-	case FINISHED: {
-		bool early = epochs < job->config.epochs;
-		autofree char *note = early ? xasprintf("stopped early at %d", epochs) : NULL;
-		job_log(job->job_dir, "done after %d epochs%s", epochs, early ? ", stopped early" : "");
-		int r = event_emit(job->events, "done", json_pack("{s:i, s:s?}", "epochs", epochs, "note", note), err);
-		if (r == 0 && event_log_ended(job->events)) /* not while it waits for room */
-			checkpoint_remove_last(job->job_dir);
-		return r;
-	}
-	case CANCELLED:
-		job_log(job->job_dir, "cancelled in epoch %d", epochs + 1);
-		return event_emit(job->events, "cancelled", json_object(), err);
-	case RELEASED:
-		job_log(job->job_dir, "released (%s) in epoch %d after step %u", release_name(job->control), epochs + 1,
-			t->at.step);
-		return event_emit(job->events, "released",
-				  json_pack("{s:s, s:i, s:I}", "why", release_name(job->control), "epoch", epochs,
-					    "step", (json_int_t)t->at.step),
-				  err);
-	case FENCED:
-		job_log(job->job_dir, "ended: the daemon gave this attempt up");
-		return 0;
-	case GO_ON:
-		break;
-	}
-	BUG("a job ended without an outcome");
-}
-
-static void emit_failed(struct training *t, int code, enum fail_class class, const struct err *err)
-{
-	if (code == -EDOM)
-		class = FAIL_DIVERGED;
-	else if (code == -ENOMEM)
-		class = FAIL_OOM;
-	else if (code == -ENODATA)
-		class = FAIL_DATA;
-	job_log(t->job->job_dir, "failed (%s): %s", fail_class_names[class], err->text);
-	event_emit(t->job->events, "failed", json_pack("{s:s, s:s}", "class", fail_class_names[class], "reason", err->text),
-		   NULL);
-}
-
 static void training_fini(struct training *t)
 {
 	checkpointer_free(t->checkpointer);
@@ -462,6 +313,7 @@ static void training_fini(struct training *t)
 	net_free(t->net);
 	dataset_free(t->data);
 	free(t->order);
+	free(t->values);
 	free(t->resumed_note);
 }
 
@@ -475,8 +327,8 @@ void train_job_run(const struct train_job *job)
 	if (r == 0)
 		r = train_epochs(&t, &outcome, &err);
 	if (r == 0)
-		r = emit_outcome(&t, outcome, &err);
+		r = training_emit_outcome(&t, outcome, &err);
 	if (r < 0)
-		emit_failed(&t, r, class, &err);
+		training_emit_failed(&t, r, class, &err);
 	training_fini(&t);
 }

@@ -276,7 +276,7 @@ static struct plan *prepare(const struct options *o, struct device *device, cons
 			    const struct dataset *data, const struct epoch_tables *tables)
 {
 	struct err err = {0};
-	struct recipe recipe = {.amp = o->amp, .momentum = 0.9, .weight_decay = 5e-4, .random_crop = true,
+	struct recipe recipe = {.amp = o->amp, .optim.weight_decay = 5e-4, .lr_scale = LR_SCALES_ONE, .random_crop = true,
 				.random_flip = true, .seed = 1, .num_workers = o->workers};
 	struct plan *plan;
 	double start = now_s();
@@ -305,7 +305,8 @@ int main(int argc, char **argv)
 	struct dataset *data = made_dataset(images, 0, 100, 1);
 	autofree uint32_t *order = xcalloc(images, sizeof(*order));
 	epoch_order(order, images, 1, 0);
-	struct epoch_tables tables = {.order = order, .n_order = images, .lr = 0.01};
+	autofree struct step_values *values = made_steps(images / (size_t)o.batch, 0.01, 0.9);
+	struct epoch_tables tables = {.order = order, .n_order = images, .steps = values};
 	struct err err = {0};
 	struct device_spec spec = {.threads = o.threads, .direct = o.direct};
 	struct device *device;

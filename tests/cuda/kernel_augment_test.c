@@ -217,19 +217,32 @@ static void test_resize(void **state)
 
 static void test_step_begin(void **state)
 {
-	float lr[3] = {0.1f, 0.2f, 0.3f};
+	struct step_values values[3] = {{0.1, 0.8}, {0.2, 0.9}, {0.3, 0.95}};
+	struct optim_f32 coefs[OPTIM_SEGMENTS];
 	struct bench b;
-	struct step_state s = {.next = 1, .lr = 7, .loss = 5};
+	struct step_state s = {.next = 1, .steps = 6, .loss = 5};
+	struct region regions[] = {{&s, sizeof(s), true}, {coefs, sizeof(coefs), false}};
 	bench_init(&b, CELL_F32);
 	bench_share(&b, &s, sizeof(s));
-	bench_share(&b, lr, sizeof(lr));
-	union kernel_args args = {.step_begin = {&s, lr}}, evaluation = {.step_begin = {&s, NULL}};
-	bench_run(&b, KERNEL_STEP_BEGIN, &args, (struct region[]){{&s, sizeof(s), true}}, 1);
-	assert_true(s.step == 1 && s.next == 2 && s.lr == 0.2f && s.loss == 5);
-	bench_run(&b, KERNEL_STEP_BEGIN, &args, (struct region[]){{&s, sizeof(s), true}}, 1);
-	assert_true(s.step == 2 && s.next == 3 && s.lr == 0.3f);
-	bench_run(&b, KERNEL_STEP_BEGIN, &evaluation, (struct region[]){{&s, sizeof(s), true}}, 1);
-	assert_true(s.step == 3 && s.next == 4 && s.lr == 0.3f);
+	bench_share(&b, values, sizeof(values));
+	bench_share(&b, coefs, sizeof(coefs));
+	union kernel_args args = {.step_begin = {.state = &s, .values = values, .coefs = coefs}}, evaluation = args;
+	args.step_begin.optim = (struct optim_settings){OPTIMIZER_ADAMW, false, 0, 0.99, 1e-6, 0.05};
+	for (uint32_t i = 0; i < OPTIM_SEGMENTS; i++)
+		args.step_begin.segments[i] = (struct optim_segment){0.5 + i, i % 2};
+	evaluation.step_begin.values = NULL;
+	for (uint32_t step = 1; step < 3; step++) {
+		bench_run(&b, KERNEL_STEP_BEGIN, &args, regions, 2);
+		assert_true(s.step == step && s.next == step + 1 && s.loss == 5 && s.steps == 6);
+		for (uint32_t i = 0; i < OPTIM_SEGMENTS; i++) {
+			struct optim_f64 c = optim_coefs(&args.step_begin.optim, &values[step], 7, 0.5 + i, i % 2);
+			struct optim_f32 expected = optim_coefs_f32(&c);
+			assert_true(coefs[i].lr == expected.lr && coefs[i].keep == expected.keep && coefs[i].root == expected.root);
+			assert_true(coefs[i].first == expected.first && coefs[i].second_new == expected.second_new);
+		}
+	}
+	bench_run(&b, KERNEL_STEP_BEGIN, &evaluation, regions, 1);
+	assert_true(s.step == 3 && s.next == 4);
 	bench_fini(&b);
 }
 

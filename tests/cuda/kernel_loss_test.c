@@ -46,7 +46,7 @@ static void loss_open(struct loss *t, enum cell cell, uint32_t n, uint32_t class
 			t->summed[i * classes + k] =
 				(double)((float)t->logits.values[i * t->c + k] + (float)t->bias.values[k]);
 	}
-	t->state = (struct step_state){.loss_scale = 1,
+	t->state = (struct step_state){.scaler.scale = 1,
 				       .bad_step = NO_BAD_STEP,
 				       .step = 17,
 				       .loss = 1000,
@@ -137,7 +137,7 @@ static void check(enum cell cell, uint32_t n, uint32_t classes, double smoothing
 {
 	struct loss t;
 	loss_open(&t, cell, n, classes);
-	t.state.loss_scale = scale;
+	t.state.scaler.scale = scale;
 	loss_reference(&t, smoothing, soft);
 	union kernel_args args = loss_args(&t, smoothing, soft);
 	bench_run(&t.b, KERNEL_SOFTMAX_CE, &args,

@@ -1,4 +1,4 @@
-/* sgd against worker/optim.h in double, its bits against the CPU's in float; the loss scale; grad_check; cast. */
+/* The optimizer against worker/optim.h in double, its bits against the CPU's in float; the loss scale; grad_check; cast. */
 #include "arrays.h"
 
 #include "tests/unit/cmocka_all.h"
@@ -6,90 +6,137 @@
 
 #include <math.h>
 
-#define LR 0.05f
-#define MOMENTUM 0.9f
-#define WEIGHT_DECAY 5e-4f
-
+/* Two segments of each region: the second one has another learning rate; `others` do not decay. */
 struct arenas {
 	struct bench b;
 	uint32_t weights, others;
-	struct array params, momentum, weight_grads, other_grads, copy;
+	struct array params, slots[N_SLOTS], weight_grads, other_grads, copy;
 	struct step_state state;
+	struct optim_f64 coefs[OPTIM_SEGMENTS];
+	struct optim_f32 rounded[OPTIM_SEGMENTS];
+	uint32_t ends[OPTIM_SEGMENTS];
 };
+
+static const struct optim_settings sgd = {OPTIMIZER_SGD, .weight_decay = 5e-4};
+static const struct optim_settings nesterov = {OPTIMIZER_SGD, .nesterov = true, .weight_decay = 5e-4};
+static const struct optim_settings dampened = {OPTIMIZER_SGD, .dampening = 0.25, .weight_decay = 5e-4};
+static const struct optim_settings adam = {OPTIMIZER_ADAM, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 5e-4};
+static const struct optim_settings adamw = {OPTIMIZER_ADAMW, .beta2 = 0.999, .eps = 1e-6, .weight_decay = 0.05};
 
 static void arenas_open(struct arenas *t, enum cell cell, uint32_t weights, uint32_t others, float scale)
 {
-	*t = (struct arenas){.weights = weights, .others = others, .state = {.loss_scale = scale, .lr = LR}};
+	uint32_t half = weights / 16 * 8, ends[] = {half, weights, weights, weights, weights, weights + others};
+	*t = (struct arenas){.weights = weights, .others = others, .state = {.scaler.scale = scale, .steps = 4}};
+	memcpy(t->ends, ends, sizeof(ends));
 	bench_init(&t->b, cell);
 	bench_share(&t->b, &t->state, sizeof(t->state));
+	bench_share(&t->b, t->rounded, sizeof(t->rounded));
 	t->params = array_random(&t->b, CELL_F32, weights + others, 0, 1);
-	t->momentum = array_random(&t->b, CELL_F32, weights + others, 0, 0.1);
+	t->slots[0] = array_random(&t->b, CELL_F32, weights + others, 0, 0.1);
+	t->slots[1] = array_random(&t->b, CELL_F32, weights + others, 1, 0.1);
 	t->weight_grads = array_random(&t->b, cell, weights, 0, (double)scale);
 	t->other_grads = array_random(&t->b, CELL_F32, others, 0, (double)scale);
 	t->copy = array_new(&t->b, cell, weights);
 }
 
-static union kernel_args sgd_args(struct arenas *t, bool nesterov, uint32_t growth_interval)
+static union kernel_args optimizer_args(struct arenas *t, const struct optim_settings *settings, uint32_t growth_interval)
 {
-	union kernel_args args = {.sgd = {.state = &t->state,
-					  .params = t->params.data,
-					  .momentum = t->momentum.data,
-					  .weight_grads = t->weight_grads.data,
-					  .other_grads = t->other_grads.data,
-					  .copy = t->copy.data,
-					  .weights = t->weights,
-					  .others = t->others,
-					  .momentum_factor = MOMENTUM,
-					  .weight_decay = WEIGHT_DECAY,
-					  .nesterov = nesterov,
-					  .growth_interval = growth_interval}};
-	bench_scratch(&t->b, KERNEL_SGD, &args, NULL, &args.sgd.tickets);
+	static const double scales[OPTIM_SEGMENTS] = {1, 0.25, 1, 1, 1, 0.5};
+	const struct step_values values = {0.05, 0.9};
+	for (int i = 0; i < OPTIM_SEGMENTS; i++) {
+		t->coefs[i] = optim_coefs(settings, &values, t->state.steps + 1, scales[i], i < N_GROUPS);
+		t->rounded[i] = optim_coefs_f32(&t->coefs[i]);
+	}
+	union kernel_args args = {.optimizer = {.state = &t->state,
+						.params = t->params.data,
+						.slots = {t->slots[0].data, t->slots[1].data},
+						.weight_grads = t->weight_grads.data,
+						.other_grads = t->other_grads.data,
+						.copy = t->copy.data,
+						.weights = t->weights,
+						.others = t->others,
+						.coefs = t->rounded,
+						.optimizer = settings->optimizer,
+						.growth_interval = growth_interval}};
+	memcpy(args.optimizer.ends, t->ends, sizeof(t->ends));
+	bench_scratch(&t->b, KERNEL_OPTIMIZER, &args, NULL, &args.optimizer.tickets);
 	return args;
 }
 
-static void run_sgd(struct arenas *t, const union kernel_args *args)
+static void run_optimizer(struct arenas *t, const union kernel_args *args)
 {
-	bench_run(&t->b, KERNEL_SGD, args,
-		  (struct region[]){
-			  KEPT(t->params), KEPT(t->momentum), KEPT(t->copy), {&t->state, sizeof(t->state), true}},
-		  4);
+	bench_run(&t->b, KERNEL_OPTIMIZER, args,
+		  (struct region[]){KEPT(t->params),
+				    KEPT(t->slots[0]),
+				    KEPT(t->slots[1]),
+				    KEPT(t->copy),
+				    {&t->state, sizeof(t->state), true}},
+		  5);
 }
 
-static void check_sgd(enum cell cell, uint32_t weights, uint32_t others, bool nesterov, float scale)
+static int segment_of(const struct arenas *t, size_t i)
+{
+	int segment = 0;
+	while (i >= t->ends[segment])
+		segment++;
+	return segment;
+}
+
+struct expected { /* in double, and the CPU's bits in float */
+	double *p, *m, *v;
+	float *pf, *mf, *vf;
+};
+
+static void expect(const struct arenas *t, const struct optim_settings *settings, float scale, struct expected *e)
+{
+	for (size_t i = 0; i < t->weights + t->others; i++) {
+		double g = (i < t->weights ? t->weight_grads.values[i] : t->other_grads.values[i - t->weights]) / (double)scale;
+		int s = segment_of(t, i);
+		e->pf[i] = (float)(e->p[i] = t->params.values[i]);
+		e->mf[i] = (float)(e->m[i] = t->slots[0].values[i]);
+		e->vf[i] = (float)(e->v[i] = t->slots[1].values[i]);
+		if (settings->optimizer == OPTIMIZER_SGD) {
+			sgd_element_f64(&e->p[i], &e->m[i], g, &t->coefs[s]);
+			sgd_element_f32(&e->pf[i], &e->mf[i], (float)g, &t->rounded[s]);
+		} else {
+			adam_element_f64(&e->p[i], &e->m[i], &e->v[i], g, &t->coefs[s]);
+			adam_element_f32(&e->pf[i], &e->mf[i], &e->vf[i], (float)g, &t->rounded[s]);
+		}
+	}
+}
+
+static void check_step(enum cell cell, uint32_t weights, uint32_t others, const struct optim_settings *settings, float scale)
 {
 	struct arenas t;
 	arenas_open(&t, cell, weights, others, scale);
 	size_t all = weights + others;
-	autofree double *p = xcalloc(all, sizeof(double)), *m = xcalloc(all, sizeof(double)),
-			*g = xcalloc(all, sizeof(double));
-	autofree float *pf = xcalloc(all, sizeof(float)), *mf = xcalloc(all, sizeof(float));
-	memcpy(p, t.params.values, all * sizeof(double));
-	memcpy(m, t.momentum.values, all * sizeof(double));
-	for (size_t i = 0; i < all; i++) {
-		g[i] = (i < weights ? t.weight_grads.values[i] : t.other_grads.values[i - weights]) / (double)scale;
-		pf[i] = (float)p[i];
-		mf[i] = (float)m[i];
-		sgd_element_f32(&pf[i], &mf[i], (float)g[i], LR, MOMENTUM, WEIGHT_DECAY, nesterov);
-		sgd_element_f64(&p[i], &m[i], g[i], (double)LR, (double)MOMENTUM, (double)WEIGHT_DECAY, nesterov);
-	}
-	union kernel_args args = sgd_args(&t, nesterov, 0);
-	run_sgd(&t, &args);
-	assert_all_near("params", array_read(&t.params), p, all, 1e-6, 1e-6);
-	assert_all_near("momentum", array_read(&t.momentum), m, all, 1e-6, 1e-6);
-	assert_memory_equal(t.params.data, pf, all * sizeof(float)); /* the CPU's bits */
-	assert_memory_equal(t.momentum.data, mf, all * sizeof(float));
+	autofree double *doubles = xcalloc(3 * all, sizeof(double));
+	autofree float *floats = xcalloc(3 * all, sizeof(float));
+	struct expected e = {doubles, doubles + all, doubles + 2 * all, floats, floats + all, floats + 2 * all};
+	union kernel_args args = optimizer_args(&t, settings, 0);
+	expect(&t, settings, scale, &e);
+	run_optimizer(&t, &args);
+	assert_all_near("params", array_read(&t.params), e.p, all, 1e-6, 1e-6);
+	assert_all_near("slot 0", array_read(&t.slots[0]), e.m, all, 1e-6, 1e-6);
+	assert_all_near("slot 1", array_read(&t.slots[1]), e.v, all, 1e-6, 1e-6);
+	assert_memory_equal(t.params.data, e.pf, all * sizeof(float)); /* the CPU's bits */
+	assert_memory_equal(t.slots[0].data, e.mf, all * sizeof(float));
+	assert_memory_equal(t.slots[1].data, e.vf, all * sizeof(float));
 	assert_all_near("copy", array_read(&t.copy), t.params.values, weights, cell_rounding(cell), cell_least(cell));
-	assert_true((double)t.state.loss_scale == (double)scale && t.state.skipped_steps == 0);
+	assert_true((double)t.state.scaler.scale == (double)scale && t.state.scaler.skipped_steps == 0);
+	assert_int_equal(t.state.steps, 5);
 	bench_fini(&t.b);
 }
 
-static void test_sgd(void **state)
+static void test_optimizers(void **state)
 {
+	static const struct optim_settings *const all[] = {&sgd, &nesterov, &dampened, &adam, &adamw};
 	for (enum cell cell = 0; cell < CELL_COUNT; cell++) {
-		check_sgd(cell, 8, 8, false, 1);
-		check_sgd(cell, 72, 24, true, 1);
-		check_sgd(cell, 4104, 808, false, 256);
-		check_sgd(cell, 8, 0, true, 4);
+		for (size_t i = 0; i < ARRAY_LEN(all); i++)
+			check_step(cell, 72, 24, all[i], 4);
+		check_step(cell, 8, 8, &sgd, 1);
+		check_step(cell, 4104, 808, &adamw, 256);
+		check_step(cell, 8, 0, &nesterov, 4);
 	}
 }
 
@@ -102,14 +149,14 @@ static void test_threads_loop(void **state)
 		struct err err;
 		arenas_open(&whole, CELL_BF16, 9000 * 8, 64, 1);
 		arenas_open(&looped, CELL_BF16, 9000 * 8, 64, 1);
-		union kernel_args args = sgd_args(&whole, true, 0), args2 = sgd_args(&looped, true, 0);
-		host_kernel_run(KERNEL_SGD, CELL_BF16, &args, order);
-		assert_int_equal(host_launch(host_kernel(KERNEL_SGD, CELL_BF16), shape, &args2, order, &err), 0);
+		union kernel_args args = optimizer_args(&whole, &nesterov, 0), args2 = optimizer_args(&looped, &nesterov, 0);
+		host_kernel_run(KERNEL_OPTIMIZER, CELL_BF16, &args, order);
+		assert_int_equal(host_launch(host_kernel(KERNEL_OPTIMIZER, CELL_BF16), shape, &args2, order, &err), 0);
 		assert_memory_equal(whole.params.data, looped.params.data, whole.params.count * sizeof(float));
 		assert_memory_equal(whole.copy.data, looped.copy.data, whole.copy.count * 2);
-		args2.cast = (struct cast_args){looped.momentum.data, looped.copy.data, looped.weights};
+		args2.cast = (struct cast_args){looped.slots[0].data, looped.copy.data, looped.weights};
 		assert_int_equal(host_launch(host_kernel(KERNEL_CAST, CELL_BF16), shape, &args2, order, &err), 0);
-		assert_all_near("cast", array_read(&looped.copy), array_read(&looped.momentum), looped.weights, 0x1p-8,
+		assert_all_near("cast", array_read(&looped.copy), array_read(&looped.slots[0]), looped.weights, 0x1p-8,
 				0);
 		bench_fini(&whole.b);
 		bench_fini(&looped.b);
@@ -120,11 +167,11 @@ static void test_no_copy(void **state)
 {
 	struct arenas t;
 	arenas_open(&t, CELL_F32, 72, 24, 1);
-	union kernel_args args = sgd_args(&t, false, 0);
-	args.sgd.copy = NULL;
+	union kernel_args args = optimizer_args(&t, &sgd, 0);
+	args.optimizer.copy = NULL;
 	autofree float *before = xmalloc(72 * sizeof(float));
 	memcpy(before, t.copy.data, 72 * sizeof(float));
-	run_sgd(&t, &args);
+	run_optimizer(&t, &args);
 	assert_memory_equal(t.copy.data, before, 72 * sizeof(float));
 	bench_fini(&t.b);
 }
@@ -165,29 +212,29 @@ static void test_loss_scale(void **state)
 {
 	struct arenas t;
 	arenas_open(&t, CELL_F16, 4104, 808, 256);
-	union kernel_args args = sgd_args(&t, false, 2);
+	union kernel_args args = optimizer_args(&t, &sgd, 2);
 	autofree float *before = xmalloc(4912 * sizeof(float));
 	memcpy(before, t.params.data, 4912 * sizeof(float));
 	t.state.found_inf = 1;
-	t.state.good_steps = 1;
-	run_sgd(&t, &args);
+	t.state.scaler.good_steps = 1;
+	run_optimizer(&t, &args);
 	assert_memory_equal(t.params.data, before, 4912 * sizeof(float));
 	assert_int_equal(t.state.found_inf, 0);
-	assert_int_equal(t.state.skipped_steps, 1);
-	assert_true(t.state.loss_scale == 128);
-	run_sgd(&t, &args);
-	assert_true(t.state.loss_scale == 128 && t.state.good_steps == 1);
+	assert_int_equal(t.state.scaler.skipped_steps, 1);
+	assert_true(t.state.scaler.scale == 128);
+	run_optimizer(&t, &args);
+	assert_true(t.state.scaler.scale == 128 && t.state.scaler.good_steps == 1);
 	assert_memory_not_equal(t.params.data, before, 4912 * sizeof(float));
-	run_sgd(&t, &args);
-	assert_true(t.state.loss_scale == 256 && t.state.good_steps == 0);
-	args.sgd.growth_interval = 0; /* fixed: the step is left out, the scale stays */
+	run_optimizer(&t, &args);
+	assert_true(t.state.scaler.scale == 256 && t.state.scaler.good_steps == 0);
+	args.optimizer.growth_interval = 0; /* fixed: the step is left out, the scale stays */
 	t.state.found_inf = 1;
-	run_sgd(&t, &args);
-	assert_true(t.state.loss_scale == 256 && t.state.skipped_steps == 2);
-	args.sgd.growth_interval = 1; /* it never becomes infinite */
-	t.state.loss_scale = 0x1p127f;
-	run_sgd(&t, &args);
-	assert_true(t.state.loss_scale == 0x1p127f);
+	run_optimizer(&t, &args);
+	assert_true(t.state.scaler.scale == 256 && t.state.scaler.skipped_steps == 2);
+	args.optimizer.growth_interval = 1; /* it never becomes infinite */
+	t.state.scaler.scale = 0x1p127f;
+	run_optimizer(&t, &args);
+	assert_true(t.state.scaler.scale == 0x1p127f);
 	bench_fini(&t.b);
 }
 
@@ -211,7 +258,7 @@ static void test_cast(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sgd),        cmocka_unit_test(test_threads_loop), cmocka_unit_test(test_no_copy),
+		cmocka_unit_test(test_optimizers),       cmocka_unit_test(test_threads_loop), cmocka_unit_test(test_no_copy),
 		cmocka_unit_test(test_grad_check), cmocka_unit_test(test_loss_scale),   cmocka_unit_test(test_cast),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -75,7 +75,7 @@ static double worst_gradient(const struct net *net, const struct state *host, co
 	double worst = 0;
 	for (int i = 0; i < net->n_params; i++) {
 		const struct net_param *p = &net->params[i];
-		double d = distance((float *)host->momentum + p->offset, (double *)ref->momentum + p->offset, p->count);
+		double d = distance((float *)host->slots[0] + p->offset, (double *)ref->slots[0] + p->offset, p->count);
 		worst = d > worst || isnan(d) ? d : worst;
 	}
 	return worst;
@@ -86,12 +86,13 @@ static void measure(const struct step_case *c, const struct net *net, struct job
 	struct err err = {0};
 	uint32_t steps = (uint32_t)((c->train + (size_t)c->batch - 1) / (size_t)c->batch);
 	uint32_t batches = (uint32_t)((c->test + (size_t)c->batch - 1) / (size_t)c->batch);
+	const struct eval_options options = {0};
 	struct sums a = {0}, b = {0};
 	job_run(host, 0, 1, &a);
 	job_run(ref, 0, 1, &b);
 	ret[LOSS] = relative(a.loss, b.loss);
 	ret[GRAD] = worst_gradient(net, job_state(host), job_state(ref));
-	ret[ALL_GRADS] = distance(host->state.momentum, ref->state.momentum, net->param_count);
+	ret[ALL_GRADS] = distance(host->state.slots[0], ref->state.slots[0], net->param_count);
 	if (steps > 1) {
 		job_run(host, 1, steps - 1, &a);
 		job_run(ref, 1, steps - 1, &b);
@@ -102,8 +103,8 @@ static void measure(const struct step_case *c, const struct net *net, struct job
 	ret[PARAMS] = distance(x->params, y->params, net->param_count);
 	ret[BUFFERS] = distance(x->buffers, y->buffers, net->buffer_count);
 	a = b = (struct sums){0};
-	assert_int_equal(host->backend->evaluate(host->plan, SPLIT_TEST, 0, batches, &a, &err), 0);
-	assert_int_equal(ref->backend->evaluate(ref->plan, SPLIT_TEST, 0, batches, &b, &err), 0);
+	assert_int_equal(host->backend->evaluate(host->plan, SPLIT_TEST, &options, 0, batches, &a, &err), 0);
+	assert_int_equal(ref->backend->evaluate(ref->plan, SPLIT_TEST, &options, 0, batches, &b, &err), 0);
 	assert_int_equal(a.images, c->test);
 	ret[EVAL] = relative(a.loss, b.loss);
 }
@@ -115,10 +116,10 @@ static void test_step(void **state)
 	double found[N_MEASURES];
 	struct net *net = net_new_custom(c->stem, c->bottleneck, c->blocks, c->width, c->size, 10);
 	struct dataset *data = made_dataset(c->train, c->test, 10, 3);
-	struct recipe recipe = {.momentum = 0.9, .nesterov = c->nesterov, .label_smoothing = c->smoothing,
+	struct recipe recipe = {.optim.nesterov = c->nesterov, .lr_scale = LR_SCALES_ONE, .label_smoothing = c->smoothing,
 				.random_crop = true, .random_flip = true, .seed = 5, .amp = c->cell != CELL_F32};
 	struct job_options options = {.backend = "host", .batch = c->batch, .threads = 1, .direct = c->cell == CELL_F16,
-				      .lr = 0.01};
+				      .lr = 0.01, .momentum = 0.9};
 	struct job host, ref;
 	job_open(&host, &options, net, data, &recipe);
 	options.backend = "ref";
@@ -144,9 +145,9 @@ enum { PIECES_TRAIN = 14, PIECES_BATCH = 4, PIECES_STEPS = 4 };
 
 static void open_pieces(struct job *job, struct net *net, struct dataset *data)
 {
-	struct recipe recipe = {.momentum = 0.9, .weight_decay = 5e-4, .random_crop = true, .random_flip = true, .seed = 5,
+	struct recipe recipe = {.optim.weight_decay = 5e-4, .lr_scale = LR_SCALES_ONE, .random_crop = true, .random_flip = true, .seed = 5,
 				.amp = true};
-	struct job_options options = {.backend = "host", .batch = PIECES_BATCH, .threads = 1, .direct = true, .lr = 0.01};
+	struct job_options options = {.backend = "host", .batch = PIECES_BATCH, .threads = 1, .direct = true, .lr = 0.01, .momentum = 0.9};
 	job_open(job, &options, net, data, &recipe);
 }
 
@@ -173,11 +174,11 @@ static void test_pieces(void **state)
 	job_run(&second, 1, PIECES_STEPS - 1, &pieces);
 	const struct state *s = job_state(&second);
 	assert_memory_equal(s->params, expected.params, s->param_count * sizeof(float));
-	assert_memory_equal(s->momentum, expected.momentum, s->param_count * sizeof(float));
+	assert_memory_equal(s->slots[0], expected.slots[0], s->param_count * sizeof(float));
 	assert_memory_equal(s->buffers, expected.buffers, s->buffer_count * sizeof(float));
 	assert_memory_equal(&s->scaler, &expected.scaler, sizeof(s->scaler));
 	assert_memory_equal(&whole, &pieces, sizeof(whole));
-	assert_true(s->scaler.scale == LOSS_SCALE_FP16 && s->scaler.good_steps == PIECES_STEPS);
+	assert_true(s->scaler.scale == SCALER_INIT && s->scaler.good_steps == PIECES_STEPS);
 	state_fini(&expected);
 	job_close(&first);
 	job_close(&second);
@@ -202,7 +203,7 @@ static void test_scale_too_large(void **state)
 	job_run(&job, 0, 1, &sums);
 	const struct state *s = job_state(&job);
 	assert_memory_equal(s->params, before.params, s->param_count * sizeof(float));
-	assert_memory_equal(s->momentum, before.momentum, s->param_count * sizeof(float));
+	assert_memory_equal(s->slots[0], before.slots[0], s->param_count * sizeof(float));
 	assert_true(s->scaler.scale == 0x1p39f && s->scaler.good_steps == 0 && s->scaler.skipped_steps == 3);
 	assert_true(isfinite(sums.loss) && sums.images == PIECES_BATCH);
 	state_fini(&before);

@@ -48,7 +48,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	autofree char *path = xasprintf("%s/last.safetensors", fuzz_dir());
 	fuzz_write("last.safetensors", bytes, size);
 	read_file(path);
-	state_alloc(&state, &net, DTYPE_F64);
+	const struct recipe recipe = {.optim.optimizer = OPTIMIZER_SGD};
+	state_alloc(&state, &net, &recipe, DTYPE_F64);
 	int r = checkpoint_load(fuzz_dir(), &net, &state, &saved, &err);
 	INVARIANT(r == 0 || r == -EBADMSG, "a checkpoint is refused with %d: %s", r, err.text);
 	config_defaults(&config);

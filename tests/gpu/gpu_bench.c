@@ -131,7 +131,7 @@ static void open_slot(struct bench *b, struct slot *slot, uint64_t seed)
 {
 	struct err err;
 	struct state fresh;
-	struct recipe recipe = {.amp = !str_eq(b->o.amp, "none"), .momentum = 0.9, .weight_decay = 5e-4, .seed = seed,
+	struct recipe recipe = {.amp = !str_eq(b->o.amp, "none"), .optim.weight_decay = 5e-4, .lr_scale = LR_SCALES_ONE, .seed = seed,
 				.random_crop = true, .random_flip = true, .deterministic = b->o.deterministic};
 	slot->options = &b->o;
 	slot->backend = b->backend;
@@ -141,7 +141,8 @@ static void open_slot(struct bench *b, struct slot *slot, uint64_t seed)
 	state_init(&fresh, b->net, seed);
 	die(b->backend->state_set(slot->plan, &fresh, &err), &err);
 	state_fini(&fresh);
-	const struct epoch_tables tables = {.order = slot->order, .n_order = (size_t)b->o.images, .lr = 1e-3};
+	autofree struct step_values *values = made_steps((size_t)b->o.images, 1e-3, 0.9);
+	const struct epoch_tables tables = {.order = slot->order, .n_order = (size_t)b->o.images, .steps = values};
 	die(b->backend->begin_epoch(slot->plan, &tables, &err), &err);
 }
 

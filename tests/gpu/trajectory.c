@@ -181,14 +181,15 @@ static void train(const struct job *j)
 	const struct backend *backend;
 	struct device *device;
 	struct plan *plan;
-	struct recipe recipe = {.amp = !str_eq(j->o.amp, "none"), .momentum = MOMENTUM, .weight_decay = WEIGHT_DECAY, .seed = SEED,
+	struct recipe recipe = {.amp = !str_eq(j->o.amp, "none"), .optim.weight_decay = WEIGHT_DECAY, .lr_scale = LR_SCALES_ONE, .seed = SEED,
 				.deterministic = true};
 	json_t *losses = json_array();
 	die(subject_open(&backend, &device, j->o.device, j->o.amp, true, &err), &err);
 	die(backend->load(device, j->data, &err), &err);
 	die(backend->prepare(device, j->net, &recipe, j->o.batch, &plan, &err), &err);
 	die(backend->state_set(plan, &j->fresh, &err), &err);
-	const struct epoch_tables tables = {.order = j->order, .n_order = j->images, .lr = LR};
+	autofree struct step_values *values = made_steps((size_t)j->o.steps, LR, MOMENTUM);
+	const struct epoch_tables tables = {.order = j->order, .n_order = j->images, .steps = values};
 	die(backend->begin_epoch(plan, &tables, &err), &err);
 	for (int i = 0; i < j->o.steps; i++) {
 		struct sums sums = {0};

@@ -76,7 +76,7 @@ static void set_formula_state(struct fixture *f)
 static void fixture_init(struct fixture *f, const struct net_case *c)
 {
 	struct err err;
-	struct recipe recipe = {.amp = c->amp, .momentum = 0.9};
+	struct recipe recipe = {.amp = c->amp, .lr_scale = LR_SCALES_ONE};
 	autofree char *key = xasprintf("%s_%s_N8_S%d", c->model, stems[c->stem], c->size);
 	*f = (struct fixture){.c = c, .file = golden_load("resnet.json"), .net = net_new(c->model, c->stem, c->size, CLASSES)};
 	f->golden = golden_get(golden_get(f->file, key), "float64");
@@ -143,7 +143,7 @@ static void check_gradients(struct fixture *f)
 	double worst = 0, sum = 0;
 	for (int i = 0; i < f->net->n_params; i++) {
 		const struct net_param *p = &f->net->params[i];
-		double off = golden_off(golden_get(expected, p->name), f->plan->grads + p->offset, p->count);
+		double off = golden_off(golden_get(expected, p->name), f->plan->arenas.grads + p->offset, p->count);
 		worst = fmax(worst, off);
 		sum += off;
 	}
@@ -178,7 +178,7 @@ static void check_same_relus(struct fixture *f)
 	ref_backward(f->ref);
 	for (int i = 0; i < f->net->n_params; i++) {
 		const struct net_param *p = &f->net->params[i];
-		worst = fmax(worst, distance(f->plan->grads + p->offset, ref_grads(f->ref) + p->offset, p->count));
+		worst = fmax(worst, distance(f->plan->arenas.grads + p->offset, ref_grads(f->ref) + p->offset, p->count));
 	}
 	note(f, SAME_RELUS, worst);
 }

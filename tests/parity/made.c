@@ -41,3 +41,11 @@ void made_free(struct dataset *data)
 	}
 	free(data);
 }
+
+struct step_values *made_steps(size_t n, double lr, double momentum)
+{
+	struct step_values *values = xcalloc(n, sizeof(*values));
+	for (size_t i = 0; i < n; i++)
+		values[i] = (struct step_values){lr, momentum};
+	return values;
+}

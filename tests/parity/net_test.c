@@ -66,7 +66,7 @@ static double worst_gradient(const struct net *net, const struct state *cpu, con
 	double worst = 0;
 	for (int i = 0; i < net->n_params; i++) {
 		const struct net_param *p = &net->params[i];
-		double d = distance((float *)cpu->momentum + p->offset, (double *)ref->momentum + p->offset, p->count);
+		double d = distance((float *)cpu->slots[0] + p->offset, (double *)ref->slots[0] + p->offset, p->count);
 		worst = d > worst || isnan(d) ? d : worst;
 	}
 	return worst;
@@ -75,11 +75,12 @@ static double worst_gradient(const struct net *net, const struct state *cpu, con
 static double evaluation(const struct net_case *c, struct job *cpu, struct job *ref)
 {
 	struct err err = {0};
+	const struct eval_options options = {0};
 	struct sums a = {0}, b = {0};
 	uint32_t steps = (uint32_t)((c->test + (size_t)c->batch - 1) / (size_t)c->batch);
-	assert_int_equal(cpu->backend->evaluate(cpu->plan, SPLIT_TEST, 0, 1, &a, &err), 0);
-	assert_int_equal(cpu->backend->evaluate(cpu->plan, SPLIT_TEST, 1, steps - 1, &a, &err), 0);
-	assert_int_equal(ref->backend->evaluate(ref->plan, SPLIT_TEST, 0, steps, &b, &err), 0);
+	assert_int_equal(cpu->backend->evaluate(cpu->plan, SPLIT_TEST, &options, 0, 1, &a, &err), 0);
+	assert_int_equal(cpu->backend->evaluate(cpu->plan, SPLIT_TEST, &options, 1, steps - 1, &a, &err), 0);
+	assert_int_equal(ref->backend->evaluate(ref->plan, SPLIT_TEST, &options, 0, steps, &b, &err), 0);
 	assert_int_equal(a.images, b.images);
 	assert_int_equal(a.images, c->test);
 	return relative(a.loss, b.loss);
@@ -93,13 +94,13 @@ static void train_both(const struct net_case *c, const struct net *net, struct j
 	job_run(ref, 0, 1, &b);
 	ret[LOSS] = relative(a.loss, b.loss);
 	ret[GRAD] = worst_gradient(net, job_state(cpu), job_state(ref));
-	ret[ALL_GRADS] = distance(cpu->state.momentum, ref->state.momentum, net->param_count);
+	ret[ALL_GRADS] = distance(cpu->state.slots[0], ref->state.slots[0], net->param_count);
 	job_run(cpu, 1, steps - 1, &a);
 	job_run(ref, 1, steps - 1, &b);
 	assert_int_equal(a.images, c->train);
 	const struct state *x = job_state(cpu), *y = job_state(ref);
 	assert_int_equal(x->batches_tracked, steps);
-	assert_true(x->has_momentum);
+	assert_int_equal(x->steps, steps);
 	ret[PARAMS] = distance(x->params, y->params, net->param_count);
 	ret[BUFFERS] = distance(x->buffers, y->buffers, net->buffer_count);
 	ret[EVAL] = evaluation(c, cpu, ref);
@@ -110,10 +111,10 @@ static void measure(const struct net_case *c, uint64_t seed, double *ret)
 	struct net *net = c->model ? net_new(c->model, c->stem, 32, 10)
 				   : net_new_custom(c->stem, c->bottleneck, c->blocks, c->width, 32, 10);
 	struct dataset *data = made_dataset(c->train, c->test, 10, seed);
-	struct recipe recipe = {.momentum = 0.9, .nesterov = c->nesterov, .label_smoothing = c->smoothing,
+	struct recipe recipe = {.optim.nesterov = c->nesterov, .lr_scale = LR_SCALES_ONE, .label_smoothing = c->smoothing,
 				.random_crop = true, .random_flip = true, .seed = 5, .amp = c->amp};
 	struct job_options options = {.backend = "cpu", .batch = c->batch, .threads = 2, .direct = !c->winograd,
-				      .lr = 0.01};
+				      .lr = 0.01, .momentum = 0.9};
 	struct job cpu, ref;
 	job_open(&cpu, &options, net, data, &recipe);
 	options.backend = "ref";

@@ -28,7 +28,8 @@ void job_open(struct job *job, const struct job_options *options, const struct n
 	size_t count = data->sets[SPLIT_TRAIN].count;
 	job->order = xcalloc(count, sizeof(*job->order));
 	epoch_order(job->order, count, 11, 0);
-	job->tables = (struct epoch_tables){.epoch = 0, .order = job->order, .n_order = count, .lr = options->lr};
+	job->values = made_steps(count, options->lr, options->momentum); /* no batch is smaller than an image */
+	job->tables = (struct epoch_tables){.epoch = 0, .order = job->order, .n_order = count, .steps = job->values};
 	check(job->backend->begin_epoch(job->plan, &job->tables, &err), &err);
 }
 
@@ -51,6 +52,7 @@ void job_close(struct job *job)
 	job->backend->close(job->device);
 	state_fini(&job->state);
 	free(job->order);
+	free(job->values);
 }
 
 static double quotient(double difference, double norm)

@@ -17,6 +17,7 @@ struct job { /* one plan on a device of its own */
 	struct plan *plan;
 	struct state state; /* of the last job_state() */
 	uint32_t *order;
+	struct step_values *values;
 	struct epoch_tables tables;
 };
 
@@ -24,7 +25,7 @@ struct job_options {
 	const char *backend;
 	int batch, threads;
 	bool direct;
-	double lr;
+	double lr, momentum;
 };
 
 /* Opens, prepares, sets the fresh state of seed 7 and begins epoch 0 in a shuffled order.  Fails the test on error. */

@@ -33,9 +33,9 @@ static void assert_same(struct job *job, const struct fixture *f, const struct s
 {
 	const struct state *s = job_state(job), *e = &f->expected;
 	assert_memory_equal(s->params, e->params, s->param_count * sizeof(float));
-	assert_memory_equal(s->momentum, e->momentum, s->param_count * sizeof(float));
+	assert_memory_equal(s->slots[0], e->slots[0], s->param_count * sizeof(float));
 	assert_memory_equal(s->buffers, e->buffers, s->buffer_count * sizeof(float));
-	assert_true(s->batches_tracked == e->batches_tracked && s->has_momentum == e->has_momentum);
+	assert_true(s->batches_tracked == e->batches_tracked && s->steps == e->steps);
 	assert_memory_equal(sums, &f->sums, sizeof(*sums));
 }
 
@@ -45,15 +45,15 @@ static void fixture_init(struct fixture *f, const struct how *how)
 	*f = (struct fixture){
 		.net = net_new_custom(STEM_CIFAR, true, (int[]){1, 1, 1, 1}, 16, 32, CLASSES),
 		.data = made_dataset(TRAIN, TEST, CLASSES, 4),
-		.recipe = {.momentum = 0.9, .nesterov = true, .weight_decay = 5e-4, .label_smoothing = 0.1,
+		.recipe = {.optim = {.nesterov = true, .weight_decay = 5e-4}, .lr_scale = LR_SCALES_ONE, .label_smoothing = 0.1,
 			   .random_crop = true, .random_flip = true, .seed = 5, .amp = how->amp},
-		.options = {.backend = "cpu", .batch = BATCH, .threads = 2, .direct = how->direct, .lr = 0.05},
+		.options = {.backend = "cpu", .batch = BATCH, .threads = 2, .direct = how->direct, .lr = 0.05, .momentum = 0.9},
 	};
 	open_job(f, &job, 0);
 	job_run(&job, 0, STEPS, &f->sums);
 	job.backend->state_alloc(job.plan, &f->expected);
 	assert_int_equal(job.backend->state_get(job.plan, &f->expected, NULL), 0);
-	assert_true(f->sums.images == TRAIN && f->expected.batches_tracked == STEPS && f->expected.has_momentum);
+	assert_true(f->sums.images == TRAIN && f->expected.batches_tracked == STEPS && f->expected.steps == STEPS);
 	job_close(&job);
 }
 
@@ -66,8 +66,9 @@ static void fixture_fini(struct fixture *f)
 
 static void evaluate(struct job *job, enum split split, uint32_t n, struct sums *sums)
 {
+	const struct eval_options options = {0};
 	struct err err;
-	assert_int_equal(job->backend->evaluate(job->plan, split, 0, n, sums, &err), 0);
+	assert_int_equal(job->backend->evaluate(job->plan, split, &options, 0, n, sums, &err), 0);
 }
 
 static void test_pieces_poison_and_loader_threads(void **state)

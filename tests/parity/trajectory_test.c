@@ -77,10 +77,9 @@ static struct dataset *open_data(const char *name, size_t images)
 static void fixture_open(struct fixture *f)
 {
 	enum stem stem = str_eq(text(f->golden, "stem"), "imagenet") ? STEM_IMAGENET : STEM_CIFAR;
-	struct recipe recipe = {.momentum = number(f->golden, "momentum"),
-				.weight_decay = number(f->golden, "weight_decay")};
+	struct recipe recipe = {.optim.weight_decay = number(f->golden, "weight_decay"), .lr_scale = LR_SCALES_ONE};
 	struct job_options options = {.backend = "cpu", .batch = integer(f->golden, "batch"), .threads = 2, .direct = true,
-				      .lr = number(f->golden, "lr")};
+				      .lr = number(f->golden, "lr"), .momentum = number(f->golden, "momentum")};
 	f->net = net_new(text(f->golden, "model"), stem, f->data->size, f->data->classes);
 	job_open(&f->job, &options, f->net, f->data, &recipe); /* with the weights of seed 7 */
 	assert_int_equal(integer(f->golden, "seed"), 7);
@@ -145,7 +144,7 @@ static void check_first_step(struct fixture *f)
 	for (int i = 0; i < f->net->n_params; i++) {
 		const struct net_param *p = &f->net->params[i];
 		double difference = 0, norm = 0;
-		compare(golden_get(stats, p->name), f->job.plan->grads + p->offset, p->count, &difference, &norm);
+		compare(golden_get(stats, p->name), f->job.plan->arenas.grads + p->offset, p->count, &difference, &norm);
 		worst = fmax(worst, sqrt(difference / norm));
 		sum += sqrt(difference / norm);
 	}

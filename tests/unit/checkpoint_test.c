@@ -6,6 +6,8 @@
 #include "worker/state.h"
 
 
+static const struct recipe recipe = {.lr_scale = LR_SCALES_ONE};
+
 struct plan { /* the state that this backend of the test gives */
 	const struct net *net;
 	struct state state;
@@ -14,7 +16,7 @@ struct plan { /* the state that this backend of the test gives */
 
 static void alloc_state(const struct plan *plan, struct state *ret)
 {
-	state_alloc(ret, plan->net, DTYPE_F32);
+	state_alloc(ret, plan->net, &recipe, DTYPE_F32);
 }
 
 static int get_state(struct plan *plan, struct state *into, struct err *err)
@@ -22,9 +24,9 @@ static int get_state(struct plan *plan, struct state *into, struct err *err)
 	if (plan->lost)
 		return err_set(err, -ENODEV, "the device is gone");
 	memcpy(into->params, plan->state.params, plan->net->param_count * sizeof(float));
-	memcpy(into->momentum, plan->state.momentum, plan->net->param_count * sizeof(float));
+	memcpy(into->slots[0], plan->state.slots[0], plan->net->param_count * sizeof(float));
 	memcpy(into->buffers, plan->state.buffers, plan->net->buffer_count * sizeof(float));
-	into->has_momentum = plan->state.has_momentum;
+	into->steps = plan->state.steps;
 	into->batches_tracked = plan->state.batches_tracked;
 	into->scaler = plan->state.scaler;
 	return 0;
@@ -51,10 +53,11 @@ static int open_fixture(void **state)
 	f->dir = temp_dir();
 	f->net = net_new_custom(STEM_CIFAR, false, (int[]){1, 0, 0, 0}, 8, 32, 10);
 	f->plan.net = f->net;
-	state_init(&f->plan.state, f->net, 3);
+	state_alloc(&f->plan.state, f->net, &recipe, DTYPE_F32);
+	net_init(f->net, 3, f->plan.state.params, f->plan.state.buffers);
 	for (size_t i = 0; i < f->net->param_count; i++)
-		((float *)f->plan.state.momentum)[i] = 1e-3f * (float)i;
-	f->plan.state.has_momentum = true;
+		((float *)f->plan.state.slots[0])[i] = 1e-3f * (float)i;
+	f->plan.state.steps = 76;
 	f->plan.state.batches_tracked = 77;
 	assert_int_equal(event_log_new(&f->events, f->dir, 1, wake, NULL, &err), 0);
 	assert_int_equal(checkpointer_new(&f->checkpointer, f->dir, f->net, &backend, &f->plan, f->events, &err), 0);
@@ -86,13 +89,13 @@ static void check_loaded(const struct fixture *f, int step)
 	struct state back;
 	json_t *saved;
 	const struct state *s = &f->plan.state;
-	state_alloc(&back, f->net, DTYPE_F32);
+	state_alloc(&back, f->net, &recipe, DTYPE_F32);
 	assert_int_equal(checkpoint_load(f->dir, f->net, &back, &saved, &err), 0);
 	assert_int_equal(json_integer_value(json_object_get(saved, "step")), step);
 	assert_memory_equal(back.params, s->params, s->param_count * sizeof(float));
-	assert_memory_equal(back.momentum, s->momentum, s->param_count * sizeof(float));
+	assert_memory_equal(back.slots[0], s->slots[0], s->param_count * sizeof(float));
 	assert_memory_equal(back.buffers, s->buffers, s->buffer_count * sizeof(float));
-	assert_true(back.has_momentum && back.batches_tracked == 77);
+	assert_true(back.steps == 76 && back.batches_tracked == 77);
 	assert_memory_equal(&back.scaler, &s->scaler, sizeof(back.scaler));
 	json_decref(saved);
 	state_fini(&back);

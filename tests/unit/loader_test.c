@@ -21,7 +21,7 @@ static int setup(void **state)
 	struct fixture *f = xcalloc(1, sizeof(*f));
 	f->data = images_new(IMAGES, TESTS, 10, true);
 	epoch_order(f->order, IMAGES, 11, 2);
-	f->tables = (struct epoch_tables){.epoch = 2, .order = f->order, .n_order = IMAGES, .lr = 0.1};
+	f->tables = (struct epoch_tables){.epoch = 2, .order = f->order, .n_order = IMAGES};
 	normalizer_init(&f->normalizer, f->data->mean, f->data->std);
 	*state = f;
 	return 0;

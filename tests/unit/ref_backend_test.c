@@ -17,6 +17,7 @@ struct fixture {
 	struct device *device;
 	uint32_t order[TRAIN];
 	struct epoch_tables tables;
+	struct step_values values[STEPS];
 	struct err err;
 };
 
@@ -26,7 +27,9 @@ static int setup(void **state)
 	f->data = images_new(TRAIN, TEST, CLASSES, true);
 	f->net = net_new_custom(STEM_CIFAR, false, (int[]){1, 1, 1, 1}, 2, 32, CLASSES);
 	epoch_order(f->order, TRAIN, 3, 0);
-	f->tables = (struct epoch_tables){.order = f->order, .n_order = TRAIN, .lr = 0.05};
+	f->tables = (struct epoch_tables){.order = f->order, .n_order = TRAIN, .steps = f->values};
+	for (int i = 0; i < STEPS; i++)
+		f->values[i] = (struct step_values){0.05, 0.9};
 	assert_int_equal(backend->open(&f->device, &(struct device_spec){.threads = 2}, &f->err), 0);
 	assert_int_equal(backend->load(f->device, f->data, &f->err), 0);
 	*state = f;
@@ -45,7 +48,7 @@ static int teardown(void **state)
 
 static struct plan *new_plan(struct fixture *f, int workers)
 {
-	struct recipe recipe = {.momentum = 0.9, .nesterov = true, .weight_decay = 5e-4, .label_smoothing = 0.1,
+	struct recipe recipe = {.optim = {.nesterov = true, .weight_decay = 5e-4}, .lr_scale = LR_SCALES_ONE, .label_smoothing = 0.1,
 				.random_crop = true, .random_flip = true, .seed = 3, .num_workers = workers};
 	struct state fresh;
 	struct plan *plan;
@@ -75,18 +78,19 @@ static void assert_states_equal(const struct state *a, const struct state *b)
 {
 	assert_true(a->dtype == DTYPE_F64 && a->param_count == b->param_count && a->buffer_count == b->buffer_count);
 	assert_memory_equal(a->params, b->params, a->param_count * sizeof(double));
-	assert_memory_equal(a->momentum, b->momentum, a->param_count * sizeof(double));
+	assert_memory_equal(a->slots[0], b->slots[0], a->param_count * sizeof(double));
 	assert_memory_equal(a->buffers, b->buffers, a->buffer_count * sizeof(double));
-	assert_true(a->has_momentum == b->has_momentum && a->batches_tracked == b->batches_tracked);
+	assert_true(a->steps == b->steps && a->batches_tracked == b->batches_tracked);
 }
 
 /* The whole split, from batch `first` on in a second call. */
 static struct sums evaluate(struct fixture *f, struct plan *plan, enum split split, uint32_t first)
 {
+	const struct eval_options options = {0};
 	struct sums sums = {0};
 	uint32_t n = (uint32_t)((f->data->sets[split].count + BATCH - 1) / BATCH);
-	assert_int_equal(backend->evaluate(plan, split, 0, first, &sums, &f->err), 0);
-	assert_int_equal(backend->evaluate(plan, split, first, n - first, &sums, &f->err), 0);
+	assert_int_equal(backend->evaluate(plan, split, &options, 0, first, &sums, &f->err), 0);
+	assert_int_equal(backend->evaluate(plan, split, &options, first, n - first, &sums, &f->err), 0);
 	return sums;
 }
 
@@ -106,7 +110,7 @@ static void test_run_in_pieces(void **state)
 	struct sums whole = {0};
 	struct state expected = straight(f, 0, &whole);
 	assert_true(whole.images == TRAIN && isfinite(whole.loss) && whole.correct <= TRAIN);
-	assert_true(expected.batches_tracked == STEPS && expected.has_momentum);
+	assert_true(expected.batches_tracked == STEPS && expected.steps == STEPS);
 	for (int workers = 0; workers <= 3; workers += 3) {
 		struct sums pieces = {0};
 		struct plan *plan = new_plan(f, workers);
@@ -167,19 +171,19 @@ static void test_state_round_trip(void **state)
 	struct fixture *f = *state;
 	struct plan *plan = new_plan(f, 0);
 	struct state fresh = get(plan), s = get(plan);
-	assert_true(!fresh.has_momentum && fresh.batches_tracked == 0);
+	assert_true(fresh.steps == 0 && fresh.batches_tracked == 0);
 	for (size_t i = 0; i < s.param_count; i++) {
 		((double *)s.params)[i] = golden_u(1, i);
-		((double *)s.momentum)[i] = golden_u(2, i);
+		((double *)s.slots[0])[i] = golden_u(2, i);
 	}
 	for (size_t i = 0; i < s.buffer_count; i++)
 		((double *)s.buffers)[i] = golden_u(3, i);
-	s.has_momentum = true;
+	s.steps = 12;
 	s.batches_tracked = 1234567890123;
 	assert_int_equal(backend->state_set(plan, &s, &f->err), 0);
 	struct state back = get(plan);
 	assert_states_equal(&back, &s);
-	assert_int_equal(backend->state_set(plan, &fresh, &f->err), 0); /* has_momentum false: the old momentum is gone */
+	assert_int_equal(backend->state_set(plan, &fresh, &f->err), 0); /* no step was made: the old momentum is gone */
 	state_fini(&back);
 	back = get(plan);
 	assert_states_equal(&back, &fresh);
@@ -211,7 +215,8 @@ static void test_divergence_is_an_error(void **state)
 	struct fixture *f = *state;
 	struct sums sums = {0};
 	struct plan *plan = new_plan(f, 1);
-	f->tables.lr = 1e200;
+	for (int i = 0; i < STEPS; i++)
+		f->values[i].lr = 1e200;
 	assert_int_equal(backend->begin_epoch(plan, &f->tables, &f->err), 0);
 	assert_int_equal(backend->run(plan, 0, STEPS, &sums, &f->err), -EDOM);
 	assert_non_null(strstr(f->err.text, "not finite"));

@@ -118,19 +118,20 @@ static void test_network(void **state)
 	const struct model *model = *state;
 	struct fixture f;
 	fixture_init(&f, model);
-	struct sgd_f64 sgd = {.lr = 0.01, .momentum = 0.9, .weight_decay = 5e-4};
+	const struct recipe recipe = {.optim.weight_decay = 5e-4, .lr_scale = LR_SCALES_ONE};
+	const struct step_values values = {0.01, 0.9};
 	autofree double *losses = golden_doubles(golden_get(f.golden, "loss_3_steps"), NULL);
 	check_logits(&f, "logits_eval_first8", ref_forward(f.ref, N, f.x, false));
 	assert_near(pass(&f), losses[0], 1e-11, 0, "loss of step 1");
 	check_logits(&f, "logits_train_first8", ref_activation(f.ref, f.net->n_tensors - 1));
 	check_params(&f, "grad_step1", ref_grads(f.ref));
 	check_running(&f);
-	ref_update(f.ref, &sgd);
+	ref_update(f.ref, &recipe, &values, 1);
 	check_params(&f, "param_after_step1", ref_params(f.ref));
 	for (int step = 1; step <= model->later_steps; step++) {
 		/* rounding differs from torch's and grows a thousandfold a step: ReLUs and small batches are chaotic */
 		assert_near(pass(&f), losses[step], step == 1 ? 1e-9 : 1e-7, 0, "loss of a later step");
-		ref_update(f.ref, &sgd);
+		ref_update(f.ref, &recipe, &values, (uint64_t)step + 1);
 	}
 	fixture_fini(&f);
 }

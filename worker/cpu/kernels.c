@@ -3,6 +3,7 @@
 #include "kernels.h"
 
 #include "bf16.h"
+#include "worker/optim_loop.h"
 
 #define CLONES __attribute__((target_clones("arch=skylake-avx512", "avx2", "default")))
 #define CHUNK  ((size_t)16384) /* cells a thread takes at a time: fits in its L1 and L2 caches */
@@ -54,9 +55,14 @@ CLONES static void add_bf16(uint16_t *sum, const uint16_t *term, size_t n)
 		sum[i] = to_bf16(from_bf16(sum[i]) + from_bf16(term[i]));
 }
 
-CLONES static void sgd_f32(const struct sgd_f32 *sgd, float *params, float *momentum, const float *grads, size_t n)
+CLONES static void sgd_f32(const struct optim_f32 *c, float *params, float *buf, const float *grads, size_t n)
 {
-	sgd_update_f32(n, params, momentum, grads, sgd);
+	sgd_update_f32(n, params, buf, grads, 1, c);
+}
+
+CLONES static void adam_f32(const struct optim_f32 *c, float *params, float *avg, float *avg_sq, const float *grads, size_t n)
+{
+	adam_update_f32(n, params, avg, avg_sq, grads, 1, c);
 }
 
 void cells_add_relu(enum cell cell, void *out, const void *a, const void *b, size_t n)
@@ -95,9 +101,16 @@ void cells_add(enum cell cell, void *sum, const void *term, size_t n)
 	}
 }
 
-void sgd_step(const struct sgd_f32 *sgd, float *params, float *momentum, const float *grads, size_t n)
+void optim_step(enum optimizer optimizer, const struct optim_f32 *coefs, const struct param_span *spans, size_t n,
+		const struct optim_arenas *arenas)
 {
 #pragma omp parallel for schedule(static)
-	for (size_t i = 0; i < n; i += CHUNK)
-		sgd_f32(sgd, params + i, momentum + i, grads + i, MIN(CHUNK, n - i));
+	for (size_t i = 0; i < n; i++) {
+		size_t at = spans[i].offset, count = spans[i].count;
+		const struct optim_f32 *c = &coefs[spans[i].kind];
+		if (optimizer == OPTIMIZER_SGD)
+			sgd_f32(c, arenas->params + at, arenas->slots[0] + at, arenas->grads + at, count);
+		else
+			adam_f32(c, arenas->params + at, arenas->slots[0] + at, arenas->slots[1] + at, arenas->grads + at, count);
+	}
 }

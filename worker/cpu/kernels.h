@@ -4,7 +4,7 @@
 #pragma once
 
 #include "dnn.h"
-#include "worker/optim.h"
+#include "worker/param_spans.h"
 
 /* out = max(a + b, 0); out may be a or b. */
 void cells_add_relu(enum cell cell, void *out, const void *a, const void *b, size_t n);
@@ -13,5 +13,11 @@ void cells_relu_mask(enum cell cell, void *grad, const void *out, size_t n);
 /* sum += term: where two gradients join. */
 void cells_add(enum cell cell, void *sum, const void *term, size_t n);
 
-/* One step of SGD on n parameters. */
-void sgd_step(const struct sgd_f32 *sgd, float *params, float *momentum, const float *grads, size_t n);
+#define OPTIM_CHUNK ((size_t)16384) /* parameters a thread takes at a time: fits in its caches */
+
+struct optim_arenas { /* of all parameters */
+	float *params, *grads, *slots[N_SLOTS];
+};
+/* One step: span i of n, none longer than OPTIM_CHUNK, with coefficients coefs[spans[i].kind]. */
+void optim_step(enum optimizer optimizer, const struct optim_f32 *coefs, const struct param_span *spans, size_t n,
+		const struct optim_arenas *arenas);

@@ -1,6 +1,5 @@
 #include "plan.h"
 
-#include "kernels.h"
 #include "worker/state.h"
 
 #include "common/cgroup.h"
@@ -37,17 +36,27 @@ static void block_fini(struct block *block)
 	*block = (struct block){0};
 }
 
+static int n_slots(const struct plan *plan)
+{
+	return optim_slots(plan->recipe.optim.optimizer);
+}
+
 static int state_block_init(struct plan *plan, struct err *err)
 {
 	size_t line = 16; /* floats of a cache line */
 	size_t params = (plan->net->param_count + line - 1) / line * line;
-	int r = block_init(&plan->state, (3 * params + plan->net->buffer_count) * sizeof(float), "the parameters", err);
+	size_t slots = (size_t)n_slots(plan);
+	int r = block_init(&plan->state, ((2 + slots) * params + plan->net->buffer_count) * sizeof(float), "the parameters",
+			   err);
 	if (r < 0)
 		return r;
-	plan->params = plan->state.data;
-	plan->momentum = plan->params + params;
-	plan->grads = plan->momentum + params;
-	plan->buffers = plan->grads + params;
+	struct optim_arenas *a = &plan->arenas;
+	a->params = plan->state.data;
+	a->grads = a->params + params;
+	for (size_t i = 0; i < slots; i++)
+		a->slots[i] = a->grads + (i + 1) * params;
+	plan->buffers = a->grads + (slots + 1) * params;
+	plan->n_spans = param_spans(plan->net, &plan->recipe, OPTIM_CHUNK, &plan->spans);
 	return 0;
 }
 
@@ -133,7 +142,7 @@ static int passes_new(struct plan *plan, const struct pass_sizes *sizes, struct 
 		return 0;
 	int r = block_init(&plan->work, bytes, "the activations", err);
 	for (int i = 0; r == 0 && i < plan->n_passes; i++)
-		pass_bind(plan->passes[i], plan->params, plan->grads, plan->buffers, plan->work.data);
+		pass_bind(plan->passes[i], plan->arenas.params, plan->arenas.grads, plan->buffers, plan->work.data);
 	return r;
 }
 
@@ -197,6 +206,7 @@ void plan_free(struct plan *plan)
 	loader_free(plan->loader);
 	passes_free(plan);
 	block_fini(&plan->state);
+	free(plan->spans);
 	dnn_free(plan->dnn);
 	nodes_fini(&plan->nodes);
 	free(plan);
@@ -206,16 +216,17 @@ void plan_free(struct plan *plan)
 
 void plan_state_alloc(const struct plan *plan, struct state *ret)
 {
-	state_alloc(ret, plan->net, DTYPE_F32);
+	state_alloc(ret, plan->net, &plan->recipe, DTYPE_F32);
 }
 
 int plan_state_get(struct plan *plan, struct state *into, struct err *err)
 {
 	size_t params = plan->net->param_count;
-	values_copy(into->params, into->dtype, plan->params, DTYPE_F32, params);
-	values_copy(into->momentum, into->dtype, plan->momentum, DTYPE_F32, params);
+	values_copy(into->params, into->dtype, plan->arenas.params, DTYPE_F32, params);
+	for (int i = 0; i < n_slots(plan); i++)
+		values_copy(into->slots[i], into->dtype, plan->arenas.slots[i], DTYPE_F32, params);
 	values_copy(into->buffers, into->dtype, plan->buffers, DTYPE_F32, plan->net->buffer_count);
-	into->has_momentum = plan->has_momentum;
+	into->steps = plan->steps;
 	into->batches_tracked = plan->batches_tracked;
 	return 0;
 }
@@ -225,13 +236,14 @@ int plan_state_set(struct plan *plan, const struct state *from, struct err *err)
 	size_t params = plan->net->param_count;
 	INVARIANT(from->param_count == params && from->buffer_count == plan->net->buffer_count,
 		  "a state of another net");
-	values_copy(plan->params, DTYPE_F32, from->params, from->dtype, params);
+	values_copy(plan->arenas.params, DTYPE_F32, from->params, from->dtype, params);
 	values_copy(plan->buffers, DTYPE_F32, from->buffers, from->dtype, plan->net->buffer_count);
-	if (from->has_momentum)
-		values_copy(plan->momentum, DTYPE_F32, from->momentum, from->dtype, params);
-	else
-		memset(plan->momentum, 0, params * sizeof(float));
-	plan->has_momentum = from->has_momentum;
+	for (int i = 0; i < n_slots(plan); i++)
+		if (from->steps > 0)
+			values_copy(plan->arenas.slots[i], DTYPE_F32, from->slots[i], from->dtype, params);
+		else
+			memset(plan->arenas.slots[i], 0, params * sizeof(float));
+	plan->steps = from->steps;
 	plan->batches_tracked = from->batches_tracked;
 	return 0;
 }
@@ -239,7 +251,7 @@ int plan_state_set(struct plan *plan, const struct state *from, struct err *err)
 void plan_poison(struct plan *plan)
 {
 	memset(plan->work.data, 0xff, plan->work.bytes); /* a NaN in fp32 and in bf16 */
-	memset(plan->grads, 0xff, plan->net->param_count * sizeof(float));
+	memset(plan->arenas.grads, 0xff, plan->net->param_count * sizeof(float));
 }
 
 /* --- training --- */
@@ -260,15 +272,15 @@ static int loss_check(const struct plan *plan, const struct batch *batch, double
 		       loss, batch->step + 1, plan->tables.epoch + 1);
 }
 
-static void step_update(struct plan *plan, const struct pass *pass)
+static void step_update(struct plan *plan, const struct pass *pass, uint32_t step)
 {
-	struct sgd_f32 sgd = {.lr = (float)plan->tables.lr,
-			      .momentum = (float)plan->recipe.momentum,
-			      .weight_decay = (float)plan->recipe.weight_decay,
-			      .nesterov = plan->recipe.nesterov};
+	struct optim_f64 coefs[PARAM_KINDS];
+	struct optim_f32 rounded[PARAM_KINDS];
 	pass_move_running(pass, plan->buffers);
-	sgd_step(&sgd, plan->params, plan->momentum, plan->grads, plan->net->param_count);
-	plan->has_momentum = plan->recipe.momentum != 0;
+	param_coefs(coefs, &plan->recipe, &plan->tables.steps[step], ++plan->steps);
+	for (int kind = 0; kind < PARAM_KINDS; kind++)
+		rounded[kind] = optim_coefs_f32(&coefs[kind]);
+	optim_step(plan->recipe.optim.optimizer, rounded, plan->spans, plan->n_spans, &plan->arenas);
 	plan->batches_tracked++;
 }
 
@@ -296,7 +308,7 @@ static int step_run(struct plan *plan, const struct batch *batch, struct sums *s
 		r = pass_backward(pass, err);
 	if (r < 0)
 		return r;
-	step_update(plan, pass);
+	step_update(plan, pass, batch->step);
 	sums_add(sums, &pass->head);
 	return 0;
 }
@@ -317,7 +329,8 @@ int plan_run(struct plan *plan, uint32_t first, uint32_t n, struct sums *sums, s
 	return 0;
 }
 
-int plan_evaluate(struct plan *plan, enum split split, uint32_t first, uint32_t n, struct sums *sums, struct err *err)
+int plan_evaluate(struct plan *plan, enum split split, const struct eval_options *options, uint32_t first, uint32_t n,
+		  struct sums *sums, struct err *err)
 {
 	plan_enter(plan);
 	if (!loader_at_eval(plan->loader, split, first))

@@ -2,10 +2,11 @@
  * the smaller last batch of the training and the test images), one block of memory that the passes take turns in.
  * The verbs are those of worker/backend.h, where they are described.
  *
- * A step: the loader's batch -> pass_forward() -> is the loss finite? -> pass_backward() -> running statistics -> SGD.
+ * A step: the loader's batch -> pass_forward() -> is the loss finite? -> pass_backward() -> running statistics -> optimizer.
  * Up to the question no training state has changed. */
 #pragma once
 
+#include "kernels.h"
 #include "pass.h"
 
 #include "worker/backend.h"
@@ -33,10 +34,12 @@ struct plan {
 	struct dnn *dnn;
 	struct nodes nodes;
 	struct loader *loader;
-	struct block state;				/* holds the following four */
-	float *params, *momentum, *grads, *buffers;	/* in net order; buffers: running statistics */
-	bool has_momentum;
-	uint64_t batches_tracked;
+	struct block state;				/* holds the following two */
+	struct optim_arenas arenas;			/* in net order */
+	float *buffers;					/* running statistics */
+	struct param_span *spans;
+	size_t n_spans;
+	uint64_t steps, batches_tracked;
 	struct pass *passes[MAX_PASSES];
 	int n_passes;
 	struct block work; /* of the passes */
@@ -50,7 +53,8 @@ int plan_state_get(struct plan *plan, struct state *into, struct err *err);
 int plan_state_set(struct plan *plan, const struct state *from, struct err *err);
 int plan_begin_epoch(struct plan *plan, const struct epoch_tables *tables, struct err *err);
 int plan_run(struct plan *plan, uint32_t first, uint32_t n, struct sums *sums, struct err *err);
-int plan_evaluate(struct plan *plan, enum split split, uint32_t first, uint32_t n, struct sums *sums, struct err *err);
+int plan_evaluate(struct plan *plan, enum split split, const struct eval_options *options, uint32_t first, uint32_t n,
+		  struct sums *sums, struct err *err);
 void plan_free(struct plan *plan); /* accepts NULL */
 
 /* For tests: fills everything that must not outlive a step (the passes' memory and the gradients) with NaN. */

@@ -55,7 +55,8 @@ void memory_init(struct memory *m, const struct param_map *map, const struct mem
 	*m = (struct memory){.map = map, .cell = sizes->cell};
 	m->bns = xcalloc((size_t)map->net->n_bns, sizeof(*m->bns));
 	m->params = take(&bump, params, sizeof(float));
-	m->momentum = take(&bump, params, sizeof(float));
+	for (int i = 0; i < sizes->slots; i++)
+		m->slots[i] = take(&bump, params, sizeof(float));
 	m->running = take(&bump, map->buffers, sizeof(float));
 	m->copies = sizes->cell == CELL_F32 ? m->params : take(&bump, map->weights, cell);
 	m->weight_grads = take(&bump, map->weights, cell);
@@ -66,7 +67,8 @@ void memory_init(struct memory *m, const struct param_map *map, const struct mem
 	m->partials = take(&bump, sizes->partials, sizeof(*m->partials));
 	m->tickets = take(&bump, sizes->tickets, sizeof(*m->tickets));
 	m->state = take(&bump, 1, sizeof(*m->state));
-	m->lr = take(&bump, sizes->steps, sizeof(*m->lr));
+	m->values = take(&bump, sizes->steps, sizeof(*m->values));
+	m->coefs = take(&bump, OPTIM_SEGMENTS, sizeof(*m->coefs));
 	m->order = take(&bump, sizes->order, sizeof(*m->order));
 	m->layers = take(&bump, (size_t)map->net->n_bns, sizeof(*m->layers));
 	m->work = take(&bump, sizes->work, 1);

@@ -14,6 +14,7 @@ struct bn_vectors { /* (C) each, C padded */
 
 struct memory_sizes {
 	enum cell cell;
+	int slots;	 /* of the optimizer */
 	size_t order;	 /* images of the training set */
 	size_t steps;	 /* of an epoch */
 	size_t labels;	 /* of the largest batch */
@@ -27,7 +28,7 @@ struct memory {
 	enum cell cell;
 	size_t bytes; /* of the block */
 	/* state: what a checkpoint keeps */
-	float *params, *momentum; /* weights, others */
+	float *params, *slots[N_SLOTS]; /* weights, others; slots that the optimizer has not are NULL */
 	float *running;
 	struct bn_vectors *bns; /* of net->bns; in host memory, pointing to the device's */
 	/* of a step */
@@ -40,7 +41,8 @@ struct memory {
 	void *work;
 	/* tables */
 	struct step_state *state;
-	float *lr;
+	struct step_values *values;
+	struct optim_f32 *coefs;
 	uint32_t *order;
 	struct bn_layer *layers;
 };

@@ -33,8 +33,15 @@ void param_map_init(struct param_map *map, const struct net *net)
 		place->offset = *ends[place->weight];
 		*ends[place->weight] += place->count;
 	}
-	for (int i = 0; i < net->n_params; i++)
-		map->places[i].offset += map->places[i].weight ? 0 : map->weights;
+	map->ends[1][0] = map->weights;
+	for (int i = 0; i < net->n_params; i++) {
+		struct param_place *place = &map->places[i];
+		place->offset += place->weight ? 0 : map->weights;
+		map->ends[!place->weight][net->params[i].group] = place->offset + place->count;
+	}
+	for (int part = 0; part < 2; part++)
+		for (int group = 1; group < N_GROUPS; group++) /* of groups without parameters */
+			map->ends[part][group] = MAX(map->ends[part][group], map->ends[part][group - 1]);
 	for (int i = 0; i < net->n_bns; i++) {
 		map->running[i] = map->buffers;
 		map->buffers += 2 * (size_t)channels_padded(net->bns[i].channels);

@@ -1,6 +1,6 @@
 /* Where parameters lie on the GPU: one arena of fp32, first the weights of convolutions and classifier (KRSC, channels
  * padded to a multiple of 8), then the others (batch norm, bias), each padded likewise.  Padding is 0 and stays 0.
- * Gradients, momentum and the low-precision copy follow the same order. */
+ * Gradients, the optimizer's slots and the low-precision copy follow the same order. */
 #pragma once
 
 #include "worker/backend.h"
@@ -16,6 +16,7 @@ struct param_map {
 	const struct net *net;	    /* borrowed */
 	struct param_place *places; /* of net->params */
 	size_t weights, others;	    /* elements of the two parts; multiples of 8 */
+	size_t ends[2][N_GROUPS];   /* of each group of learning rates in weights and others: elements from the arena's begin */
 	size_t *running;	    /* of net->bns: elements, from the begin of the running statistics: mean (C), var (C) */
 	size_t buffers;		    /* elements of all of them */
 };

@@ -23,7 +23,6 @@ struct plan {
 	struct program *running, *copies;
 	struct epoch_tables tables;
 	struct step_state host; /* what is on the device, between two runs */
-	bool has_momentum;
 	uint64_t batches_tracked;
 };
 
@@ -72,6 +71,11 @@ static void lists_fini(struct lists *lists)
 		launch_list_fini(list_at(lists, i));
 }
 
+static int n_slots(const struct plan *plan)
+{
+	return optim_slots(plan->recipe.optim.optimizer);
+}
+
 /* Base of a layout of which only the sizes are wanted. */
 #define NO_BASE ((void *)4096)
 
@@ -80,6 +84,7 @@ static int allocate(struct plan *plan, enum cell cell, struct err *err)
 	size_t images = plan->device->sets[SPLIT_TRAIN].count;
 	struct memory_sizes sizes = {
 		.cell = cell,
+		.slots = n_slots(plan),
 		.order = images,
 		.steps = plan->train.batches,
 		.labels = (size_t)plan->problem.batch,
@@ -160,7 +165,7 @@ static int plan_init(struct plan *plan, int batch, struct err *err)
 	enum cell cell = plan->recipe.amp ? device->amp_cell : CELL_F32;
 	plan->host = (struct step_state){
 		.seed = plan->recipe.seed,
-		.loss_scale = cell == CELL_F16 ? LOSS_SCALE_FP16 : 1,
+		.scaler.scale = cell == CELL_F16 ? SCALER_INIT : 1,
 		.bad_step = NO_BAD_STEP,
 	};
 	r = device->runner_new(device, &plan->recipe, &plan->runner, err);
@@ -220,7 +225,7 @@ static bool is_scaled(const struct plan *plan)
 
 void cuda_state_alloc(const struct plan *plan, struct state *ret)
 {
-	state_alloc(ret, plan->net, DTYPE_F32);
+	state_alloc(ret, plan->net, &plan->recipe, DTYPE_F32);
 }
 
 /* count floats of the device -> unpacked into canonical order. */
@@ -239,13 +244,12 @@ int cuda_state_get(struct plan *plan, struct state *into, struct err *err)
 	const struct memory *m = &plan->memory;
 	size_t params = param_map_size(&plan->map);
 	int r = download_into(plan, m->params, params, param_map_unpack, into->params, err);
-	r = r < 0 ? r : download_into(plan, m->momentum, params, param_map_unpack, into->momentum, err);
+	for (int i = 0; r == 0 && i < n_slots(plan); i++)
+		r = download_into(plan, m->slots[i], params, param_map_unpack, into->slots[i], err);
 	r = r < 0 ? r : download_into(plan, m->running, plan->map.buffers, param_map_unpack_running, into->buffers, err);
-	into->has_momentum = plan->has_momentum;
+	into->steps = plan->host.steps;
 	into->batches_tracked = plan->batches_tracked;
-	into->scaler = is_scaled(plan) ? (struct grad_scaler){plan->host.loss_scale, plan->host.good_steps,
-							      plan->host.skipped_steps}
-				       : (struct grad_scaler){0};
+	into->scaler = is_scaled(plan) ? plan->host.scaler : (struct grad_scaler){0};
 	return r;
 }
 
@@ -263,20 +267,19 @@ int cuda_state_set(struct plan *plan, const struct state *from, struct err *err)
 	const struct memory *m = &plan->memory;
 	size_t params = param_map_size(&plan->map), values = plan->net->param_count;
 	autofree void *none = xcalloc(values, sizeof(float));
-	const void *momentum = from->has_momentum ? from->momentum : none;
-	enum dtype momentum_type = from->has_momentum ? from->dtype : DTYPE_F32;
+	bool stepped = from->steps > 0;
 	int r = upload_from(plan, from->params, from->dtype, values, m->params, params, param_map_pack, err);
-	r = r < 0 ? r : upload_from(plan, momentum, momentum_type, values, m->momentum, params, param_map_pack, err);
+	for (int i = 0; r == 0 && i < n_slots(plan); i++)
+		r = upload_from(plan, stepped ? from->slots[i] : none, stepped ? from->dtype : DTYPE_F32, values, m->slots[i],
+				params, param_map_pack, err);
 	r = r < 0 ? r : upload_from(plan, from->buffers, from->dtype, plan->net->buffer_count, m->running,
 				    plan->map.buffers, param_map_pack_running, err);
 	if (r == 0 && plan->copies)
 		r = plan->runner->ops->run(plan->runner, plan->copies, 1, err);
-	plan->has_momentum = from->has_momentum;
+	plan->host.steps = from->steps;
 	plan->batches_tracked = from->batches_tracked;
 	if (is_scaled(plan)) {
-		plan->host.loss_scale = from->scaler.scale > 0 ? from->scaler.scale : LOSS_SCALE_FP16;
-		plan->host.good_steps = from->scaler.good_steps;
-		plan->host.skipped_steps = from->scaler.skipped_steps;
+		plan->host.scaler = from->scaler.scale > 0 ? from->scaler : (struct grad_scaler){.scale = SCALER_INIT};
 	}
 	return r;
 }
@@ -286,13 +289,9 @@ int cuda_state_set(struct plan *plan, const struct state *from, struct err *err)
 int cuda_begin_epoch(struct plan *plan, const struct epoch_tables *tables, struct err *err)
 {
 	const struct memory *m = &plan->memory;
-	size_t steps = plan->train.batches;
-	autofree float *lr = xmalloc(steps * sizeof(*lr));
-	for (size_t i = 0; i < steps; i++)
-		lr[i] = (float)tables->lr;
 	plan->tables = *tables;
 	plan->host.epoch = (uint32_t)tables->epoch;
-	int r = plan->runner->ops->upload(plan->runner, m->lr, lr, steps * sizeof(*lr), err);
+	int r = plan->runner->ops->upload(plan->runner, m->values, tables->steps, plan->train.batches * sizeof(*tables->steps), err);
 	r = r < 0 ? r : plan->runner->ops->upload(plan->runner, m->order, tables->order,
 						  tables->n_order * sizeof(*tables->order), err);
 	return r;
@@ -334,7 +333,6 @@ int cuda_run(struct plan *plan, uint32_t first, uint32_t n, struct sums *sums, s
 	int r = run_with_sums(plan, &plan->train, first, n, sums, err);
 	if (r < 0)
 		return r;
-	plan->has_momentum = plan->recipe.momentum != 0;
 	plan->batches_tracked += n;
 	if (plan->host.bad_step != NO_BAD_STEP)
 		return err_set(err, -EDOM, "the training loss is not finite (%g) at step %u of epoch %d; a smaller lr may help",
@@ -342,7 +340,8 @@ int cuda_run(struct plan *plan, uint32_t first, uint32_t n, struct sums *sums, s
 	return 0;
 }
 
-int cuda_evaluate(struct plan *plan, enum split split, uint32_t first, uint32_t n, struct sums *sums, struct err *err)
+int cuda_evaluate(struct plan *plan, enum split split, const struct eval_options *options, uint32_t first, uint32_t n,
+		  struct sums *sums, struct err *err)
 {
 	int r = plan->runner->ops->run(plan->runner, plan->running, 1, err);
 	return r < 0 ? r : run_with_sums(plan, &plan->eval[split], first, n, sums, err);
@@ -359,7 +358,6 @@ int cuda_time_step(struct plan *plan, struct launch_time **ret, int *ret_n, stru
 	r = r < 0 ? r : ops->time(plan->runner, plan->train.full, ret, ret_n, err);
 	if (r < 0)
 		return r;
-	plan->has_momentum = plan->recipe.momentum != 0;
 	plan->batches_tracked++;
 	return ops->download(plan->runner, &plan->host, plan->memory.state, sizeof(plan->host), err);
 }
@@ -370,7 +368,7 @@ int cuda_step_list(const struct net *net, const struct recipe *recipe, enum cell
 	struct units units;
 	struct param_map map;
 	struct memory memory;
-	struct memory_sizes sizes = {.cell = cell, .order = (size_t)n, .steps = 1, .labels = (size_t)n};
+	struct memory_sizes sizes = {.cell = cell, .slots = optim_slots(recipe->optim.optimizer), .order = (size_t)n, .steps = 1, .labels = (size_t)n};
 	struct step_problem problem = {.net = net, .units = &units, .recipe = recipe, .batch = n};
 	int r = units_init(&units, net, err);
 	if (r < 0)

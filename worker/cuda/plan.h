@@ -33,7 +33,8 @@ int cuda_state_get(struct plan *plan, struct state *into, struct err *err);
 int cuda_state_set(struct plan *plan, const struct state *from, struct err *err);
 int cuda_begin_epoch(struct plan *plan, const struct epoch_tables *tables, struct err *err);
 int cuda_run(struct plan *plan, uint32_t first, uint32_t n, struct sums *sums, struct err *err);
-int cuda_evaluate(struct plan *plan, enum split split, uint32_t first, uint32_t n, struct sums *sums, struct err *err);
+int cuda_evaluate(struct plan *plan, enum split split, const struct eval_options *options, uint32_t first, uint32_t n,
+		  struct sums *sums, struct err *err);
 void cuda_release(struct plan *plan);
 void cuda_close(struct device *device);
 /* All of them, for a table's initializer. */

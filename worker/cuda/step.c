@@ -107,7 +107,17 @@ static void builder_fini(struct builder *b)
 static void build_begin(struct builder *b, bool train)
 {
 	struct launch *begin = kernel_add(b, KERNEL_STEP_BEGIN, sizeof(struct step_state), "", "step_begin");
-	begin->kernel.args.step_begin = (struct step_begin_args){b->memory->state, train ? b->memory->lr : NULL};
+	const struct recipe *recipe = b->problem->recipe;
+	struct step_begin_args *args = &begin->kernel.args.step_begin;
+	*args = (struct step_begin_args){
+		.state = b->memory->state,
+		.values = train ? b->memory->values : NULL,
+		.optim = recipe->optim,
+		.coefs = b->memory->coefs,
+	};
+	for (int i = 0; i < OPTIM_SEGMENTS; i++)
+		args->segments[i] = (struct optim_segment){.lr_scale = recipe->lr_scale[i % N_GROUPS],
+							   .decays = i < N_GROUPS || !recipe->spare_bn_bias};
 	kernel_done(b, begin);
 }
 
@@ -128,24 +138,27 @@ static void build_optimizer(struct builder *b)
 		};
 		kernel_done(b, check);
 	}
-	size_t bytes = weights * (16 + cell + (m->cell == CELL_F32 ? 0 : cell)) + others * 20;
-	struct launch *sgd = kernel_add(b, KERNEL_SGD, bytes, "", "sgd");
-	sgd->kernel.args.sgd = (struct sgd_args){
+	size_t moved = 8 * (1 + (size_t)optim_slots(recipe->optim.optimizer)); /* bytes of a parameter and its slots */
+	size_t bytes = weights * (moved + cell + (m->cell == CELL_F32 ? 0 : cell)) + others * (moved + 4);
+	struct launch *optimizer = kernel_add(b, KERNEL_OPTIMIZER, bytes, "", "optimizer");
+	struct optimizer_args *args = &optimizer->kernel.args.optimizer;
+	*args = (struct optimizer_args){
 		.state = m->state,
 		.params = m->params,
-		.momentum = m->momentum,
+		.slots = {m->slots[0], m->slots[1]},
 		.weight_grads = m->weight_grads,
 		.other_grads = m->other_grads,
 		.copy = m->cell == CELL_F32 ? NULL : m->copies,
 		.weights = (uint32_t)weights,
 		.others = (uint32_t)others,
-		.momentum_factor = (float)recipe->momentum,
-		.weight_decay = (float)recipe->weight_decay,
-		.nesterov = recipe->nesterov,
-		.growth_interval = scaled ? LOSS_SCALE_GROWTH : 0,
+		.coefs = m->coefs,
+		.optimizer = recipe->optim.optimizer,
+		.growth_interval = scaled ? SCALER_INTERVAL : 0,
 		.tickets = m->tickets,
 	};
-	kernel_done(b, sgd);
+	for (int i = 0; i < OPTIM_SEGMENTS; i++)
+		args->ends[i] = (uint32_t)m->map->ends[i / N_GROUPS][i % N_GROUPS];
+	kernel_done(b, optimizer);
 }
 
 void step_build_train(struct launch_list *list, const struct step_problem *problem, const struct memory *memory, int n,

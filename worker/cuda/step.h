@@ -10,9 +10,6 @@
 #include "memory.h"
 #include "units.h"
 
-#define LOSS_SCALE_FP16		 65536.0f /* torch.amp.GradScaler's init_scale */
-#define LOSS_SCALE_GROWTH	 2000
-
 struct step_problem {
 	const struct net *net;
 	const struct units *units;

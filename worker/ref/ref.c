@@ -20,8 +20,7 @@ struct plan {
 	struct loader *loader;
 	struct ref_net *ref;
 	double *images; /* (batch, 3, 32, 32): a batch in double */
-	bool has_momentum;
-	uint64_t batches_tracked;
+	uint64_t steps, batches_tracked;
 	struct epoch_tables tables;
 };
 
@@ -77,15 +76,21 @@ static int ref_prepare(struct device *device, const struct net *net, const struc
 
 static void ref_state_alloc(const struct plan *plan, struct state *ret)
 {
-	state_alloc(ret, plan->net, DTYPE_F64);
+	state_alloc(ret, plan->net, &plan->recipe, DTYPE_F64);
+}
+
+static int n_slots(const struct plan *plan)
+{
+	return optim_slots(plan->recipe.optim.optimizer);
 }
 
 static int ref_state_get(struct plan *plan, struct state *into, struct err *err)
 {
 	values_copy(into->params, into->dtype, ref_params(plan->ref), DTYPE_F64, plan->net->param_count);
-	values_copy(into->momentum, into->dtype, ref_momentum(plan->ref), DTYPE_F64, plan->net->param_count);
+	for (int i = 0; i < n_slots(plan); i++)
+		values_copy(into->slots[i], into->dtype, ref_slot(plan->ref, i), DTYPE_F64, plan->net->param_count);
 	values_copy(into->buffers, into->dtype, ref_buffers(plan->ref), DTYPE_F64, plan->net->buffer_count);
-	into->has_momentum = plan->has_momentum;
+	into->steps = plan->steps;
 	into->batches_tracked = plan->batches_tracked;
 	return 0;
 }
@@ -94,11 +99,12 @@ static int ref_state_set(struct plan *plan, const struct state *from, struct err
 {
 	values_copy(ref_params(plan->ref), DTYPE_F64, from->params, from->dtype, plan->net->param_count);
 	values_copy(ref_buffers(plan->ref), DTYPE_F64, from->buffers, from->dtype, plan->net->buffer_count);
-	if (from->has_momentum)
-		values_copy(ref_momentum(plan->ref), DTYPE_F64, from->momentum, from->dtype, plan->net->param_count);
-	else
-		memset(ref_momentum(plan->ref), 0, plan->net->param_count * sizeof(double));
-	plan->has_momentum = from->has_momentum;
+	for (int i = 0; i < n_slots(plan); i++)
+		if (from->steps > 0)
+			values_copy(ref_slot(plan->ref, i), DTYPE_F64, from->slots[i], from->dtype, plan->net->param_count);
+		else
+			memset(ref_slot(plan->ref, i), 0, plan->net->param_count * sizeof(double));
+	plan->steps = from->steps;
 	plan->batches_tracked = from->batches_tracked;
 	return 0;
 }
@@ -122,16 +128,13 @@ static void forward(struct plan *plan, const struct batch *batch, bool train)
 static int train_step(struct plan *plan, const struct batch *batch, struct sums *sums, struct err *err)
 {
 	const struct recipe *recipe = &plan->recipe;
-	struct sgd_f64 sgd = {.lr = plan->tables.lr, .momentum = recipe->momentum,
-			      .weight_decay = recipe->weight_decay, .nesterov = recipe->nesterov};
 	forward(plan, batch, true);
 	ref_loss(plan->ref, batch->labels, recipe->label_smoothing, sums);
 	if (!isfinite(sums->loss))
 		return err_set(err, -EDOM, "the training loss is not finite (%g) at step %u of epoch %d; a smaller lr may "
 			       "help", sums->loss, batch->step + 1, plan->tables.epoch + 1);
 	ref_backward(plan->ref);
-	ref_update(plan->ref, &sgd);
-	plan->has_momentum = recipe->momentum != 0;
+	ref_update(plan->ref, recipe, &plan->tables.steps[batch->step], ++plan->steps);
 	plan->batches_tracked++;
 	return 0;
 }
@@ -152,8 +155,8 @@ static int ref_run(struct plan *plan, uint32_t first, uint32_t n, struct sums *s
 	return 0;
 }
 
-static int ref_evaluate(struct plan *plan, enum split split, uint32_t first, uint32_t n, struct sums *sums,
-			struct err *err)
+static int ref_evaluate(struct plan *plan, enum split split, const struct eval_options *options, uint32_t first, uint32_t n,
+			struct sums *sums, struct err *err)
 {
 	omp_set_num_threads(plan->device->threads);
 	if (!loader_at_eval(plan->loader, split, first))

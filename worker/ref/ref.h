@@ -11,10 +11,10 @@ struct ref_net;
 
 struct ref_net *ref_net_new(const struct net *net, int max_batch); /* net is borrowed */
 
-/* Arenas in net order, for reading and writing: params, grads, momentum (param_count), buffers (buffer_count). */
+/* Arenas in net order, for reading and writing: params, grads, slots (param_count), buffers (buffer_count). */
 double *ref_params(struct ref_net *r);
 double *ref_grads(struct ref_net *r);
-double *ref_momentum(struct ref_net *r);
+double *ref_slot(struct ref_net *r, int slot);
 double *ref_buffers(struct ref_net *r);
 
 /* x: (n, 3, size, size); returns the logits (n, classes), borrowed until the next call.  train: batch statistics, and
@@ -24,8 +24,8 @@ const double *ref_forward(struct ref_net *r, int n, const double *x, bool train)
 void ref_loss(struct ref_net *r, const int32_t *labels, double smoothing, struct sums *sums);
 /* After ref_forward(train) and ref_loss(): gradients (=) of the mean loss with respect to every parameter. */
 void ref_backward(struct ref_net *r);
-/* One optimizer step with the gradients there are. */
-void ref_update(struct ref_net *r, const struct sgd_f64 *sgd);
+/* The optimizer's step t (from 1) with the gradients there are. */
+void ref_update(struct ref_net *r, const struct recipe *recipe, const struct step_values *values, uint64_t t);
 
 /* Activation (n, c, h, w) of a tensor id, of the last pass: to find where two backends part. */
 const double *ref_activation(const struct ref_net *r, int tensor);

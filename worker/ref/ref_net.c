@@ -2,11 +2,13 @@
 #include "ref.h"
 
 #include "ref_ops.h"
+#include "worker/optim_loop.h"
+#include "worker/param_spans.h"
 
 struct ref_net {
 	const struct net *net;
 	int max_batch, n; /* n: of the last forward pass */
-	double *params, *grads, *momentum, *buffers;
+	double *params, *grads, *slots[N_SLOTS], *buffers;
 	double **act, **grad; /* per tensor: (max_batch, c, h, w) */
 	double *bn_mean, *bn_inv_std; /* of the batch; channels of BN b from bns[b].offset / 2 on */
 	int32_t *pool_index; /* of the one max pooling: (max_batch, c, h, w) of its output */
@@ -37,7 +39,8 @@ struct ref_net *ref_net_new(const struct net *net, int max_batch)
 	r->max_batch = max_batch;
 	r->params = doubles(net->param_count);
 	r->grads = doubles(net->param_count);
-	r->momentum = doubles(net->param_count);
+	for (int i = 0; i < N_SLOTS; i++)
+		r->slots[i] = doubles(net->param_count);
 	r->buffers = doubles(net->buffer_count);
 	r->bn_mean = doubles(net->buffer_count / 2);
 	r->bn_inv_std = doubles(net->buffer_count / 2);
@@ -67,7 +70,8 @@ void ref_net_free(struct ref_net *r)
 	free(r->pool_index);
 	free(r->params);
 	free(r->grads);
-	free(r->momentum);
+	for (int i = 0; i < N_SLOTS; i++)
+		free(r->slots[i]);
 	free(r->buffers);
 	free(r->bn_mean);
 	free(r->bn_inv_std);
@@ -85,9 +89,9 @@ double *ref_grads(struct ref_net *r)
 	return r->grads;
 }
 
-double *ref_momentum(struct ref_net *r)
+double *ref_slot(struct ref_net *r, int slot)
 {
-	return r->momentum;
+	return r->slots[slot];
 }
 
 double *ref_buffers(struct ref_net *r)
@@ -272,7 +276,18 @@ void ref_backward(struct ref_net *r)
 		op_backward(r, &r->net->ops[i]);
 }
 
-void ref_update(struct ref_net *r, const struct sgd_f64 *sgd)
+void ref_update(struct ref_net *r, const struct recipe *recipe, const struct step_values *values, uint64_t t)
 {
-	sgd_update_f64(r->net->param_count, r->params, r->momentum, r->grads, sgd);
+	struct optim_f64 coefs[PARAM_KINDS];
+	param_coefs(coefs, recipe, values, t);
+	for (int i = 0; i < r->net->n_params; i++) {
+		const struct net_param *p = &r->net->params[i];
+		const struct optim_f64 *c = &coefs[param_kind(p, recipe)];
+		double *param = r->params + p->offset, *a = r->slots[0] + p->offset, *b = r->slots[1] + p->offset;
+		const double *grad = r->grads + p->offset;
+		if (recipe->optim.optimizer == OPTIMIZER_SGD)
+			sgd_update_f64(p->count, param, a, grad, 1, c);
+		else
+			adam_update_f64(p->count, param, a, b, grad, 1, c);
+	}
 }

@@ -125,8 +125,8 @@ struct kernel_shape kernel_shape(enum kernel_id id, const union kernel_args *a)
 					     {THREADS, 1, 1}};
 	case KERNEL_GRAD_CHECK:
 		return line(((uint64_t)a->grad_check.weights + a->grad_check.others) / 8, LOOP_BLOCKS);
-	case KERNEL_SGD:
-		return line(((uint64_t)a->sgd.weights + a->sgd.others) / 8, LOOP_BLOCKS);
+	case KERNEL_OPTIMIZER:
+		return line(((uint64_t)a->optimizer.weights + a->optimizer.others) / 8, LOOP_BLOCKS);
 	case KERNEL_CAST:
 		return line(a->cast.count / 8, LOOP_BLOCKS);
 	case KERNEL_COUNT:
@@ -146,7 +146,7 @@ void kernel_scratch(enum kernel_id id, const union kernel_args *args, size_t *re
 	} else if (id == KERNEL_SOFTMAX_CE) { /* loss, correct, correct5 and padding; column sums of dlogits */
 		partials = (size_t)shape.grid[0] * (8 + args->softmax_ce.c);
 		tickets = 1;
-	} else if (id == KERNEL_SGD) {
+	} else if (id == KERNEL_OPTIMIZER) {
 		tickets = 1;
 	}
 	*ret_partials = partials;

@@ -1,10 +1,7 @@
 /* All kernels, as one unit: nvcc makes the module of it, the tests' host build includes it. */
 #include "vocab.h"
 
-#include "worker/optim.h"
-
 #include "loss_row.h"
-#include "scaler.h"
 #include "source.h"
 #include "tile.h"
 

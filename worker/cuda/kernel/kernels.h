@@ -13,6 +13,9 @@
  * includes, its test in tests/cuda/. */
 #pragma once
 
+#include "worker/optim.h"
+#include "worker/scaler.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,7 +38,7 @@ enum cell { CELL_BF16, CELL_F16, CELL_F32 };
 	X(AVGPOOL_BACKWARD, avgpool_backward, 1, 1)         \
 	X(SOFTMAX_CE, softmax_ce, 1, 1)                     \
 	X(GRAD_CHECK, grad_check, 1, 1)                     \
-	X(SGD, sgd, 1, 1)                                   \
+	X(OPTIMIZER, optimizer, 1, 1)                       \
 	X(CAST, cast, 1, 0)
 
 #define KERNEL_ID(id, name, cells, hot) KERNEL_##id,
@@ -49,11 +52,9 @@ struct step_state {
 	uint32_t epoch;	 /* 0-based */
 	uint32_t next;	 /* the epoch's step that the next step_begin begins */
 	uint32_t step;	 /* the one that runs */
-	float lr;	 /* of it */
-	float loss_scale;	  /* gradients are multiples of it; 1: no scaling */
-	uint32_t found_inf;	  /* a gradient of this step was not finite: sgd changes nothing */
-	uint32_t good_steps;	  /* since the scale last changed */
-	uint32_t skipped_steps;	  /* += 1 by each step that sgd left out */
+	uint32_t found_inf; /* a gradient of this step was not finite: the optimizer changes nothing */
+	uint64_t steps;	    /* that the optimizer made */
+	struct grad_scaler scaler; /* gradients are multiples of its scale; 1: no scaling */
 	uint32_t bad_step;	  /* the first step whose loss was not finite; NO_BAD_STEP: none */
 	uint32_t correct5;	  /* += images whose label is among the five largest logits */
 	double loss;		  /* += sum over images of the loss */
@@ -61,10 +62,20 @@ struct step_state {
 };
 #define NO_BAD_STEP UINT32_MAX
 
-/* state->step = state->next++; state->lr = lr[step] where there is a table. */
+/* The arenas' parameters in segments that one step treats alike: in each region (weights, others) one per group. */
+#define OPTIM_SEGMENTS (2 * N_GROUPS)
+struct optim_segment {
+	double lr_scale;
+	uint32_t decays;
+};
+
+/* state->step = state->next++; coefs (OPTIM_SEGMENTS) = those of the optimizer's next step where there is a table. */
 struct step_begin_args {
 	struct step_state *state;
-	const float *lr; /* (steps of the epoch), or NULL (evaluation) */
+	const struct step_values *values; /* (steps of the epoch), or NULL (evaluation) */
+	struct optim_settings optim;
+	struct optim_segment segments[OPTIM_SEGMENTS];
+	struct optim_f32 *coefs;
 };
 
 /* Images of the resident set -> one batch.  Image i of the batch is sample order[step * batch + i] (order NULL: that
@@ -197,7 +208,7 @@ struct avgpool_backward_args {
 
 /* Softmax cross-entropy of logits + bias, as torch's CrossEntropyLoss(label_smoothing) with soft targets:
  * q = smoothing / classes + (1 - smoothing) * (lambda * onehot(labels) + (1 - lambda) * onehot(labels2)).
- * Adds (+=) to the sums of state; correct counts against `labels`.  dlogits = (softmax - q) * loss_scale / n, 0 in the
+ * Adds (+=) to the sums of state; correct counts against `labels`.  dlogits = (softmax - q) * scale / n, 0 in the
  * padding; dbias = its column sums.  dlogits may be logits. */
 struct softmax_ce_args {
 	struct step_state *state;
@@ -221,19 +232,19 @@ struct grad_check_args {
 	uint32_t weights, others; /* elements, multiples of 8 */
 };
 
-/* One step over both regions of the arenas (worker/optim.h), with lr of state and gradients divided by its loss_scale;
- * nothing where found_inf is set.  Then the scale's own step (torch.amp.GradScaler): found_inf halves it,
- * growth_interval good steps double it; found_inf = 0.  Regions: `weights` elements with gradients in T and a copy in T
- * of the new weights, then `others` (batch norm, bias) all in fp32.  Multiples of 8. */
-struct sgd_args {
+/* One step over both regions of the arenas (worker/optim.h), with gradients divided by the loss scale; nothing where
+ * found_inf is set.  Then the scale's own step (worker/scaler.h), and found_inf = 0.  Regions: `weights` elements with
+ * gradients in T and a copy in T of the new weights, then `others` (batch norm, bias) all in fp32.  Multiples of 8. */
+struct optimizer_args {
 	struct step_state *state;
-	float *params, *momentum; /* (weights + others) */
+	float *params, *slots[N_SLOTS]; /* (weights + others); of the slots those that the optimizer has */
 	const void *weight_grads; /* (weights) T */
 	const float *other_grads; /* (others) */
 	void *copy;		  /* (weights) T, or NULL: the masters are used as they are */
 	uint32_t weights, others;
-	float momentum_factor, weight_decay;
-	uint32_t nesterov;
+	const struct optim_f32 *coefs; /* (OPTIM_SEGMENTS) */
+	uint32_t ends[OPTIM_SEGMENTS]; /* elements before the end of each segment; multiples of 8 */
+	enum optimizer optimizer;
 	uint32_t growth_interval; /* 0: the loss scale is fixed */
 	uint32_t *tickets;
 };
@@ -260,7 +271,7 @@ union kernel_args {
 	struct avgpool_backward_args avgpool_backward;
 	struct softmax_ce_args softmax_ce;
 	struct grad_check_args grad_check;
-	struct sgd_args sgd;
+	struct optimizer_args optimizer;
 	struct cast_args cast;
 };
 

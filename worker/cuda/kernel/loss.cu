@@ -15,7 +15,7 @@ DEVICE struct float8 PER_CELL(ce_logits)(const struct softmax_ce_args *a, uint32
 DEVICE void PER_CELL(ce_gradient)(const struct softmax_ce_args *a, uint32_t row, uint32_t lane, const struct target *t,
 				  float max, float log_sum)
 {
-	float factor = a->state->loss_scale / (float)a->n;
+	float factor = a->state->scaler.scale / (float)a->n;
 	for (uint32_t v = lane; v < a->c / 8; v += WARP) {
 		struct float8 x = PER_CELL(ce_logits)(a, row, v);
 		EACH8(i) {

@@ -18,24 +18,52 @@ CELL_KERNEL(grad_check)
 	}
 }
 
-CELL_KERNEL(sgd)
+/* The coefficients of vector v's segment. */
+DEVICE struct optim_f32 PER_CELL(coefs_of)(const struct optimizer_args *a, uint32_t v)
+{
+	int segment = 0;
+	UNROLL for (int i = 0; i < OPTIM_SEGMENTS - 1; i++)
+		segment += 8 * v >= a->ends[i];
+	return a->coefs[segment];
+}
+
+/* New parameters of vector v from its gradients g. */
+DEVICE struct float8 PER_CELL(optimized)(const struct optimizer_args *a, uint32_t v, struct float8 g)
+{
+	struct optim_f32 c = PER_CELL(coefs_of)(a, v);
+	struct float8 p = ld8_f32(a->params, v), m = ld8_f32(a->slots[0], v);
+	if (a->optimizer == OPTIMIZER_SGD) {
+		EACH8(i)
+			sgd_element_f32(&p.v[i], &m.v[i], g.v[i], &c);
+	} else {
+		struct float8 sq = ld8_f32(a->slots[1], v);
+		EACH8(i)
+			adam_element_f32(&p.v[i], &m.v[i], &sq.v[i], g.v[i], &c);
+		st8_f32(a->slots[1], v, sq);
+	}
+	st8_f32(a->slots[0], v, m);
+	return p;
+}
+
+CELL_KERNEL(optimizer)
 {
 	const struct step_state *s = a.state;
 	uint32_t weights = a.weights / 8, all = s->found_inf ? 0 : weights + a.others / 8;
-	float lr = s->lr, unscale = 1 / s->loss_scale;
+	float unscale = 1 / s->scaler.scale;
 	for (uint32_t v = blockIdx.x * blockDim.x + threadIdx.x; v < all; v += gridDim.x * blockDim.x) {
 		struct float8 g = v < weights ? ld8(a.weight_grads, v) : ld8_f32(a.other_grads, v - weights);
-		struct float8 p = ld8_f32(a.params, v), m = ld8_f32(a.momentum, v);
 		EACH8(i)
-			sgd_element_f32(&p.v[i], &m.v[i], g.v[i] * unscale, lr, a.momentum_factor, a.weight_decay,
-					a.nesterov);
+			g.v[i] *= unscale;
+		struct float8 p = PER_CELL(optimized)(&a, v, g);
 		st8_f32(a.params, v, p);
-		st8_f32(a.momentum, v, m);
 		if (a.copy && v < weights)
 			st8(a.copy, v, p);
 	}
-	if (last_block(a.tickets, gridDim.x) && first_thread())
-		scaler_step(a.state, a.growth_interval);
+	if (last_block(a.tickets, gridDim.x) && first_thread()) {
+		a.state->steps += !s->found_inf;
+		scaler_update(&a.state->scaler, s->found_inf, a.growth_interval);
+		a.state->found_inf = 0;
+	}
 }
 
 CELL_KERNEL(cast)

@@ -5,8 +5,11 @@ KERNEL(step_begin)
 	struct step_state *s = a.state;
 	s->step = s->next;
 	s->next = s->step + 1;
-	if (a.lr)
-		s->lr = a.lr[s->step];
+	for (int i = 0; a.values && i < OPTIM_SEGMENTS; i++) {
+		struct optim_f64 c = optim_coefs(&a.optim, &a.values[s->step], s->steps + 1, a.segments[i].lr_scale,
+						 a.segments[i].decays);
+		a.coefs[i] = optim_coefs_f32(&c);
+	}
 }
 
 /* One block a layer. */

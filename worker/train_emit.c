@@ -1,0 +1,141 @@
+/* What a training says: its events, its progress, its log lines.  See train_internal.h. */
+#include "train_internal.h"
+
+#include "joblog.h"
+#include "procstat.h"
+#include "resume.h"
+
+#include "common/clock.h"
+#include "common/json.h"
+
+#include <math.h>
+
+#define PROGRESS_INTERVAL_S 0.25
+#define TELEMETRY_INTERVAL_S 30
+
+int training_emit_started(struct training *t, struct err *err)
+{
+	const struct train_config *cfg = &t->job->config;
+	json_t *body = runtime_json(t->job);
+	json_object_set_new(json_object_get(body, "versions"), "sweepd", json_string(SWEEPD_VERSION));
+	json_object_set_new(body, "start_epoch", json_integer(t->at.epoch));
+	json_object_set_new(body, "start_step", json_integer(t->at.step));
+	json_object_set_new(body, "num_workers", json_integer(cfg->num_workers));
+	json_object_set_new(body, "batch_size", json_integer(cfg->batch_size));
+	json_object_set_new(body, "train_images", json_integer((json_int_t)t->data->sets[SPLIT_TRAIN].count));
+	json_object_set_new(body, "test_images", json_integer((json_int_t)t->data->sets[SPLIT_TEST].count));
+	json_object_set_new(body, "steps_per_epoch", json_integer(t->steps));
+	json_object_set_new(body, "resumed_note", t->resumed_note ? json_string(t->resumed_note) : json_null());
+	job_log(t->job->job_dir, "%s, batch %d, %s on %s (%s backend, %d threads)%s", config_choice(cfg, "model"),
+		cfg->batch_size, json_string_value(json_object_get(body, "amp")),
+		json_string_value(json_object_get(body, "device")), t->job->backend->name, t->job->threads,
+		t->at.epoch || t->at.step ? ", goes on from its checkpoint" : "");
+	return event_emit(t->job->events, "started", body, err);
+}
+
+/* step: of steps, of the training or of its test. */
+void training_progress(struct training *t, bool testing, uint32_t step, uint32_t steps)
+{
+	const struct position *at = &t->at;
+	double now = monotonic_s();
+	if (!t->job->progress || now - t->last_progress_s < PROGRESS_INTERVAL_S)
+		return;
+	t->last_progress_s = now;
+	struct train_progress p = {
+		.epoch = at->epoch + 1,
+		.step = step,
+		.steps = steps,
+		.train_loss = at->sums.images ? at->sums.loss / (double)at->sums.images : NAN,
+		.images_per_second = at->train_seconds > 0 ? (double)at->sums.images / at->train_seconds : 0,
+		.testing = testing,
+	};
+	t->job->progress(t->job->progress_arg, &p);
+}
+
+int training_emit_telemetry(struct training *t, struct err *err)
+{
+	double now = monotonic_s(), elapsed = now - t->last_telemetry_s;
+	if (elapsed < TELEMETRY_INTERVAL_S)
+		return 0;
+	double cpu = procstat_cpu_seconds();
+	json_t *values = json_pack("{s:f, s:I}", "cpu_percent", 100 * (cpu - t->last_cpu_s) / elapsed, "ram_mib",
+				   (json_int_t)procstat_ram_mib());
+	t->last_telemetry_s = now;
+	t->last_cpu_s = cpu;
+	return event_emit(t->job->events, "telemetry", json_pack("{s:o}", "values", values), err);
+}
+
+double sums_percent(const struct sums *s)
+{
+	return s->images ? 100.0 * (double)s->correct / (double)s->images : 0;
+}
+
+int training_emit_epoch(struct training *t, double lr, const struct sums *test, double test_seconds, struct err *err)
+{
+	const struct position *at = &t->at;
+	const struct sums *train = &at->sums;
+	json_t *body = json_pack("{s:i, s:i, s:I}", "epoch", at->epoch + 1, "batch_size", t->job->config.batch_size,
+				 "ram_mib", (json_int_t)procstat_peak_ram_mib());
+	json_object_set_new(body, "lr", json_num(lr));
+	json_object_set_new(body, "train_loss", json_num(train->loss / (double)train->images));
+	json_object_set_new(body, "train_accuracy", json_num(sums_percent(train)));
+	json_object_set_new(body, "test_loss", json_num(test->loss / (double)test->images));
+	json_object_set_new(body, "test_accuracy", json_num(sums_percent(test)));
+	json_object_set_new(body, "train_seconds", json_num(at->train_seconds));
+	json_object_set_new(body, "test_seconds", json_num(test_seconds));
+	json_object_set_new(body, "images_per_second", json_num((double)train->images / at->train_seconds));
+	return event_emit(t->job->events, "epoch", body, err);
+}
+
+const char *const release_names[N_RELEASE_WHYS] = {"", "stop", "pause", "time_limit"};
+
+static const char *release_name(const struct train_control *control)
+{
+	return release_names[atomic_load(&control->release)];
+}
+
+int training_emit_outcome(struct training *t, enum outcome outcome, struct err *err)
+{
+	const struct train_job *job = t->job;
+	int epochs = t->at.epoch;
+	switch (outcome) {
+	case FINISHED: {
+		bool early = epochs < job->config.epochs;
+		autofree char *note = early ? xasprintf("stopped early at %d", epochs) : NULL;
+		job_log(job->job_dir, "done after %d epochs%s", epochs, early ? ", stopped early" : "");
+		int r = event_emit(job->events, "done", json_pack("{s:i, s:s?}", "epochs", epochs, "note", note), err);
+		if (r == 0 && event_log_ended(job->events)) /* not while it waits for room */
+			checkpoint_remove_last(job->job_dir);
+		return r;
+	}
+	case CANCELLED:
+		job_log(job->job_dir, "cancelled in epoch %d", epochs + 1);
+		return event_emit(job->events, "cancelled", json_object(), err);
+	case RELEASED:
+		job_log(job->job_dir, "released (%s) in epoch %d after step %u", release_name(job->control), epochs + 1,
+			t->at.step);
+		return event_emit(job->events, "released",
+				  json_pack("{s:s, s:i, s:I}", "why", release_name(job->control), "epoch", epochs,
+					    "step", (json_int_t)t->at.step),
+				  err);
+	case FENCED:
+		job_log(job->job_dir, "ended: the daemon gave this attempt up");
+		return 0;
+	case GO_ON:
+		break;
+	}
+	BUG("a job ended without an outcome");
+}
+
+void training_emit_failed(struct training *t, int code, enum fail_class class, const struct err *err)
+{
+	if (code == -EDOM)
+		class = FAIL_DIVERGED;
+	else if (code == -ENOMEM)
+		class = FAIL_OOM;
+	else if (code == -ENODATA)
+		class = FAIL_DATA;
+	job_log(t->job->job_dir, "failed (%s): %s", fail_class_names[class], err->text);
+	event_emit(t->job->events, "failed", json_pack("{s:s, s:s}", "class", fail_class_names[class], "reason", err->text),
+		   NULL);
+}
