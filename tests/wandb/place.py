@@ -1,0 +1,162 @@
+"""A sweepd with scripted workers and a sweep-forward beside it, which a test may kill, and what the store says that the
+server must hold in the end."""
+import contextlib
+import importlib.util
+import json
+import math
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+spec = importlib.util.spec_from_file_location("daemon_conftest", ROOT / "tests/daemon/conftest.py")
+daemon = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(daemon)
+
+BUILD, wait_until, is_running = daemon.BUILD, daemon.wait_until, daemon.is_running
+FORWARD = BUILD / "forward/sweep-forward"
+NUMBERS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+
+
+class Place(daemon.Sweepd):
+    """The test starts sweep-forward, so that it may end it; sweepd's own attempts end at once."""
+
+    def __init__(self, fake):
+        directory = pathlib.Path(tempfile.mkdtemp(prefix="forward-"))
+        directory.chmod(0o755)
+        super().__init__(directory)
+        self.fake_server, self.forwarder = fake, None
+        self.forward_log = directory / "forward.log"
+        self.forward_env = fake.env() if fake else {}
+
+    def start(self, *options, **more):
+        return super().start("--forward-program", "/bin/false", "--breaker-jobs", 0, *options, **more)
+
+    # --- sweep-forward's life ---
+
+    def forward(self, *options, env=None, popen=None):
+        command = [FORWARD, "follow", "--dir", self.state, "--control", self.state / "control.sock", *map(str, options)]
+        with open(self.forward_log, "ab") as log:
+            self.forwarder = subprocess.Popen(command, env={**self.env, **self.forward_env, **(env or {})},
+                                              stdin=subprocess.DEVNULL, stdout=log, stderr=log, **(popen or {}))
+        return self
+
+    def stop_forward(self):
+        self.forwarder.send_signal(signal.SIGTERM)
+        assert self.forwarder.wait(daemon.DEADLINE_S) == 0
+        self.forwarder = None
+
+    def kill_forward(self):
+        self.forwarder.kill()
+        self.forwarder.wait()
+        self.forwarder = None
+
+    def said(self):
+        return self.forward_log.read_text() if self.forward_log.exists() else ""
+
+    def wait_said(self, text):
+        return wait_until(lambda: text in self.said(), f"sweep-forward to say {text!r}")
+
+    def end(self):
+        if self.forwarder:
+            self.forwarder.kill()
+            self.forwarder.wait()
+        super().end()
+
+    # --- sweeps ---
+
+    def submit_wandb(self, n=1, epochs=3, name="tiny", wandb=None, defaults=None, resources=None, **members):
+        """A sweep of n jobs that are forwarded; the id of its first job."""
+        text = json.dumps({"name": name, "project": "p", "method": "grid",
+                           "parameters": {"seed": {"values": list(range(n))}},
+                           "metric": {"name": "test_accuracy", "goal": "maximize"},
+                           "defaults": {"epochs": epochs, **(defaults or {})}, "wandb": wandb or {},
+                           "resources": {"retries": 2, **(resources or {})}})
+        answer = self.ask("submit", **{"text": text, "file_name": "s.json", "again": True, **members})
+        assert answer["ok"], answer
+        return answer["first_job"]
+
+    def run_of(self, job):
+        """The server's run of a job, or None."""
+        rows = self.sql("SELECT entity, project, run_id FROM wandb_run WHERE job = ?", job)
+        return self.fake_server.state()["runs"].get("/".join(rows[0])) if rows else None
+
+    def wait_forwarded(self, *jobs):
+        """Until the runs of these jobs are finished at the server and sweepd knows it."""
+        marks = ",".join(map(str, jobs))
+        self.wait(lambda: self.sql(f"SELECT count(*) FROM wandb_run WHERE phase = 'finished' AND job IN ({marks})")
+                  == [(len(jobs),)], f"jobs {marks} to be forwarded")
+
+    # --- what the server must hold ---
+
+    def rows_to_forward(self, job):
+        """Of a job's epoch rows in the order of their commits those that are news: no epoch at or below one before."""
+        last, rows = 0, []
+        for at_ms, detail in self.sql("SELECT at_ms, detail FROM event WHERE job = ? AND kind = 'epoch' ORDER BY id", job):
+            row = json.loads(detail)
+            if row["epoch"] > last:
+                last = row["epoch"]
+                values = {k: NUMBERS.get(v, v) if isinstance(v, str) else v for k, v in row.items() if k[0] != "_"}
+                rows.append({**values, "_step": last, "_timestamp": at_ms / 1000})
+        return rows
+
+    def compare(self, job):
+        """Row for row: what differs between the store and the server in this job's run, as sentences."""
+        run, wrong = self.run_of(job), []
+        if not run:
+            return [f"job {job}: no run"]
+        started_ms, = self.one("SELECT min(started_ms) FROM attempt WHERE job = ?", job)
+        rows, lines = self.rows_to_forward(job), [json.loads(line) for line in run["history"]]
+        if len(rows) != len(lines):
+            wrong.append(f"job {job}: {len(rows)} rows, {len(lines)} lines")
+        for row, line in zip(rows, lines):
+            row["_runtime"] = max(row["_timestamp"] * 1000 - started_ms, 0) / 1000
+            if not equal(row, line):
+                wrong.append(f"job {job}: row {row}, line {line}")
+        summary = json.loads(run["summary"] or "{}")
+        if rows and not equal(rows[-1], {k: summary.get(k) for k in rows[-1]}):
+            wrong.append(f"job {job}: last row {rows[-1]}, summary {summary}")
+        state, = self.one("SELECT state FROM job WHERE id = ?", job)
+        if (run["state"], run["complete"]) != ({"done": "finished"}.get(state, "failed"), True):
+            wrong.append(f"job {job}: is {state}, its run {run['state']}, complete: {run['complete']}")
+        return wrong
+
+
+def equal(a, b):
+    """Dicts of numbers, NaN being NaN; times may differ in their last bits."""
+    if a.keys() != b.keys():
+        return False
+    for key in a:
+        x, y = a[key], b[key]
+        both = isinstance(x, (int, float)) and isinstance(y, (int, float))
+        near = both and ((math.isnan(x) and math.isnan(y)) or x == y or (key[0] == "_" and math.isclose(x, y, rel_tol=1e-12, abs_tol=1e-6)))
+        if not (x == y or near):
+            return False
+    return True
+
+
+@contextlib.contextmanager
+def a_place(fake):
+    """Prints every log at the end, for the test that fails."""
+    place = Place(fake)
+    try:
+        yield place
+    finally:
+        print(place.log(), place.said(), sep="\n--- sweep-forward\n")
+        place.end()
+        shutil.rmtree(place.dir)
+
+
+def resident_kib(pid, what="VmHWM"):
+    """Peak resident memory of a process; None where it is gone."""
+    with contextlib.suppress(OSError):
+        for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith(what + ":"):
+                return int(line.split()[1])
+    return None
+
+
+__all__ = ["BUILD", "FORWARD", "Place", "a_place", "daemon", "is_running", "os", "resident_kib", "wait_until"]
