@@ -311,31 +311,6 @@ int reader_attempts(struct reader *r, int64_t job, struct attempt_row **ret, siz
 	return 0;
 }
 
-int reader_devices(struct reader *r, struct device_row **ret, size_t *ret_n, struct err *err)
-{
-	struct device_row *rows = NULL;
-	size_t n = 0;
-	struct stmt *s;
-	int e = query(r, "SELECT id, name, state, reason FROM device ORDER BY kind DESC, id", &s, err);
-
-	while (e >= 0 && (e = step(s, err)) > 0) {
-		rows = grow(rows, n, sizeof(*rows));
-		rows[n++] = (struct device_row){
-			.id = copy(s, 0),
-			.name = copy(s, 1),
-			.state = copy(s, 2),
-			.reason = copy(s, 3),
-		};
-	}
-	if (e < 0) {
-		device_rows_free(rows, n);
-		return e;
-	}
-	*ret = rows;
-	*ret_n = n;
-	return 0;
-}
-
 int reader_metric(struct reader *r, int64_t job, const char *name, bool maximize, double *ret_last, double *ret_best,
 		  int *ret_best_epoch, struct err *err)
 {

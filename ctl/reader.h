@@ -48,6 +48,8 @@ struct attempt_row {
 
 struct device_row {
 	char *id, *name, *state, *reason;
+	/* What its running jobs used in their newest stretch; NaN: not known. */
+	double cpu_percent, gpu_percent, vram_mib, watts, temperature_c;
 };
 
 struct epoch_row { /* one that counts; NaN: not known or not finite */
@@ -77,6 +79,12 @@ struct brief_row { /* a job in a few words */
 	enum job_state state;
 };
 
+struct resources_row { /* what a job has used; NaN: not known */
+	double ram_mib, vram_mib; /* most */
+	double watt_hours, watts, watts_max;
+	double cpu_percent, cpu_percent_max, gpu_percent, gpu_percent_max, temperature_c;
+};
+
 struct reader;
 
 int reader_open(struct reader **ret, const struct paths *paths, struct err *err);
@@ -97,6 +105,8 @@ int reader_job_ids(struct reader *r, int64_t first, int64_t last, int64_t **ret,
 int reader_newest_job(struct reader *r, int64_t *ret, struct err *err);
 int reader_attempts(struct reader *r, int64_t job, struct attempt_row **ret, size_t *ret_n, struct err *err);
 int reader_devices(struct reader *r, struct device_row **ret, size_t *ret_n, struct err *err);
+/* "97 % 412 W"; of the GPU where there is one, else of the processor (100: a core).  Allocated. */
+char *device_use_text(const struct device_row *d);
 /* Column `name` of `curves`: last and best value of a job and the epoch of the best; maximize says what best means. */
 int reader_metric(struct reader *r, int64_t job, const char *name, bool maximize, double *ret_last, double *ret_best,
 		  int *ret_best_epoch, struct err *err);
@@ -112,6 +122,8 @@ int reader_sweep_source(struct reader *r, int64_t sweep, struct sweep_source *re
 int reader_events(struct reader *r, int64_t after, int limit, struct event_row **ret, size_t *ret_n, struct err *err);
 /* The same with all they say; of complete sweeps. */
 int reader_log(struct reader *r, int64_t after, int64_t limit, struct log_row **ret, size_t *ret_n, struct err *err);
+/* Of the view resources; 1, or 0 when it has no epoch. */
+int reader_resources(struct reader *r, int64_t job, struct resources_row *ret, struct err *err);
 /* The newest `limit` jobs in one of the states (bit 1 << JOB_...), newest first. */
 int reader_briefs(struct reader *r, unsigned states, int64_t limit, struct brief_row **ret, size_t *ret_n, struct err *err);
 void brief_rows_free(struct brief_row *rows, size_t n);

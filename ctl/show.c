@@ -45,6 +45,7 @@ struct shown { /* one job with all that is read for it */
 	const struct sweep_row *sweep;
 	struct attempt_row *attempts;
 	size_t n_attempts;
+	struct resources_row used;
 	char *notes, *log, *config; /* the paths are NULL where there is no such file yet */
 };
 
@@ -133,8 +134,42 @@ static void show_speed(const struct job_row *job)
 	printf("  speed       %s images/s; an epoch takes %.1f s (%.1f training, %.1f testing)\n",
 	       format_speed(job->images_per_second, speed), job->last_seconds,
 	       job->last_seconds - job->last_test_seconds, job->last_test_seconds);
-	if (!isnan(job->ram_mib))
-		printf("  memory      host %.0f MiB at most\n", job->ram_mib);
+}
+
+/* "187 % of a core (199 % at most)"; appended where it is known. */
+static void add_share(char **text, const char *what, double mean, double most)
+{
+	if (isnan(mean))
+		return;
+	text_append(text, "%s%s %.0f %%", *text ? ", " : "", what, mean);
+	if (most >= mean + 1)
+		text_append(text, " (%.0f %% at most)", most);
+}
+
+static void show_resources(const struct resources_row *u)
+{
+	autofree char *use = NULL;
+
+	if (!isnan(u->ram_mib))
+		printf("  memory      host %.0f MiB at most", u->ram_mib);
+	if (!isnan(u->ram_mib) && !isnan(u->vram_mib))
+		printf(", device %.0f MiB", u->vram_mib);
+	if (!isnan(u->ram_mib))
+		putchar('\n');
+	add_share(&use, "CPU", u->cpu_percent, u->cpu_percent_max);
+	add_share(&use, "GPU", u->gpu_percent, u->gpu_percent_max);
+	if (!isnan(u->temperature_c))
+		text_append(&use, "%s%.0f C at most", use ? ", " : "", u->temperature_c);
+	if (use)
+		printf("  use         %s\n", use);
+	if (isnan(u->watts))
+		return;
+	printf("  power       %.1f W", u->watts);
+	if (u->watts_max >= u->watts + 0.1)
+		printf(" (%.1f W at most)", u->watts_max);
+	if (!isnan(u->watt_hours))
+		printf(", %.3g Wh in all", u->watt_hours);
+	putchar('\n');
 }
 
 static void show_limit(const struct sweep_row *sweep)
@@ -216,6 +251,7 @@ static int show_text(struct ctl *ctl, struct reader *r, const struct shown *s, b
 	if (e < 0)
 		return e;
 	show_speed(s->job);
+	show_resources(&s->used);
 	show_limit(s->sweep);
 	for (size_t i = 0; i < s->n_attempts; i++)
 		show_attempt(&s->attempts[i], now);
@@ -241,6 +277,28 @@ static json_t *attempt_json(const struct attempt_row *a)
 	return o;
 }
 
+static json_t *resources_json(const struct resources_row *u)
+{
+	const struct {
+		const char *name;
+		double value;
+	} values[] = {{"ram_mib", u->ram_mib},
+		      {"vram_mib", u->vram_mib},
+		      {"watt_hours", u->watt_hours},
+		      {"watts", u->watts},
+		      {"watts_max", u->watts_max},
+		      {"cpu_percent", u->cpu_percent},
+		      {"cpu_percent_max", u->cpu_percent_max},
+		      {"gpu_percent", u->gpu_percent},
+		      {"gpu_percent_max", u->gpu_percent_max},
+		      {"temperature_c", u->temperature_c}};
+	json_t *o = json_object();
+
+	for (size_t i = 0; i < ARRAY_LEN(values); i++)
+		json_object_set_new(o, values[i].name, json_known(values[i].value));
+	return o;
+}
+
 static json_t *show_json(const struct selection *sel, const struct shown *s)
 {
 	json_t *o = job_json(sel, s->job), *attempts = json_array();
@@ -248,6 +306,7 @@ static json_t *show_json(const struct selection *sel, const struct shown *s)
 	for (size_t i = 0; i < s->n_attempts; i++)
 		json_array_append_new(attempts, attempt_json(&s->attempts[i]));
 	json_object_set_new(o, "attempts", attempts);
+	json_object_set_new(o, "resources", resources_json(&s->used));
 	json_object_set_new(o, "minutes", json_known(s->job->state == JOB_DONE ? s->job->seconds / 60 : NAN));
 	json_object_set_new(o, "notes", json_string(s->notes));
 	return o;
@@ -266,11 +325,14 @@ static char *job_file(const struct ctl *ctl, int64_t job, const char *name)
 static int show_job(struct ctl *ctl, struct reader *r, const struct selection *sel, const struct job_row *job, bool all,
 		    json_t *array, struct err *err)
 {
-	struct shown s = {.job = job, .sweep = selection_sweep(sel, job)};
+	static const struct resources_row unknown = {NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
+	struct shown s = {.job = job, .sweep = selection_sweep(sel, job), .used = unknown};
 	int e = reader_attempts(r, job->id, &s.attempts, &s.n_attempts, err);
 
 	if (e == 0)
 		e = reader_notes(r, job->id, &s.notes, err);
+	if (e == 0)
+		e = MIN(reader_resources(r, job->id, &s.used, err), 0);
 	if (e == 0) {
 		s.log = job_file(ctl, job->id, "log.txt");
 		s.config = job_file(ctl, job->id, "config.json");

@@ -111,7 +111,7 @@ static const struct job_row *job_on(const struct watch *w, const char *device)
 	return NULL;
 }
 
-/* "cpu     Intel Xeon, 2 threads   655 MiB   job 5" */
+/* "cpu     Intel Xeon, 2 threads   187 %   655 MiB   job 5" */
 static void draw_devices(FILE *out, const struct watch *w)
 {
 	const struct screen *s = &w->ctl->out;
@@ -126,6 +126,9 @@ static void draw_devices(FILE *out, const struct watch *w)
 			fprintf(out, "  %s%s%s%s%s", tone_on(s, TONE_WARN),
 				str_eq(d->state, "absent") ? "absent" : "set aside", d->reason ? ": " : "",
 				reason, tone_off(s, TONE_WARN));
+		autofree char *use = device_use_text(d);
+		if (*use)
+			fprintf(out, "   %s", use);
 		if (job && !isnan(job->ram_mib))
 			fprintf(out, "   %.0f MiB", job->ram_mib);
 		if (job)

@@ -116,7 +116,7 @@ static const struct {
 } epoch_numbers[] = {
 	{"lr", 5, false},	    {"train_loss", 7, false},	{"train_accuracy", 8, false},	  {"test_loss", 9, false},
 	{"test_accuracy", 10, false}, {"train_seconds", 11, false}, {"test_seconds", 12, false},
-	{"images_per_second", 13, false}, {"watts", 16, true},
+	{"images_per_second", 13, false}, {"watts", 16, true}, {"joules", 18, true},
 };
 
 /* Binds the numbers; ret_nonfinite: names of those that were not finite, comma-separated (or empty). */

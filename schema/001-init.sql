@@ -117,7 +117,8 @@ CREATE TABLE epoch (
   images_per_second REAL,         -- of training
   ram_mib        INTEGER,         -- peak resident memory of the worker in this job
   vram_mib       INTEGER,
-  watts          REAL,            -- mean over the epoch
+  watts          REAL,            -- mean over the epoch; with a GPU the GPU's, else the processor packages'
+  joules         REAL,            -- energy of the epoch, of the same
   nonfinite      TEXT,            -- comma-separated columns that were NaN or infinite
   PRIMARY KEY (attempt, epoch)
 ) STRICT, WITHOUT ROWID;
@@ -141,6 +142,7 @@ CREATE TABLE telemetry (
   value   REAL,
   PRIMARY KEY (event, name)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX telemetry_by_attempt ON telemetry(attempt, event);
 
 CREATE TABLE wandb_sweep (       -- a sweep as it is at Weights & Biases
   sweep   INTEGER PRIMARY KEY REFERENCES sweep(id),

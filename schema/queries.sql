@@ -90,8 +90,9 @@ UPDATE attempt SET start_epoch = ?2, start_step = ?3, details = ?4 WHERE id = ?1
 
 -- name: add_epoch
 INSERT INTO epoch (attempt, epoch, job, event, lr, batch_size, train_loss, train_accuracy, test_loss, test_accuracy,
-                   train_seconds, test_seconds, images_per_second, ram_mib, vram_mib, watts, nonfinite)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17);
+                   train_seconds, test_seconds, images_per_second, ram_mib, vram_mib, watts, nonfinite,
+                   joules)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18);
 
 -- name: add_metric
 INSERT INTO metric (attempt, epoch, name, value, nonfinite, event) VALUES (?1, ?2, ?3, ?4, ?5, ?6);

@@ -5,6 +5,8 @@ DROP VIEW IF EXISTS results;
 DROP VIEW IF EXISTS leaderboard;
 DROP VIEW IF EXISTS curves;
 DROP VIEW IF EXISTS queue;
+DROP VIEW IF EXISTS resources;
+DROP VIEW IF EXISTS samples;
 DROP VIEW IF EXISTS counted_epoch;
 DROP VIEW IF EXISTS visible_job;
 
@@ -95,3 +97,43 @@ CREATE VIEW queue AS
              FROM counted_epoch GROUP BY job) AS p ON p.job = j.id
   WHERE j.state IN ('running', 'queued', 'paused')
   ORDER BY j.state <> 'running', j.priority DESC, j.id;
+
+-- One row per stretch of an attempt (first seconds, then half minutes): what it used.  worker/telemetry.h says what each is.
+CREATE VIEW samples AS
+  SELECT a.job, t.attempt, t.event, max(t.at_ms) AS at_ms,
+    max(t.value) FILTER (WHERE t.name = 'seconds') AS seconds,
+    max(t.value) FILTER (WHERE t.name = 'cpu_percent') AS cpu_percent,
+    max(t.value) FILTER (WHERE t.name = 'ram_mib') AS ram_mib,
+    max(t.value) FILTER (WHERE t.name = 'gpu_percent') AS gpu_percent,
+    max(t.value) FILTER (WHERE t.name = 'vram_mib') AS vram_mib,
+    max(t.value) FILTER (WHERE t.name = 'watts') AS watts,
+    max(t.value) FILTER (WHERE t.name = 'joules') AS joules,
+    max(t.value) FILTER (WHERE t.name = 'temperature_c') AS temperature_c,
+    max(t.value) FILTER (WHERE t.name = 'sm_clock_mhz') AS sm_clock_mhz,
+    max(t.value) FILTER (WHERE t.name = 'ecc_uncorrected') AS ecc_uncorrected
+  FROM attempt AS a JOIN telemetry AS t ON t.attempt = a.id
+  GROUP BY t.attempt, t.event;
+
+-- One row per job that has run: what it cost.  Memory is the highest; minutes and watt_hours are of the epochs that count,
+-- percentages means over time and their highest stretch of half a minute.
+CREATE VIEW resources AS
+  SELECT j.id AS job, j.sweep_name AS sweep, j.config ->> 'model' AS model, j.config ->> 'batch_size' AS batch_size,
+    j.config ->> 'use_amp' AS use_amp, j.config ->> 'use_batch_scheduler' AS use_batch_scheduler, j.swept AS config,
+    j.state, e.minutes, e.images_per_second, coalesce(max(e.ram_mib, s.ram_mib), e.ram_mib, s.ram_mib) AS ram_mib,
+    coalesce(max(e.vram_mib, s.vram_mib), e.vram_mib, s.vram_mib) AS vram_mib,
+    e.watt_hours, e.watts, s.watts_max, s.cpu_percent, s.cpu_percent_max, s.gpu_percent, s.gpu_percent_max,
+    s.temperature_c
+  FROM visible_job AS j
+  JOIN (SELECT job, round(sum(train_seconds + test_seconds) / 60, 4) AS minutes,
+          round(avg(images_per_second), 1) AS images_per_second, max(ram_mib) AS ram_mib, max(vram_mib) AS vram_mib,
+          round(sum(joules) / 3600, 3) AS watt_hours,
+          round(sum(watts * (train_seconds + test_seconds)) /
+                sum(train_seconds + test_seconds) FILTER (WHERE watts IS NOT NULL), 1) AS watts
+        FROM counted_epoch GROUP BY job) AS e ON e.job = j.id
+  LEFT JOIN (SELECT job, max(ram_mib) AS ram_mib, max(vram_mib) AS vram_mib, max(watts) AS watts_max,
+               round(sum(cpu_percent * seconds) / sum(seconds) FILTER (WHERE cpu_percent IS NOT NULL), 1) AS cpu_percent,
+               max(cpu_percent) AS cpu_percent_max,
+               round(sum(gpu_percent * seconds) / sum(seconds) FILTER (WHERE gpu_percent IS NOT NULL), 1) AS gpu_percent,
+               max(gpu_percent) AS gpu_percent_max, max(temperature_c) AS temperature_c
+             FROM samples GROUP BY job) AS s ON s.job = j.id
+  ORDER BY j.id;

@@ -183,6 +183,7 @@ static json_t *values_of(const struct telemetry *t)
 	const struct interval *in = &t->report;
 	double seconds = t->at_s - in->since_s, joules = t->joules - (isnan(in->joules) ? 0 : in->joules);
 	json_t *values = json_object();
+	add_value(values, "seconds", seconds);
 	if (seconds > 0) {
 		add_value(values, "cpu_percent", 100 * (t->cpu_used_s - in->cpu_s) / seconds);
 		add_value(values, "watts", joules / seconds);

@@ -3,6 +3,7 @@
  * and the rest at the end.
  *
  * Values of an event, of the time since the last one (those that are not known are left out):
+ *   seconds         so long
  *   cpu_percent     mean of the worker's processor time; 100 is one core
  *   ram_mib         most resident memory of the worker
  *   gpu_percent     mean of the time in which a kernel ran

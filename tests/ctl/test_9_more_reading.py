@@ -45,3 +45,57 @@ def test_devices_with_and_without_a_daemon(grid):
 
 def test_devices_before_anything_trained(place):
     assert "no device has trained here yet" in place.run("devices").stderr
+
+
+# --- what jobs use ---
+
+
+def tell(grid, attempt, job=3, **values):
+    """A telemetry event."""
+    event = grid.event(job, "telemetry", attempt)
+    for name, value in values.items():
+        grid.sql("INSERT INTO telemetry (event, attempt, at_ms, name, value) VALUES (?, ?, 1, ?, ?)", event, attempt, name,
+                 value)
+
+
+def test_what_a_job_uses(grid):
+    """Means are over time; a first stretch of 5 s counts less than one of 30 s."""
+    attempt = grid.attempt(8)
+    grid.set_state(8, "running")
+    assert grid.sql("SELECT * FROM resources WHERE job = 8") == []
+    for epoch, watts in ((1, 300.0), (2, 330.0)):
+        grid.epoch(8, attempt, epoch, 50.0, ram_mib=600 + epoch, vram_mib=2900 - epoch, watts=watts, joules=33 * watts)
+    tell(grid, attempt, 8, seconds=5.0, cpu_percent=40.0, gpu_percent=50.0, watts=150.0, vram_mib=2000, temperature_c=41)
+    tell(grid, attempt, 8, seconds=30.0, cpu_percent=110.0, gpu_percent=99.0, watts=412.0, vram_mib=3000, temperature_c=61)
+    columns = "ram_mib, vram_mib, watt_hours, watts, watts_max, cpu_percent, gpu_percent, gpu_percent_max, temperature_c"
+    assert grid.sql(f"SELECT {columns} FROM resources WHERE job = 8") == [
+        (602, 3000, 5.775, 315.0, 412.0, 100.0, 92.0, 99.0, 61.0)]
+    assert grid.sql("SELECT model, use_amp, minutes, state FROM resources WHERE job = 8") == [
+        ("resnet50", 1, 1.1, "running")]
+    out = grid.run("show", 8).stdout
+    assert "  memory      host 602 MiB at most, device 3000 MiB\n" in out
+    assert "  use         CPU 100 % (110 % at most), GPU 92 % (99 % at most), 61 C at most\n" in out
+    assert "  power       315.0 W (412.0 W at most), 5.78 Wh in all\n" in out
+    shown = grid.json("show", 8)[0]["resources"]
+    assert shown["watt_hours"] == 5.775 and shown["gpu_percent_max"] == 99
+    assert [s[0] for s in grid.sql("SELECT seconds FROM samples WHERE job = 8 ORDER BY event")] == [5.0, 30.0]
+    grid.sql("UPDATE epoch SET watts = NULL, joules = NULL, vram_mib = NULL WHERE job = 1")
+    out = grid.run("show", 1).stdout  # of the time before there was telemetry
+    assert "  memory      host 655 MiB at most\n" in out and "power" not in out and "  use " not in out
+
+
+def test_devices_say_how_busy_they_are(grid):
+    """The newest stretch of what runs there; jobs that share a device share its power."""
+    assert grid.json("devices")[0]["use"]["text"] == ""
+    first = grid.sql("SELECT id FROM attempt WHERE job = 3")[0][0]
+    tell(grid, first, seconds=30.0, cpu_percent=10.0)
+    tell(grid, first, seconds=30.0, cpu_percent=187.0)
+    assert grid.json("devices")[0]["use"] == {"text": "187 %", "cpu_percent": 187.0, "gpu_percent": None, "vram_mib": None,
+                                              "watts": None, "temperature_c": None}
+    grid.daemon()
+    assert grid.run("devices").stdout.splitlines()[1].split() == ["cpu", "ready", "3", "187", "%", "test", "CPU"]
+    second = grid.attempt(4, number=2)
+    tell(grid, first, seconds=30.0, gpu_percent=97.0, watts=200.0, vram_mib=1000)
+    tell(grid, second, 4, seconds=30.0, gpu_percent=95.0, watts=212.0, vram_mib=500)
+    assert grid.json("devices")[0]["use"] == {"text": "97 % 412 W", "cpu_percent": None, "gpu_percent": 97.0,
+                                              "vram_mib": 1500.0, "watts": 412.0, "temperature_c": None}
