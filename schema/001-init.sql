@@ -43,6 +43,7 @@ CREATE TABLE job (
   UNIQUE (sweep, position)
 ) STRICT;
 CREATE INDEX job_by_state ON job(state, priority DESC, id);
+CREATE INDEX job_waiting ON job(not_before_ms) WHERE state = 'queued' AND not_before_ms > 0; -- for their time
 
 CREATE TABLE worker (
   id         INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -124,6 +125,81 @@ CREATE TABLE epoch (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX epoch_by_job ON epoch(job, epoch, attempt);
 
+CREATE TABLE job_epochs (        -- the epochs of a job that count (view counted_epoch), summed up as they are inserted
+  job        INTEGER PRIMARY KEY REFERENCES job(id),
+  sweep      INTEGER NOT NULL,
+  epoch      INTEGER NOT NULL,   -- the last; test_accuracy, value and cost are its
+  event      INTEGER NOT NULL,   -- of the epoch that was inserted last
+  seconds    REAL NOT NULL,      -- training and testing of all
+  ram_mib    INTEGER,            -- the highest
+  vram_mib   INTEGER,
+  test_accuracy REAL,
+  value      REAL,               -- the sweep's metric
+  cost       REAL NOT NULL,      -- lower is better: value or -value; infinite where there is none
+  best       REAL,               -- the best value
+  best_cost  REAL NOT NULL,
+  best_epoch INTEGER,            -- the first that reached it
+  best_test_accuracy REAL,
+  best_test_epoch INTEGER
+) STRICT;
+CREATE INDEX job_epochs_by_cost ON job_epochs(sweep, cost, job);
+
+-- The next epoch: added.
+CREATE TRIGGER epoch_next AFTER INSERT ON epoch
+WHEN NEW.epoch > coalesce((SELECT epoch FROM job_epochs WHERE job = NEW.job), 0) BEGIN
+  INSERT INTO job_epochs
+  SELECT NEW.job, sweep, NEW.epoch, NEW.event, coalesce(NEW.train_seconds, 0) + coalesce(NEW.test_seconds, 0),
+    NEW.ram_mib, NEW.vram_mib, NEW.test_accuracy, value, cost, value, cost,
+    CASE WHEN value IS NOT NULL THEN NEW.epoch END,
+    NEW.test_accuracy, CASE WHEN NEW.test_accuracy IS NOT NULL THEN NEW.epoch END
+  FROM (
+    SELECT *, coalesce(CASE goal WHEN 'maximize' THEN -value ELSE value END, 9e999) AS cost
+    FROM (
+      SELECT s.id AS sweep, s.goal,
+        CASE s.metric WHEN 'train_loss' THEN NEW.train_loss WHEN 'train_accuracy' THEN NEW.train_accuracy
+                      WHEN 'test_loss' THEN NEW.test_loss ELSE NEW.test_accuracy END AS value
+      FROM job AS j JOIN sweep AS s ON s.id = j.sweep WHERE j.id = NEW.job))
+  WHERE true -- the parser's: without it ON belongs to the join
+  ON CONFLICT (job) DO UPDATE SET
+    epoch = excluded.epoch, event = excluded.event, seconds = seconds + excluded.seconds,
+    ram_mib = max(coalesce(ram_mib, excluded.ram_mib), coalesce(excluded.ram_mib, ram_mib)),
+    vram_mib = max(coalesce(vram_mib, excluded.vram_mib), coalesce(excluded.vram_mib, vram_mib)),
+    test_accuracy = excluded.test_accuracy, value = excluded.value, cost = excluded.cost,
+    best = CASE WHEN excluded.cost < best_cost THEN excluded.best ELSE best END,
+    best_epoch = CASE WHEN excluded.cost < best_cost THEN excluded.best_epoch ELSE best_epoch END,
+    best_cost = min(best_cost, excluded.cost),
+    best_test_epoch = CASE WHEN excluded.test_accuracy > coalesce(best_test_accuracy, -1)
+                           THEN excluded.epoch ELSE best_test_epoch END,
+    best_test_accuracy = CASE WHEN excluded.test_accuracy > coalesce(best_test_accuracy, -1)
+                              THEN excluded.test_accuracy ELSE best_test_accuracy END;
+END;
+-- One that an attempt before had finished already: all over again.
+CREATE TRIGGER epoch_again AFTER INSERT ON epoch
+WHEN EXISTS (SELECT 1 FROM job_epochs WHERE job = NEW.job AND epoch >= NEW.epoch AND event <> NEW.event) BEGIN
+  INSERT OR REPLACE INTO job_epochs
+  SELECT job, sweep, epoch, NEW.event, seconds, ram_mib, vram_mib, test_accuracy, value, cost,
+    best, best_cost, CASE WHEN best IS NOT NULL THEN best_epoch END,
+    best_test_accuracy, CASE WHEN best_test_accuracy IS NOT NULL THEN best_test_epoch END
+  FROM (
+    SELECT job, sweep, epoch, test_accuracy, value, cost,
+      sum(coalesce(train_seconds, 0) + coalesce(test_seconds, 0)) OVER (ORDER BY epoch) AS seconds,
+      max(ram_mib) OVER (ORDER BY epoch) AS ram_mib, max(vram_mib) OVER (ORDER BY epoch) AS vram_mib,
+      first_value(value) OVER by_cost AS best, first_value(cost) OVER by_cost AS best_cost,
+      first_value(epoch) OVER by_cost AS best_epoch, first_value(test_accuracy) OVER by_accuracy AS best_test_accuracy,
+      first_value(epoch) OVER by_accuracy AS best_test_epoch
+    FROM (
+      SELECT *, coalesce(CASE goal WHEN 'maximize' THEN -value ELSE value END, 9e999) AS cost
+      FROM (
+        SELECT e.*, s.id AS sweep, s.goal,
+          CASE s.metric WHEN 'train_loss' THEN e.train_loss WHEN 'train_accuracy' THEN e.train_accuracy
+                        WHEN 'test_loss' THEN e.test_loss ELSE e.test_accuracy END AS value
+        FROM job_epochs AS was CROSS JOIN sweep AS s ON s.id = was.sweep CROSS JOIN epoch AS e ON e.job = was.job
+        WHERE was.job = NEW.job
+          AND e.attempt = (SELECT max(attempt) FROM epoch WHERE job = e.job AND epoch = e.epoch)))
+    WINDOW by_cost AS (ORDER BY cost, epoch), by_accuracy AS (ORDER BY test_accuracy DESC, epoch)
+    ORDER BY epoch DESC LIMIT 1);
+END;
+
 CREATE TABLE metric (            -- a metric without a column of its own
   attempt   INTEGER NOT NULL REFERENCES attempt(id),
   epoch     INTEGER NOT NULL,
@@ -138,7 +214,7 @@ CREATE TABLE telemetry (
   event   INTEGER NOT NULL REFERENCES event(id),
   attempt INTEGER NOT NULL REFERENCES attempt(id),
   at_ms   INTEGER NOT NULL,
-  name    TEXT NOT NULL,         -- cpu_percent, ram_mib, ...
+  name    TEXT NOT NULL,         -- seconds, cpu_percent, ram_mib, ...: worker/telemetry.h
   value   REAL,
   PRIMARY KEY (event, name)
 ) STRICT, WITHOUT ROWID;

@@ -55,6 +55,14 @@ FROM epoch AS p JOIN attempt AS a ON a.id = p.attempt WHERE a.job <> p.job;
 SELECT printf('job %d has %d epochs, the last is %d', job, count(DISTINCT epoch), max(epoch))
 FROM epoch GROUP BY job HAVING count(DISTINCT epoch) <> max(epoch) OR min(epoch) <> 1;
 
+-- name: epochs_summed_up
+SELECT printf('the sums of job %d are of epoch %d and %.3f s, its epochs of %d and %.3f s', c.job, coalesce(s.epoch, 0),
+              coalesce(s.seconds, 0), c.epoch, c.seconds)
+FROM (SELECT job, max(epoch) AS epoch, sum(coalesce(train_seconds, 0) + coalesce(test_seconds, 0)) AS seconds
+      FROM counted_epoch GROUP BY job) AS c
+LEFT JOIN job_epochs AS s ON s.job = c.job
+WHERE s.epoch IS NOT c.epoch OR abs(s.seconds - c.seconds) > 1e-6 * c.seconds;
+
 -- name: sweeps_whole
 SELECT printf('sweep s%d has %d jobs, but was submitted with %d', s.id, count(j.id), s.n_jobs)
 FROM sweep AS s LEFT JOIN job AS j ON j.sweep = s.id WHERE s.state = 'active'

@@ -51,7 +51,7 @@ WHERE j.state = 'queued' AND (j.not_before_ms <= ?1 OR j.not_before_ms > ?3) AND
 ORDER BY j.priority DESC, j.id LIMIT ?2;
 
 -- name: next_start
-SELECT min(not_before_ms) FROM job WHERE state = 'queued' AND not_before_ms > ?1 AND not_before_ms <= ?2;
+SELECT min(not_before_ms) FROM job WHERE state = 'queued' AND not_before_ms > 0 AND not_before_ms > ?1 AND not_before_ms <= ?2;
 
 -- name: move_job
 UPDATE job SET state = ?2, reason = ?3, not_before_ms = ?4, retries_used = ?5, ended_ms = ?6

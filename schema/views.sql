@@ -22,58 +22,38 @@ CREATE VIEW counted_epoch AS
 
 -- One row per job: the report's table.  minutes = training + testing of the epochs that count.
 CREATE VIEW results AS
-  WITH last AS (SELECT job, max(epoch) AS epoch, sum(train_seconds + test_seconds) / 60 AS minutes
-                FROM counted_epoch GROUP BY job),
-  best AS (SELECT job, epoch, test_accuracy,
-             row_number() OVER (PARTITION BY job ORDER BY test_accuracy DESC, epoch) AS place
-           FROM counted_epoch WHERE test_accuracy IS NOT NULL)
   SELECT j.id AS job,
     j.config ->> 'model' AS model,
     j.config ->> 'lr' AS lr,
     j.config ->> 'scheduler' AS scheduler,
     CASE j.state WHEN 'done' THEN e.test_accuracy END AS test_accuracy,
-    CASE j.state WHEN 'done' THEN round(last.minutes, 4) END AS minutes,
+    CASE j.state WHEN 'done' THEN round(e.seconds / 60, 4) END AS minutes,
     CASE j.state
       WHEN 'done' THEN
-        coalesce(j.reason || CASE WHEN n.n > 1 THEN ', ' ELSE '' END, '') ||
-        CASE n.n WHEN 1 THEN '' WHEN 2 THEN 'resumed once' ELSE 'resumed ' || (n.n - 1) || ' times' END
+        coalesce(j.reason || CASE WHEN j.attempts > 1 THEN ', ' ELSE '' END, '') ||
+        CASE j.attempts WHEN 1 THEN '' WHEN 2 THEN 'resumed once' ELSE 'resumed ' || (j.attempts - 1) || ' times' END
       WHEN 'failed' THEN 'failed: ' || coalesce(j.reason, '?')
-      WHEN 'running' THEN 'running, ' || coalesce(last.epoch, 0) || '/' || (j.config ->> 'epochs')
+      WHEN 'running' THEN 'running, ' || coalesce(e.epoch, 0) || '/' || (j.config ->> 'epochs')
       ELSE CASE WHEN j.reason IS NULL THEN j.state
                 WHEN j.reason LIKE j.state || '%' THEN j.reason -- "cancelled by uid 1000"
                 ELSE j.state || ': ' || j.reason END
     END AS notes,
     j.sweep_name AS sweep,
-    best.test_accuracy AS best_test_accuracy,
-    best.epoch AS best_epoch
-  FROM visible_job AS j
-  LEFT JOIN last ON last.job = j.id
-  LEFT JOIN counted_epoch AS e ON e.job = j.id AND e.epoch = last.epoch
-  LEFT JOIN best ON best.job = j.id AND best.place = 1
-  LEFT JOIN (SELECT job, count(*) AS n FROM attempt GROUP BY job) AS n ON n.job = j.id
+    e.best_test_accuracy,
+    e.best_test_epoch AS best_epoch
+  FROM (SELECT *, (SELECT count(*) FROM attempt AS a WHERE a.job = visible_job.id) AS attempts FROM visible_job) AS j
+  LEFT JOIN job_epochs AS e ON e.job = j.id
   ORDER BY j.id;
 
--- One row per finished job, ranked within its sweep by the sweep's metric.
+-- One row per finished job, ranked within its sweep by the sweep's metric; in that order, the index's (an ORDER BY here
+-- would sort them all before the first).
 CREATE VIEW leaderboard AS
-  WITH value AS (
-    SELECT j.id AS job, j.sweep, j.sweep_name, j.swept, j.config, j.goal, j.metric, c.epoch,
-      CASE j.metric WHEN 'train_loss' THEN c.train_loss WHEN 'train_accuracy' THEN c.train_accuracy
-                    WHEN 'test_loss' THEN c.test_loss ELSE c.test_accuracy END AS value,
-      c.train_seconds + c.test_seconds AS seconds
-    FROM visible_job AS j JOIN counted_epoch AS c ON c.job = j.id WHERE j.state = 'done'),
-  ranked AS (
-    SELECT *, CASE goal WHEN 'maximize' THEN -value ELSE value END AS cost,
-      sum(seconds) OVER (PARTITION BY job) / 60 AS minutes,
-      max(epoch) OVER (PARTITION BY job) AS last_epoch FROM value),
-  best AS (SELECT job, value, epoch, row_number() OVER (PARTITION BY job ORDER BY cost, epoch) AS place
-           FROM ranked WHERE value IS NOT NULL)
-  SELECT r.sweep_name AS sweep,
-    row_number() OVER (PARTITION BY r.sweep ORDER BY r.cost IS NULL, r.cost, r.job) AS rank,
-    r.job, r.swept AS config, r.metric, r.value, b.value AS best, b.epoch AS best_epoch,
-    round(r.minutes, 4) AS minutes, r.config ->> 'seed' AS seed
-  FROM ranked AS r LEFT JOIN best AS b ON b.job = r.job AND b.place = 1
-  WHERE r.epoch = r.last_epoch
-  ORDER BY r.sweep, rank;
+  SELECT s.name AS sweep,
+    row_number() OVER (PARTITION BY e.sweep ORDER BY e.cost, e.job) AS rank,
+    e.job, j.swept AS config, s.metric, e.value, e.best, e.best_epoch, round(e.seconds / 60, 4) AS minutes,
+    j.config ->> 'seed' AS seed
+  FROM job_epochs AS e CROSS JOIN job AS j ON j.id = e.job CROSS JOIN sweep AS s ON s.id = e.sweep
+  WHERE j.state = 'done' AND s.state = 'active';
 
 -- One row per job and epoch.
 CREATE VIEW curves AS
@@ -82,21 +62,22 @@ CREATE VIEW curves AS
   FROM counted_epoch AS c JOIN visible_job AS j ON j.id = c.job
   ORDER BY c.job, c.epoch;
 
--- One row per running or waiting job, in order of start; position 0 runs.
+-- One row per running or waiting job, in order of start; position 0 runs, paused jobs come last and have none.
 CREATE VIEW queue AS
-  SELECT CASE j.state WHEN 'running' THEN 0
-         ELSE row_number() OVER (PARTITION BY j.state = 'running' ORDER BY j.priority DESC, j.id) END AS position,
-    j.id AS job, j.sweep_name AS sweep, j.swept AS config, j.state, j.priority, a.device,
-    coalesce(p.epoch, 0) AS epoch, j.config ->> 'epochs' AS epochs,
+  WITH place AS (
+    SELECT 0 AS position, id AS job FROM visible_job WHERE state = 'running'
+    UNION ALL
+    SELECT * FROM (SELECT row_number() OVER (ORDER BY priority DESC, id), id FROM visible_job WHERE state = 'queued')
+    UNION ALL
+    SELECT NULL, id FROM visible_job WHERE state = 'paused')
+  SELECT p.position, j.id AS job, j.sweep_name AS sweep, j.swept AS config, j.state, j.priority, a.device,
+    coalesce(e.epoch, 0) AS epoch, j.config ->> 'epochs' AS epochs,
     CASE j.state WHEN 'running' THEN
-      round(p.minutes / p.epoch * ((j.config ->> 'epochs') - p.epoch), 2) END AS minutes_left,
+      round(e.seconds / 60 / e.epoch * ((j.config ->> 'epochs') - e.epoch), 2) END AS minutes_left,
     j.reason
-  FROM visible_job AS j
+  FROM place AS p CROSS JOIN visible_job AS j ON j.id = p.job
   LEFT JOIN attempt AS a ON a.job = j.id AND a.state = 'running'
-  LEFT JOIN (SELECT job, max(epoch) AS epoch, sum(train_seconds + test_seconds) / 60 AS minutes
-             FROM counted_epoch GROUP BY job) AS p ON p.job = j.id
-  WHERE j.state IN ('running', 'queued', 'paused')
-  ORDER BY j.state <> 'running', j.priority DESC, j.id;
+  LEFT JOIN job_epochs AS e ON e.job = j.id;
 
 -- One row per stretch of an attempt (first seconds, then half minutes): what it used.  worker/telemetry.h says what each is.
 CREATE VIEW samples AS

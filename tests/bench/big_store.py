@@ -1,0 +1,84 @@
+#!/usr/bin/python3
+"""Fills a fresh results.db with a store of any size, as a daemon that ran for years would have left it.
+
+    tests/bench/big_store.py FILE [--jobs N] [--epochs N] [--share-done F]
+
+One sweep of N jobs; the first share of them done with so many epochs each (an event row each), two running, the rest
+queued.  SQL does it all, so 100,000 jobs of 100 epochs take a few minutes and 3 GB.
+"""
+import argparse
+import pathlib
+import sqlite3
+
+SCHEMA = pathlib.Path(__file__).resolve().parents[2] / "schema"
+
+CONFIG = """json_object('model', iif(n % 2, 'resnet18', 'resnet50'), 'lr', 0.1 / (1 + n % 7), 'scheduler', 'StepLR',
+  'epochs', :epochs, 'batch_size', 128, 'seed', n)"""
+SERIES = """(WITH RECURSIVE e(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM e WHERE value < :epochs)
+  SELECT value FROM e) AS e"""
+NUMBERS = "WITH RECURSIVE n(n) AS (SELECT :first UNION ALL SELECT n + 1 FROM n WHERE n < :last) "
+
+
+def fill(db, jobs, epochs, share_done):
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'sweep'").fetchone():
+        db.executescript((SCHEMA / "001-init.sql").read_text())
+        db.execute("PRAGMA user_version = 1")
+    db.executescript((SCHEMA / "views.sql").read_text())
+    done = int(jobs * share_done)
+    sweep = db.execute("""INSERT INTO sweep (name, project, state, metric, goal, swept, n_jobs, text, overrides, hash, retries,
+        owner_uid, submitted_ms) VALUES ('big', 'sweepd', 'active', 'test_accuracy', 'maximize', '["model", "lr"]', ?,
+        '{}', '[]', 'big', 2, 0, 0)""", (jobs,)).lastrowid
+    db.execute("INSERT OR IGNORE INTO device (id, kind, state) VALUES ('cpu', 'cpu', 'ready')")
+    worker = db.execute("""INSERT INTO worker (device, pid, start_time, boot_id, state, started_ms, ended_ms)
+        VALUES ('cpu', 1, 1, '', 'gone', 0, 0)""").lastrowid
+    base = db.execute("SELECT coalesce(max(id), 0) FROM job").fetchone()[0]
+    about = {"first": base + 1, "last": base + jobs, "base": base, "sweep": sweep, "epochs": epochs, "done": base + done,
+             "worker": worker}
+
+    def each(sql, **more):
+        values = {**about, **more}
+        db.execute(NUMBERS + sql, {k: v for k, v in values.items() if f":{k}" in NUMBERS + sql})
+
+    db.execute("BEGIN")
+    each(f"""INSERT INTO job (id, sweep, position, kind, config, swept, state, created_ms, ended_ms)
+        SELECT n, :sweep, n - :base - 1, 'train', {CONFIG}, json_object('lr', 0.1 / (1 + n % 7), 'seed', n),
+          CASE WHEN n <= :done THEN 'done' ELSE 'queued' END, 0, CASE WHEN n <= :done THEN 1 END FROM n""")
+    each("""INSERT INTO event (at_ms, sweep, job, kind, detail) SELECT 0, :sweep, n, 'state', '{"state": "queued"}' FROM n""")
+    db.execute("COMMIT")
+    for first in range(base + 1, base + done + 1, 1000):
+        last = min(first + 999, base + done)
+        db.execute("BEGIN")
+        each("""INSERT INTO attempt (id, job, number, worker, device, state, started_ms, ended_ms, seconds, last_seq)
+            SELECT n, n, 1, :worker, 'cpu', 'done', n, n + 1, 60, :epochs FROM n""", first=first, last=last)
+        start = db.execute("SELECT coalesce(max(id), 0) FROM event").fetchone()[0]
+        each("""INSERT INTO event (id, at_ms, sweep, job, attempt, seq, kind, detail)
+            SELECT :start + (n - :first) * :epochs + e.value, 0, :sweep, n, n, e.value, 'epoch', '{"test_accuracy": 50}'
+            FROM n CROSS JOIN """ + SERIES,
+             first=first, last=last, start=start)
+        each("""INSERT INTO epoch (attempt, epoch, job, event, lr, batch_size, train_loss, train_accuracy, test_loss,
+              test_accuracy, train_seconds, test_seconds, images_per_second, ram_mib)
+            SELECT n, e.value, n, :start + (n - :first) * :epochs + e.value, 0.1, 128, 1.0 / e.value, 50, 2.0 / e.value,
+              50 + (n * 7919 + e.value * 104729) % 4000 / 100.0, 1, 0.1, 1000, 500
+            FROM n CROSS JOIN """ + SERIES,
+             first=first, last=last, start=start)
+        db.execute("COMMIT")
+
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file")
+    parser.add_argument("--jobs", type=int, default=100000)
+    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--share-done", type=float, default=1.0)
+    a = parser.parse_args()
+    db = sqlite3.connect(a.file, isolation_level=None)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = OFF")
+    fill(db, a.jobs, a.epochs, a.share_done)
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""The store's own sums: job_epochs equals what one computes from the epochs that count, whatever order they come in; and
+the views give their first page without reading everything."""
+import pathlib
+import random
+import sqlite3
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+METRICS = ["train_loss", "train_accuracy", "test_loss", "test_accuracy"]
+
+
+def empty_store(metric="test_accuracy", goal="maximize"):
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    db.executescript((ROOT / "schema/001-init.sql").read_text())
+    db.executescript((ROOT / "schema/views.sql").read_text())
+    db.execute("""INSERT INTO sweep (id, name, project, state, metric, goal, swept, n_jobs, text, overrides, hash, retries,
+        owner_uid, submitted_ms) VALUES (1, 'a', 'b', 'active', ?, ?, '[]', 1, '', '[]', 'h', 2, 0, 0)""", (metric, goal))
+    db.execute("""INSERT INTO job (id, sweep, position, kind, config, swept, state, created_ms)
+        VALUES (1, 1, 0, 'train', '{}', '{}', 'done', 0)""")
+    return db
+
+
+def add_epochs(db, attempt, first, last, rng):
+    for epoch in range(first, last + 1):
+        event = db.execute("INSERT INTO event (at_ms, kind) VALUES (0, 'epoch')").lastrowid
+        numbers = [None if rng.random() < .15 else round(rng.random() * 5) for _ in METRICS]
+        db.execute(f"""INSERT INTO epoch (attempt, epoch, job, event, train_seconds, test_seconds, ram_mib,
+            {', '.join(METRICS)}) VALUES (?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?)""",
+                   (attempt, epoch, event, rng.choice([None, 1, 2]), 0.5, rng.choice([None, epoch]), *numbers))
+
+
+def best_of(rows, column, sign):
+    return min(((sign * row[column], row["epoch"], row[column]) for row in rows if row[column] is not None),
+               default=(None, None, None))
+
+
+@pytest.mark.parametrize("goal", ["maximize", "minimize"])
+@pytest.mark.parametrize("metric", METRICS)
+def test_sums_follow_the_epochs(metric, goal):
+    for seed in range(40):
+        rng = random.Random(seed)
+        db = empty_store(metric, goal)
+        highest = 0
+        for attempt in range(1, rng.randint(2, 4)):
+            db.execute("INSERT INTO attempt (id, job, number, state, started_ms) VALUES (?, 1, ?, 'lost', 0)",
+                       (attempt, attempt))
+            first = rng.randint(1, highest + 1)  # it goes on from some checkpoint
+            last = rng.randint(first, first + 6)
+            add_epochs(db, attempt, first, last, rng)
+            highest = max(highest, last)
+        db.row_factory = sqlite3.Row
+        rows = db.execute("SELECT * FROM counted_epoch ORDER BY epoch").fetchall()
+        sums = db.execute("SELECT * FROM job_epochs").fetchone()
+        sign = -1 if goal == "maximize" else 1
+        value = rows[-1][metric]
+        assert sums["epoch"] == highest == len(rows), seed
+        assert sums["seconds"] == sum((r["train_seconds"] or 0) + r["test_seconds"] for r in rows), seed
+        assert sums["ram_mib"] == max((r["ram_mib"] for r in rows if r["ram_mib"]), default=None), seed
+        assert (sums["value"], sums["test_accuracy"]) == (value, rows[-1]["test_accuracy"]), seed
+        assert sums["cost"] == (float("inf") if value is None else sign * value), seed
+        assert (sums["best_epoch"], sums["best"]) == best_of(rows, metric, sign)[1:], seed
+        assert (sums["best_test_epoch"], sums["best_test_accuracy"]) == best_of(rows, "test_accuracy", -1)[1:], seed
+
+
+def test_a_first_page_reads_a_page():
+    """No view sorts or reads a whole table before its first row: every step of its plan is a walk along an index or a
+    search in one."""
+    sys.path.insert(0, str(ROOT / "tests/bench"))
+    from big_store import fill
+    path = "file::memory:"
+    db = sqlite3.connect(path, isolation_level=None)
+    fill(db, jobs=40, epochs=3, share_done=0.5)
+    for view in ("results", "leaderboard", "curves", "queue"):
+        plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN SELECT * FROM {view} LIMIT 25")]
+        assert not [step for step in plan if "TEMP B-TREE" in step or "MATERIALIZE" in step], (view, plan)
+        scans = [step for step in plan if step.startswith("SCAN") and "INDEX" not in step and "subquery" not in step]
+        assert set(scans) <= {"SCAN job", "SCAN leaderboard", "SCAN p"}, (view, plan)  # by rowid, in order; co-routines
