@@ -116,11 +116,11 @@ int mapped_check(const struct mapped *m, struct err *err)
 		return err_sys(err, -ENODATA, "%s", m->path);
 	if (atomic_load(&m->hurt) || (size_t)st.st_size != m->size)
 		return err_set(err, -ENODATA,
-			       "%s was cut short or could not be read while it was trained on: %zu bytes at first, %zu now; "
+			       "%s was cut short or could not be read while it was used: %zu bytes at first, %zu now; "
 			       "put it back and retry",
 			       m->path, m->size, (size_t)st.st_size);
 	if (st.st_mtim.tv_sec != m->changed.tv_sec || st.st_mtim.tv_nsec != m->changed.tv_nsec)
-		return err_set(err, -ENODATA, "%s was written to while it was trained on; retry with it as it shall be",
+		return err_set(err, -ENODATA, "%s was written to while it was used; retry with it as it shall be",
 			       m->path);
 	return 0;
 }
