@@ -16,6 +16,7 @@ static const struct {
 } verbs[] = {
 	{"follow", "sends the runs of a sweepd's store to Weights & Biases as they come (without a verb: this one)",
 	 verb_follow},
+	{"fetch", "brings data sets and weights to this machine (sweepctl dataset fetch, weights fetch)", verb_fetch},
 };
 
 static int usage(FILE *f)

@@ -2,3 +2,4 @@
 #pragma once
 
 int verb_follow(int argc, char **argv);
+int verb_fetch(int argc, char **argv);
