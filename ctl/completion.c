@@ -2,6 +2,7 @@
  * those of its table, and what it takes is read from its usage: TARGET or JOB, FILE, "start|stop". */
 #include "ctl/manual.h"
 #include "ctl/format.h"
+#include "common/catalogue.h"
 
 #include <ctype.h>
 
@@ -36,13 +37,29 @@ static void option_words(const struct argp_option *o)
 			printf(" --%s%s", o->name, o->arg ? "=" : "");
 }
 
+/* Names that can be fetched, for a verb that has an action before them; NULL: it has none. */
+static char *item_names(const struct verb *v)
+{
+	struct catalogue c = {0};
+	char *text = NULL;
+
+	if (!v->args || !strstr(v->args, "[NAME...]") || catalogue_open(&c, NULL, NULL) < 0)
+		return NULL;
+	for (size_t i = 0; i < c.n; i++)
+		if (c.items[i].kind == (str_eq(v->name, "weights") ? PLACE_WEIGHTS : PLACE_DATASETS))
+			text_append(&text, "%s%s", text ? " " : "", c.items[i].name);
+	catalogue_fini(&c);
+	return text;
+}
+
 /* What a verb takes, as shell. */
 static void bash_arguments(const struct verb *v)
 {
 	if (takes_words(v)) {
+		autofree char *names = item_names(v);
 		fputs("words=\"", stdout);
 		put_words(v);
-		puts("\" ;;");
+		printf(names ? "\"; ((COMP_CWORD > 2)) && words=\"%s\" ;;\n" : "\" ;;\n", names);
 	} else if (takes_targets(v)) {
 		printf("words=$(sweepctl manual targets %s 2>/dev/null | cut -f1) ;;\n", v->name);
 	} else if (str_eq(v->name, "params")) {
@@ -122,9 +139,12 @@ static void zsh_options(const struct argp_option *o)
 static void zsh_arguments(const struct verb *v)
 {
 	if (takes_words(v)) {
+		autofree char *names = item_names(v);
 		fputs(" \\\n\t\t'1:action:(", stdout);
 		put_words(v);
 		fputs(")'", stdout);
+		if (names)
+			printf(" \\\n\t\t'*:name:(%s)'", names);
 	} else if (takes_targets(v)) {
 		printf(" \\\n\t\t'*:target:{_sweepctl_targets %s}'", v->name);
 	} else if (str_eq(v->name, "params")) {

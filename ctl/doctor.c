@@ -49,10 +49,10 @@ static void check_data(struct doctor *d)
 		found++;
 	}
 	if (missing)
-		doctor_add(d, HEALTH_NONE, "data", "unpack one; SWEEPD_DATA: the directory above it",
+		doctor_add(d, HEALTH_NONE, "data", "sweepctl dataset fetch NAME",
 			   "not on this machine: %s", missing);
 	if (!found)
-		doctor_add(d, HEALTH_FAIL, "data", "sudo apt install dataset-fashion-mnist", "no data set at all");
+		doctor_add(d, HEALTH_FAIL, "data", "sweepctl dataset fetch cifar100", "no data set at all");
 }
 
 /* --- the answer on a screen --- */

@@ -44,7 +44,9 @@ static const struct roff_entry output[] = {
 
 static const struct roff_entry environment[] = {
 	{"SWEEPD_DIR", "the directory of a private sweepd: database, jobs, sockets (--dir wins)"},
-	{"SWEEPD_DATA", "directories with data sets, separated by colons"},
+	{"SWEEPD_DATA", "directories with data sets, separated by colons; fetch puts new ones into the first"},
+	{"SWEEPD_MIRROR", "base addresses that fetch tries first, separated by blanks"},
+	{"https_proxy, SSL_CERT_FILE", "of fetch: a proxy; a file of certificate authorities in place of the system's"},
 	{"XDG_DATA_HOME, XDG_RUNTIME_DIR", "where a private sweepd lives without SWEEPD_DIR"},
 	{"NO_COLOR, CLICOLOR_FORCE, TERM", "colour; --color wins"},
 	{"COLUMNS", "width of tables where the terminal does not say"},
