@@ -78,8 +78,8 @@ static int start_process(struct daemon *d, struct err *err)
 	autoclose int log_fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
 	if (log_fd < 0)
 		return err_sys(err, -errno, "cannot create %s", log_path);
-	char *args[] = {program, "follow", "--dir", d->paths.state, "--control", d->paths.control, "--orphan-ms", ORPHAN_MS,
-			NULL};
+	char *args[] = {program, "follow", "--control", d->paths.control, "--orphan-ms", ORPHAN_MS,
+			d->options.dir ? "--dir" : NULL, d->paths.state, NULL}; /* else it looks where we looked */
 	uv_stdio_container_t stdio[] = {
 		{.flags = UV_IGNORE},
 		{.flags = UV_INHERIT_FD, .data.fd = log_fd},

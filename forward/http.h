@@ -22,7 +22,8 @@ struct http_request {
 
 enum http_failure {
 	HTTP_ANSWERED,	/* status is there */
-	HTTP_BROKEN,	/* not reached, broken off, too slow: trying again may help; the request may have been applied */
+	HTTP_UNREACHED, /* no connection: nothing was sent */
+	HTTP_BROKEN,	/* broken off, too slow: the request may have been applied */
 	HTTP_UNTRUSTED, /* the certificate is not that server's */
 	HTTP_UNUSABLE,	/* a URL that is none, an answer that is too long */
 };

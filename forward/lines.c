@@ -132,19 +132,13 @@ bool line_of_epoch(struct line *ret, const struct line_job *job, int64_t at_ms, 
 	return true;
 }
 
-bool line_of_metric(struct line *ret, const struct line_job *job, int64_t at_ms, const json_t *detail)
+void line_add_metric(struct line *l, const char *name, double value)
 {
-	const char *name = json_str_or(detail, "name", "");
-	int64_t epoch;
-	if (!*name || json_get_int(detail, "epoch", &epoch, NULL) < 0)
-		return false;
-	autofree char *key = is_reserved(name) || str_eq(name, "epoch") ? xasprintf("metric/%s", name) : xstrdup(name);
-	*ret = (struct line){0};
-	add_value(ret, key, detail, "value");
-	line_add_int(ret, "epoch", epoch);
-	line_add_int(ret, "_step", epoch);
-	add_time(ret, job, at_ms);
-	return true;
+	bool taken = is_reserved(name);
+	for (size_t i = 0; i < l->n; i++)
+		taken = taken || str_eq(l->items[i].key, name);
+	autofree char *key = taken ? xasprintf("metric/%s", name) : xstrdup(name);
+	line_add_num(l, key, value);
 }
 
 /* --- system --- */

@@ -43,8 +43,9 @@ bool line_epoch_is_due(const struct line_job *job, int64_t epoch);
 /* History row of an `epoch` event: every number, text and truth value of detail under its own name.  false: detail is
  * none. */
 bool line_of_epoch(struct line *ret, const struct line_job *job, int64_t at_ms, const json_t *detail);
-/* History row of a `metric` event: NAME, epoch.  A name that is reserved here becomes metric/NAME. */
-bool line_of_metric(struct line *ret, const struct line_job *job, int64_t at_ms, const json_t *detail);
+/* A `metric` event goes into the row of the epoch that comes after it (two rows of one _step would be one too many).  A
+ * name that is reserved, or there already, becomes metric/NAME. */
+void line_add_metric(struct line *l, const char *name, double value);
 /* Events row of a `telemetry` event: system.KEY under W&B's names where it has the thing (cpu, proc.memory.rssMB,
  * gpu.0.gpu, gpu.0.temp, ...), under our own otherwise. */
 bool line_of_telemetry(struct line *ret, const struct line_job *job, int64_t at_ms, const json_t *detail);

@@ -50,12 +50,13 @@ static void test_due(void **state)
 static void test_metric(void **state)
 {
 	struct line l;
-	autojson json_t *detail = detail_of("{\"epoch\":2,\"name\":\"val/f1\",\"value\":\"inf\"}");
-	assert_true(line_of_metric(&l, &job, 2000, detail));
-	expect_line(&l, "{\"val/f1\":Infinity,\"epoch\":2,\"_step\":2,\"_runtime\":1,\"_timestamp\":2}");
-	autojson json_t *reserved = detail_of("{\"epoch\":2,\"name\":\"_step\",\"value\":3}");
-	assert_true(line_of_metric(&l, &job, 2000, reserved));
-	expect_line(&l, "{\"metric/_step\":3,\"epoch\":2,\"_step\":2,\"_runtime\":1,\"_timestamp\":2}");
+	autojson json_t *detail = detail_of("{\"epoch\":2}");
+	assert_true(line_of_epoch(&l, &job, 2000, detail));
+	line_add_metric(&l, "val/f1", INFINITY);
+	line_add_metric(&l, "_step", 3);
+	line_add_metric(&l, "epoch", 4);
+	expect_line(&l, "{\"epoch\":2,\"_step\":2,\"_runtime\":1,\"_timestamp\":2,\"val/f1\":Infinity,\"metric/_step\":3,"
+			"\"metric/epoch\":4}");
 }
 
 static void test_telemetry(void **state)

@@ -1,0 +1,98 @@
+/* See about.h. */
+#include "about.h"
+
+#include "common/json.h"
+
+#define NAME_MAX_BYTES 120
+
+struct line_job about_line_job(const struct wsweep_facts *ws, const struct job_facts *facts)
+{
+	return (struct line_job){
+		.started_ms = facts->started_ms,
+		.epochs = facts->epochs,
+		.log_every = ws->settings->log_every,
+		.metric = ws->row->metric,
+		.maximize = ws->row->maximize,
+	};
+}
+
+/* "model=resnet18 lr=0.1": what the sweep varies; "job 5" where it varies nothing. */
+static char *display_name(int64_t job, const json_t *swept)
+{
+	const char *key;
+	json_t *value;
+	char *name = NULL;
+	json_object_foreach((json_t *)swept, key, value) {
+		autofree char *before = name;
+		autofree char *text = json_is_string(value) ? xstrdup(json_string_value(value)) : json_line(value);
+		name = xasprintf("%s%s%s=%s", before ? before : "", before ? " " : "", key, text);
+	}
+	if (name && strlen(name) <= NAME_MAX_BYTES)
+		return name;
+	free(name);
+	return xasprintf("job %lld", (long long)job);
+}
+
+static json_t *wrapped_config(struct follow *f, const struct job_facts *facts)
+{
+	autojson json_t *metadata = line_metadata(&f->machine, facts->started_ms, facts->started);
+	return line_config(facts->config, metadata);
+}
+
+json_t *about_run(struct follow *f, const struct wsweep_facts *ws, int64_t job, const char *run_id, struct err *err)
+{
+	struct job_facts facts;
+	if (rows_facts(f->rows, job, &facts, err) < 0)
+		return NULL;
+	autojson json_t *config = wrapped_config(f, &facts);
+	autofree char *config_text = json_line(config);
+	autofree char *name = display_name(job, facts.swept);
+	json_t *o = json_pack("{s:s, s:s, s:s?, s:s, s:s, s:s, s:s, s:s, s:s, s:s?, s:s?}", "name", run_id, "project",
+			      ws->project, "entity", ws->entity, "displayName", name, "groupName",
+			      ws->settings->group ? ws->settings->group : ws->row->name, "jobType", "train", "host",
+			      f->machine.host, "program", "sweep-worker", "config", config_text, "sweep", ws->there, "notes",
+			      ws->settings->notes);
+	if (json_array_size(ws->settings->tags))
+		json_object_set(o, "tags", (json_t *)ws->settings->tags);
+	job_facts_fini(&facts);
+	return o;
+}
+
+char *about_yaml(const json_t *config)
+{
+	const char *key;
+	json_t *value;
+	char *text = NULL;
+	size_t size;
+	autofile FILE *f = open_memstream(&text, &size);
+	INVARIANT(f, "open_memstream");
+	json_object_foreach((json_t *)config, key, value) {
+		autofree char *flow = json_dumps(json_object_get(value, "value"), JSON_ENCODE_ANY);
+		fprintf(f, "%s:\n  value: %s\n", key, flow ? flow : "null"); /* JSON is YAML */
+	}
+	INVARIANT(fclose(steal_ptr(f)) == 0, "out of memory");
+	return text;
+}
+
+static void add_text(struct upload_files *files, const char *name, char *text)
+{
+	upload_add(files, name, text, text ? strlen(text) : 0);
+}
+
+int about_files(struct upload_files *ret, struct follow *f, const struct wsweep_facts *ws, int64_t job, struct err *err)
+{
+	struct job_facts facts;
+	char *summary = NULL;
+	int r = rows_facts(f->rows, job, &facts, err);
+	if (r < 0)
+		return r;
+	const struct batch_job about = {.job = job, .line = about_line_job(ws, &facts)};
+	autojson json_t *config = wrapped_config(f, &facts);
+	autojson json_t *metadata = line_metadata(&f->machine, facts.started_ms, facts.started);
+	add_text(ret, "config.yaml", about_yaml(config));
+	add_text(ret, "wandb-metadata.json", json_pretty(metadata));
+	r = batch_summary(&summary, f->rows, &about, INT64_MAX, err);
+	add_text(ret, "wandb-summary.json", summary);
+	job_facts_fini(&facts);
+	return r;
+}

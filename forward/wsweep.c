@@ -1,0 +1,522 @@
+/* See wsweep.h. */
+#include "wsweep.h"
+
+#include "graphql.h"
+#include "key.h"
+#include "retry.h"
+
+#include "common/clock.h"
+#include "common/json.h"
+#include "common/log.h"
+
+#include <math.h>
+
+#define GRAPHQL_TIMEOUT_MS 30000
+
+enum wsweep_step { STEP_KEY, STEP_VIEWER, STEP_LOOKUP, STEP_CREATE, STEP_READY };
+
+struct wsweep {
+	struct follow *follow;
+	int64_t id;
+	struct sweep_row row;
+	struct wandb_settings settings;
+	struct wandb_key key;
+	char *base_url, *entity, *project;
+	char *there, *node, *state; /* of the sweep at W&B; NULL: not known */
+	char *problem;		    /* why it waits; NULL: it does not */
+	char *cursor;		    /* of the list that is looked through */
+	enum wsweep_step step;
+	struct http_call *call;
+	const char *setting;   /* a state that is being set */
+	bool reopened, without; /* without: the server takes no sweep from us; runs go without */
+	int tries;
+	double due_s;
+	int64_t said, told, telling; /* generations of what sweepd shall store */
+	struct wsweep *next;
+};
+
+static void replace(char **at, const char *text)
+{
+	char *copy = text ? xstrdup(text) : NULL;
+	free(*at);
+	*at = copy;
+}
+
+static void nonce_of(const struct wsweep *ws, char nonce[WANDB_ID_SIZE])
+{
+	const struct line_identity identity = {ws->row.hash, ws->row.submission, ws->id, ws->row.submitted_ms, ws->row.owner};
+	line_run_id(nonce, &identity, -1);
+}
+
+/* --- its life --- */
+
+static int read_settings(struct wsweep *ws, struct err *err)
+{
+	const char *own = WANDB_DEFAULT_BASE_URL;
+	int r = wandb_settings_read(&ws->settings, ws->row.wandb, ws->row.project, err);
+	if (r == 0 && !ws->settings.base_url)
+		r = wandb_own_base_url(&own, err);
+	if (r < 0)
+		return err_prefix(err, r, "sweep s%lld", (long long)ws->id);
+	replace(&ws->base_url, ws->settings.base_url ? ws->settings.base_url : own);
+	for (size_t n = strlen(ws->base_url); n && ws->base_url[n - 1] == '/'; n--)
+		ws->base_url[n - 1] = '\0';
+	replace(&ws->project, ws->row.there_project ? ws->row.there_project : ws->settings.project);
+	replace(&ws->entity, ws->row.there_entity ? ws->row.there_entity : ws->settings.entity);
+	replace(&ws->there, ws->row.there_name);
+	replace(&ws->node, ws->row.there_node);
+	replace(&ws->state, ws->row.there_state);
+	replace(&ws->problem, ws->row.problem);
+	return 0;
+}
+
+struct wsweep *wsweep_new(struct follow *f, int64_t sweep, struct err *err)
+{
+	struct wsweep *ws = xcalloc(1, sizeof(*ws));
+	ws->follow = f;
+	ws->id = sweep;
+	int r = rows_sweep(f->rows, sweep, &ws->row, err);
+	r = r ? r : read_settings(ws, err);
+	if (r < 0) {
+		wsweep_free(ws);
+		return NULL;
+	}
+	ws->next = f->sweeps;
+	f->sweeps = ws;
+	return ws;
+}
+
+void wsweep_free(struct wsweep *ws)
+{
+	char *const texts[] = {ws->base_url, ws->entity, ws->project, ws->there, ws->node, ws->state, ws->problem, ws->cursor};
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		free(texts[i]);
+	wandb_key_fini(&ws->key);
+	wandb_settings_fini(&ws->settings);
+	sweep_row_fini(&ws->row);
+	free(ws);
+}
+
+struct wsweep *wsweep_next(const struct wsweep *ws)
+{
+	return ws->next;
+}
+
+bool wsweep_is_ready(const struct wsweep *ws)
+{
+	return ws->step == STEP_READY;
+}
+
+void wsweep_facts(const struct wsweep *ws, struct wsweep_facts *ret)
+{
+	*ret = (struct wsweep_facts){
+		.id = ws->id,
+		.base_url = ws->base_url,
+		.key = ws->key.key,
+		.entity = ws->entity,
+		.project = ws->project,
+		.there = ws->there,
+		.row = &ws->row,
+		.settings = &ws->settings,
+	};
+}
+
+/* Pages of https://api.wandb.ai are at https://wandb.ai; other servers have both in one place. */
+static char *page_url(const struct wsweep *ws)
+{
+	const char *api = "https://api.";
+	bool cloud = strncmp(ws->base_url, api, strlen(api)) == 0;
+	return xasprintf("%s%s/%s/%s", cloud ? "https://" : "", cloud ? ws->base_url + strlen(api) : ws->base_url,
+			 ws->entity ? ws->entity : "", ws->project);
+}
+
+char *wsweep_run_url(const struct wsweep *ws, const char *run_id)
+{
+	autofree char *page = page_url(ws);
+	return xasprintf("%s/runs/%s", page, run_id);
+}
+
+void wsweep_place(struct wsweep *ws, const char *entity, const char *project)
+{
+	if (entity && (!ws->entity || !str_eq(entity, ws->entity)))
+		replace(&ws->entity, entity);
+	if (project && !str_eq(project, ws->project))
+		replace(&ws->project, project);
+}
+
+/* --- reports --- */
+
+static void say(struct wsweep *ws)
+{
+	ws->said++;
+	follow_poke(ws->follow);
+}
+
+json_t *wsweep_report(struct wsweep *ws)
+{
+	if (ws->said == ws->told)
+		return NULL;
+	ws->telling = ws->said;
+	autofree char *page = page_url(ws);
+	autofree char *url = ws->there ? xasprintf("%s/sweeps/%s", page, ws->there) : xstrdup(page);
+	return json_pack("{s:I, s:s?, s:s, s:s?, s:s?, s:s, s:s?, s:s?}", "sweep", (json_int_t)ws->id, "entity", ws->entity,
+			 "project", ws->project, "name", ws->there, "node", ws->node, "url", url, "state", ws->state,
+			 "problem", ws->problem);
+}
+
+void wsweep_reported(struct wsweep *ws, bool stored)
+{
+	if (stored)
+		ws->told = ws->telling;
+}
+
+/* --- waiting for a person --- */
+
+void wsweep_park(struct wsweep *ws, const char *why)
+{
+	if (!ws->problem || !str_eq(ws->problem, why)) { /* once */
+		log_error("sweep s%lld: %s; its runs wait, training goes on", (long long)ws->id, why);
+		free(ws->problem);
+		ws->problem = xstrdup(why);
+		say(ws);
+	}
+	ws->step = STEP_KEY;
+	ws->due_s = monotonic_s() + ws->follow->options.person_ms / 1000.0;
+	follow_poke(ws->follow);
+}
+
+static void is_well(struct wsweep *ws)
+{
+	ws->tries = 0;
+	if (!ws->problem)
+		return;
+	log_info("sweep s%lld: its runs are sent", (long long)ws->id);
+	replace(&ws->problem, NULL);
+	say(ws);
+}
+
+/* --- requests --- */
+
+static void on_answer(void *arg, const struct http_response *r);
+
+/* Consumes body. */
+static void send_body(struct wsweep *ws, char *body)
+{
+	static const char *const headers[] = {"Content-Type: application/json", NULL};
+	autofree char *owned = body;
+	autofree char *url = xasprintf("%s/graphql", ws->base_url);
+	const struct http_request q = {.method = "POST", .url = url, .key = ws->key.key, .headers = headers, .body = owned,
+				       .size = strlen(owned), .timeout_ms = GRAPHQL_TIMEOUT_MS};
+	ws->call = net_send(ws->follow->net, &q, on_answer, ws);
+}
+
+static bool find_key(struct wsweep *ws)
+{
+	struct err err;
+	const struct wandb_key_places places = {ws->base_url, ws->row.file_dir, ws->follow->config_dir, (uid_t)ws->row.owner};
+	wandb_key_fini(&ws->key);
+	if (wandb_key_find(&places, &ws->key, &err) < 0) {
+		wsweep_park(ws, err.text);
+		return false;
+	}
+	if (ws->key.warning)
+		log_warn("%s", ws->key.warning);
+	ws->step = STEP_VIEWER;
+	return true;
+}
+
+static json_t *parameters(struct wsweep *ws, struct err *err)
+{
+	size_t i;
+	json_t *name, *map = json_object();
+	json_array_foreach(ws->row.swept, i, name) {
+		json_t *values = NULL;
+		if (rows_values(ws->follow->rows, ws->id, json_string_value(name), &values, err) < 0) {
+			json_decref(map);
+			return NULL;
+		}
+		json_object_set_new(map, json_string_value(name), json_pack("{s:o}", "values", values));
+	}
+	return map;
+}
+
+static void send_create(struct wsweep *ws)
+{
+	struct err err;
+	char nonce[WANDB_ID_SIZE];
+	json_t *map = parameters(ws, &err);
+	if (!map) {
+		log_error("sweep s%lld: %s", (long long)ws->id, err.text);
+		ws->due_s = monotonic_s() + RETRY_MAX_S;
+		return;
+	}
+	nonce_of(ws, nonce);
+	autojson json_t *config = json_pack("{s:s, s:s, s:{s:s, s:s}, s:o, s:{s:s}}", "name", ws->row.name, "method", "grid",
+					    "metric", "name", ws->row.metric, "goal", ws->row.maximize ? "maximize" : "minimize",
+					    "parameters", map, "controller", "type", "local");
+	autofree char *text = json_line(config);
+	autofree char *description = xasprintf("sweepd %s", nonce);
+	autojson json_t *variables = json_pack("{s:s, s:s?, s:s, s:s, s:s, s:s}", "config", text, "entityName", ws->entity,
+					       "projectName", ws->project, "displayName", ws->row.name, "description",
+					       description, "state", "RUNNING");
+	send_body(ws, graphql_upsert_sweep(variables));
+}
+
+static void send_state(struct wsweep *ws, const char *state)
+{
+	autojson json_t *variables = json_pack("{s:s, s:s?, s:s, s:s}", "id", ws->node, "entityName", ws->entity,
+					       "projectName", ws->project, "state", state);
+	ws->setting = state;
+	send_body(ws, graphql_upsert_sweep(variables));
+}
+
+/* --- answers, by step --- */
+
+static void become_ready(struct wsweep *ws)
+{
+	ws->step = STEP_READY;
+	ws->due_s = monotonic_s() + ws->follow->options.poll_ms / 1000.0;
+	is_well(ws);
+}
+
+static void take_viewer(struct wsweep *ws, const struct graphql_answer *a)
+{
+	const char *entity = graphql_text(a, GRAPHQL_PATH("viewer", "entity"));
+	if (!json_is_object(graphql_at(a, GRAPHQL_PATH("viewer")))) {
+		autofree char *why = xasprintf("%s does not know the key from %s\n  do this:  sweepctl wandb login", ws->base_url,
+					       ws->key.source);
+		wsweep_park(ws, why);
+		return;
+	}
+	if (!ws->entity && entity)
+		replace(&ws->entity, entity);
+	is_well(ws);
+	if (!json_array_size(ws->row.swept) || ws->there || ws->without)
+		become_ready(ws);
+	else
+		ws->step = STEP_LOOKUP;
+}
+
+static void know(struct wsweep *ws, const json_t *node)
+{
+	replace(&ws->there, json_str_or(node, "name", NULL));
+	replace(&ws->node, json_str_or(node, "id", NULL));
+	replace(&ws->state, json_str_or(node, "state", "RUNNING"));
+	say(ws);
+	become_ready(ws);
+	log_info("sweep s%lld is sweep %s of %s/%s", (long long)ws->id, ws->there, ws->entity, ws->project);
+}
+
+static void take_list(struct wsweep *ws, const struct graphql_answer *a)
+{
+	size_t i;
+	json_t *edge;
+	char nonce[WANDB_ID_SIZE];
+	nonce_of(ws, nonce);
+	const json_t *sweeps = graphql_at(a, GRAPHQL_PATH("project", "sweeps"));
+	json_array_foreach(json_object_get(sweeps, "edges"), i, edge) {
+		const json_t *node = json_object_get(edge, "node");
+		if (strstr(json_str_or(node, "description", ""), nonce)) {
+			know(ws, node);
+			return;
+		}
+	}
+	const json_t *page = json_object_get(sweeps, "pageInfo");
+	bool more = json_bool_or(page, "hasNextPage", false);
+	replace(&ws->cursor, more ? json_str_or(page, "endCursor", NULL) : NULL);
+	if (!ws->cursor)
+		ws->step = STEP_CREATE;
+}
+
+static void take_state(struct wsweep *ws, const char *state);
+
+static void take_answer(struct wsweep *ws, const struct graphql_answer *a)
+{
+	switch (ws->step) {
+	case STEP_KEY:
+		break;
+	case STEP_VIEWER:
+		take_viewer(ws, a);
+		break;
+	case STEP_LOOKUP:
+		take_list(ws, a);
+		break;
+	case STEP_CREATE: {
+		const json_t *sweep = graphql_at(a, GRAPHQL_PATH("upsertSweep", "sweep"));
+		if (json_str_or(sweep, "name", NULL))
+			know(ws, sweep);
+		else
+			ws->step = STEP_LOOKUP;
+		break;
+	}
+	case STEP_READY:
+		if (ws->setting)
+			replace(&ws->state, ws->setting);
+		else
+			take_state(ws, graphql_text(a, GRAPHQL_PATH("project", "sweep", "state")));
+		if (ws->setting)
+			say(ws);
+		ws->setting = NULL;
+		ws->due_s = monotonic_s() + ws->follow->options.poll_ms / 1000.0;
+		is_well(ws);
+		break;
+	}
+}
+
+static char *refusal(const struct wsweep *ws, const struct http_response *r, const struct graphql_answer *a)
+{
+	if (r->failure != HTTP_ANSWERED)
+		return xasprintf("%s: %s", ws->base_url, r->error);
+	if (r->status == 401)
+		return xasprintf("%s does not know the key from %s\n  do this:  sweepctl wandb login", ws->base_url,
+				 ws->key.source);
+	return xasprintf("%s refuses %s/%s: %s (HTTP %d)", ws->base_url, ws->entity ? ws->entity : "(your own)", ws->project,
+			 a->message ? a->message : "no reason given", r->status);
+}
+
+/* What a sweep needs and cannot get is no reason to keep its runs. */
+static void go_without(struct wsweep *ws, const char *why)
+{
+	if (!ws->without)
+		log_warn("sweep s%lld has no page of its own: %s", (long long)ws->id, why);
+	ws->without = true;
+	ws->setting = NULL;
+	become_ready(ws);
+}
+
+static void on_answer(void *arg, const struct http_response *r)
+{
+	struct wsweep *ws = arg;
+	struct graphql_answer a;
+	ws->call = NULL;
+	graphql_read(&a, r->body, r->size);
+	autofree char *why = refusal(ws, r, &a);
+	switch (retry_judge(RETRY_GRAPHQL, r, a.errors, a.permission)) {
+	case RETRY_DONE:
+		take_answer(ws, &a);
+		break;
+	case RETRY_AGAIN:
+		ws->tries++;
+		if (ws->step == STEP_CREATE) /* it may have been made */
+			ws->step = STEP_LOOKUP;
+		ws->setting = NULL;
+		ws->due_s = monotonic_s() +
+			    retry_wait_s(ws->tries, ws->follow->options.retry_ms / 1000.0, r->retry_after_s, drand48());
+		break;
+	case RETRY_PERSON:
+		wsweep_park(ws, why);
+		break;
+	case RETRY_REFUSED:
+		if (ws->step == STEP_VIEWER)
+			wsweep_park(ws, why);
+		else
+			go_without(ws, why);
+		break;
+	}
+	graphql_fini(&a);
+	follow_poke(ws->follow);
+}
+
+/* --- buttons --- */
+
+static void ask_jobs(struct wsweep *ws, const char *verb, const char *state, const char *reason)
+{
+	struct err err;
+	json_t *jobs = NULL;
+	if (rows_jobs_in(ws->follow->rows, ws->id, state, reason, &jobs, &err) < 0)
+		log_warn("sweep s%lld: %s", (long long)ws->id, err.text);
+	else
+		follow_ask(ws->follow, verb, jobs);
+}
+
+/* What was seen last decides: a state acts once, also after a restart. */
+static void take_state(struct wsweep *ws, const char *state)
+{
+	if (!state || (ws->state && str_eq(state, ws->state)))
+		return;
+	log_info("sweep s%lld: %s in W&B", (long long)ws->id, state);
+	if (str_eq(state, "PAUSED"))
+		ask_jobs(ws, "pause", "queued", NULL);
+	else if (str_eq(state, "RUNNING"))
+		ask_jobs(ws, "resume", "paused", "paused by W&B");
+	else if (str_eq(state, "FINISHED") || str_eq(state, "CANCELED")) {
+		ask_jobs(ws, "cancel", "queued", NULL);
+		ask_jobs(ws, "cancel", "paused", NULL);
+		if (str_eq(state, "CANCELED"))
+			ask_jobs(ws, "cancel", "running", NULL);
+	}
+	replace(&ws->state, state);
+	say(ws);
+}
+
+void wsweep_reopened(struct wsweep *ws)
+{
+	ws->reopened = ws->state && str_eq(ws->state, "FINISHED");
+}
+
+/* Its jobs have all ended, or go on after it was said to be finished. */
+static const char *wanted_state(struct wsweep *ws)
+{
+	int64_t open = 1;
+	bool over = ws->state && (str_eq(ws->state, "FINISHED") || str_eq(ws->state, "CANCELED"));
+	if (ws->reopened) {
+		ws->reopened = false;
+		return "RUNNING";
+	}
+	if (over || rows_open_jobs(ws->follow->rows, ws->id, &open, NULL) < 0 || open)
+		return NULL;
+	return "FINISHED";
+}
+
+/* --- acting --- */
+
+static bool wants_look(const struct wsweep *ws)
+{
+	int64_t open = 1;
+	rows_open_jobs(ws->follow->rows, ws->id, &open, NULL);
+	return open > 0;
+}
+
+static void act(struct wsweep *ws)
+{
+	switch (ws->step) {
+	case STEP_KEY:
+	case STEP_VIEWER:
+		send_body(ws, graphql_viewer());
+		break;
+	case STEP_LOOKUP:
+		send_body(ws, graphql_list_sweeps(ws->entity, ws->project, ws->cursor));
+		break;
+	case STEP_CREATE:
+		send_create(ws);
+		break;
+	case STEP_READY: {
+		const char *state = wanted_state(ws);
+		if (state)
+			send_state(ws, state);
+		else
+			send_body(ws, graphql_sweep(ws->entity, ws->project, ws->there));
+		break;
+	}
+	}
+}
+
+double wsweep_tick(struct wsweep *ws, double now_s)
+{
+	double when_s;
+	if (ws->call)
+		return INFINITY;
+	if (now_s < ws->due_s)
+		return ws->due_s;
+	if (ws->step == STEP_READY && (!ws->there || ws->without))
+		return INFINITY;
+	bool over = ws->state && (str_eq(ws->state, "FINISHED") || str_eq(ws->state, "CANCELED"));
+	if (ws->step == STEP_READY && !ws->reopened && over && !wants_look(ws))
+		return INFINITY;
+	if (ws->step == STEP_KEY && !find_key(ws))
+		return ws->due_s;
+	if (!net_take(ws->follow->net, now_s, &when_s))
+		return when_s;
+	act(ws);
+	return ws->call ? INFINITY : ws->due_s;
+}
