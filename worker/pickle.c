@@ -1,6 +1,8 @@
 /* See pickle.h.  To add an opcode: its function, its row in ops[]. */
 #include "pickle.h"
 
+#include "bytes.h"
+
 #include <endian.h>
 
 #define CHUNK_NODES 1024
@@ -34,17 +36,6 @@ static int too_long(struct machine *m)
 	return err_set(m->err, -EBADMSG, "a pickle of more than %d instructions", PICKLE_MAX_STEPS);
 }
 
-const char *printable_bytes(const void *bytes, size_t n, char *buf, size_t size)
-{
-	size_t used = MIN(n, size - 1);
-	for (size_t i = 0; i < used; i++) {
-		char c = ((const char *)bytes)[i];
-		buf[i] = c >= ' ' && c <= '~' ? c : '?';
-	}
-	buf[used] = '\0';
-	return buf;
-}
-
 /* --- nodes and stack --- */
 
 static struct pickle_node *new_node(struct machine *m, enum pickle_kind kind)
@@ -73,11 +64,6 @@ static int push(struct machine *m, struct pickle_node *node)
 	m->stack = grown(m->stack, m->n_stack, &m->stack_room, sizeof(struct pickle_node *));
 	m->stack[m->n_stack++] = node;
 	return 0;
-}
-
-static int push_new(struct machine *m, enum pickle_kind kind)
-{
-	return push(m, new_node(m, kind));
 }
 
 static int push_int(struct machine *m, int64_t v)
@@ -132,13 +118,10 @@ static const uint8_t *take(struct machine *m, size_t n)
 /* Little-endian number of n bytes. */
 static int take_uint(struct machine *m, size_t n, uint64_t *ret)
 {
-	uint64_t v = 0;
 	const uint8_t *bytes = take(m, n);
 	if (!bytes)
 		return -EBADMSG;
-	for (size_t i = n; i-- > 0;)
-		v = v << 8 | bytes[i];
-	*ret = v;
+	*ret = little_endian(bytes, n);
 	return 0;
 }
 
@@ -155,7 +138,7 @@ static int push_text(struct machine *m, enum pickle_kind kind, size_t n)
 
 /* --- opcodes: values --- */
 
-static int op_proto(struct machine *m)
+static int op_proto(struct machine *m, uint8_t code)
 {
 	uint64_t version;
 	if (take_uint(m, 1, &version) < 0)
@@ -166,42 +149,28 @@ static int op_proto(struct machine *m)
 		       (int)version);
 }
 
-static int op_none(struct machine *m)
+static int op_none(struct machine *m, uint8_t code)
 {
-	return push_new(m, PICKLE_NONE);
+	return push(m, new_node(m, PICKLE_NONE));
 }
 
-static int op_false(struct machine *m)
+static int op_bool(struct machine *m, uint8_t code)
 {
-	return push_new(m, PICKLE_BOOL);
+	struct pickle_node *node = new_node(m, PICKLE_BOOL);
+	node->integer = code == 0x88;
+	return push(m, node);
 }
 
-static int op_true(struct machine *m)
-{
-	int r = push_new(m, PICKLE_BOOL);
-	top(m)->integer = 1;
-	return r;
-}
-
-static int op_binint(struct machine *m)
+/* K, M: 1 or 2 bytes, not negative; J: 4 bytes. */
+static int op_int(struct machine *m, uint8_t code)
 {
 	uint64_t v;
-	return take_uint(m, 4, &v) < 0 ? -EBADMSG : push_int(m, (int32_t)(uint32_t)v);
+	if (take_uint(m, code == 'K' ? 1 : code == 'M' ? 2 : 4, &v) < 0)
+		return -EBADMSG;
+	return push_int(m, code == 'J' ? (int32_t)(uint32_t)v : (int64_t)v);
 }
 
-static int op_binint1(struct machine *m)
-{
-	uint64_t v;
-	return take_uint(m, 1, &v) < 0 ? -EBADMSG : push_int(m, (int64_t)v);
-}
-
-static int op_binint2(struct machine *m)
-{
-	uint64_t v;
-	return take_uint(m, 2, &v) < 0 ? -EBADMSG : push_int(m, (int64_t)v);
-}
-
-static int op_long1(struct machine *m)
+static int op_long1(struct machine *m, uint8_t code)
 {
 	uint64_t n, v = 0;
 	if (take_uint(m, 1, &n) < 0)
@@ -214,7 +183,7 @@ static int op_long1(struct machine *m)
 	return push_int(m, n ? (int64_t)(v << unused) >> unused : 0);
 }
 
-static int op_binfloat(struct machine *m)
+static int op_float(struct machine *m, uint8_t code)
 {
 	uint64_t bits;
 	const uint8_t *bytes = take(m, sizeof(bits));
@@ -227,21 +196,16 @@ static int op_binfloat(struct machine *m)
 	return push(m, node);
 }
 
-static int op_binunicode(struct machine *m)
+/* U: a length of 1 byte; X: of 4. */
+static int op_text(struct machine *m, uint8_t code)
 {
 	uint64_t n;
-	return take_uint(m, 4, &n) < 0 ? -EBADMSG : push_text(m, PICKLE_STRING, n);
-}
-
-static int op_short_binstring(struct machine *m)
-{
-	uint64_t n;
-	return take_uint(m, 1, &n) < 0 ? -EBADMSG : push_text(m, PICKLE_STRING, n);
+	return take_uint(m, code == 'U' ? 1 : 4, &n) < 0 ? -EBADMSG : push_text(m, PICKLE_STRING, n);
 }
 
 /* --- opcodes: containers --- */
 
-static int op_mark(struct machine *m)
+static int op_mark(struct machine *m, uint8_t code)
 {
 	m->marks = grown(m->marks, m->n_marks, &m->marks_room, sizeof(*m->marks));
 	m->marks[m->n_marks++] = m->n_stack;
@@ -260,40 +224,26 @@ static int push_tuple(struct machine *m, size_t n)
 	return push(m, tuple);
 }
 
-static int op_tuple(struct machine *m)
+static int op_tuple(struct machine *m, uint8_t code)
 {
 	size_t n;
 	return unmark(m, &n) < 0 ? -EBADMSG : push_tuple(m, n);
 }
 
-static int op_empty_tuple(struct machine *m)
+static int op_empty_tuple(struct machine *m, uint8_t code)
 {
 	return push_tuple(m, 0);
 }
 
-static int op_tuple1(struct machine *m)
+/* TUPLE1, TUPLE2, TUPLE3 */
+static int op_short_tuple(struct machine *m, uint8_t code)
 {
-	return push_tuple(m, 1);
+	return push_tuple(m, code - 0x84);
 }
 
-static int op_tuple2(struct machine *m)
+static int op_empty(struct machine *m, uint8_t code)
 {
-	return push_tuple(m, 2);
-}
-
-static int op_tuple3(struct machine *m)
-{
-	return push_tuple(m, 3);
-}
-
-static int op_empty_list(struct machine *m)
-{
-	return push_new(m, PICKLE_LIST);
-}
-
-static int op_empty_dict(struct machine *m)
-{
-	return push_new(m, PICKLE_DICT);
+	return push(m, new_node(m, code == ']' ? PICKLE_LIST : PICKLE_DICT));
 }
 
 /* Moves the n topmost values into the container below them. */
@@ -311,33 +261,24 @@ static int fill(struct machine *m, enum pickle_kind kind, size_t n)
 	return 0;
 }
 
-static int op_append(struct machine *m)
+/* a, s: one value or pair; e, u: all above the mark */
+static int op_fill(struct machine *m, uint8_t code)
 {
-	return fill(m, PICKLE_LIST, 1);
-}
-
-static int op_appends(struct machine *m)
-{
-	size_t n;
-	return unmark(m, &n) < 0 ? -EBADMSG : fill(m, PICKLE_LIST, n);
-}
-
-static int op_setitem(struct machine *m)
-{
-	return fill(m, PICKLE_DICT, 2);
-}
-
-static int op_setitems(struct machine *m)
-{
-	size_t n;
-	return unmark(m, &n) < 0 ? -EBADMSG : fill(m, PICKLE_DICT, n);
+	size_t n = code == 'a' ? 1 : 2;
+	if ((code == 'e' || code == 'u') && unmark(m, &n) < 0)
+		return -EBADMSG;
+	return fill(m, code == 'a' || code == 'e' ? PICKLE_LIST : PICKLE_DICT, n);
 }
 
 /* --- opcodes: memo, names, calls --- */
 
-static int memo_put(struct machine *m, uint64_t index)
+/* q: an index of 1 byte; r: of 4. */
+static int op_put(struct machine *m, uint8_t code)
 {
+	uint64_t index;
 	struct pickle_node *node = top(m);
+	if (take_uint(m, code == 'q' ? 1 : 4, &index) < 0)
+		return -EBADMSG;
 	if (!node || index >= PICKLE_MAX_STEPS)
 		return bad(m, "bad memo");
 	if (index >= m->n_memo) {
@@ -350,35 +291,15 @@ static int memo_put(struct machine *m, uint64_t index)
 	return 0;
 }
 
-static int memo_get(struct machine *m, uint64_t index)
+/* h: an index of 1 byte; j: of 4. */
+static int op_get(struct machine *m, uint8_t code)
 {
+	uint64_t index;
+	if (take_uint(m, code == 'h' ? 1 : 4, &index) < 0)
+		return -EBADMSG;
 	if (index >= m->n_memo || !m->memo[index])
 		return bad(m, "a memo that was not put");
 	return push(m, m->memo[index]);
-}
-
-static int op_binput(struct machine *m)
-{
-	uint64_t i;
-	return take_uint(m, 1, &i) < 0 ? -EBADMSG : memo_put(m, i);
-}
-
-static int op_long_binput(struct machine *m)
-{
-	uint64_t i;
-	return take_uint(m, 4, &i) < 0 ? -EBADMSG : memo_put(m, i);
-}
-
-static int op_binget(struct machine *m)
-{
-	uint64_t i;
-	return take_uint(m, 1, &i) < 0 ? -EBADMSG : memo_get(m, i);
-}
-
-static int op_long_binget(struct machine *m)
-{
-	uint64_t i;
-	return take_uint(m, 4, &i) < 0 ? -EBADMSG : memo_get(m, i);
 }
 
 /* Two lines, as "module name" in buf of MAX_NAME + 1 bytes. */
@@ -398,7 +319,7 @@ static int take_name(struct machine *m, char *buf)
 	return 0;
 }
 
-static int op_global(struct machine *m)
+static int op_global(struct machine *m, uint8_t code)
 {
 	char name[MAX_NAME + 1], shown[MAX_NAME + 1];
 	if (take_name(m, name) < 0)
@@ -437,7 +358,7 @@ static int push_ordered_dict(struct machine *m, const struct pickle_node *args)
 }
 
 /* REDUCE and NEWOBJ: fn(*args), or what becomes of it. */
-static int op_call(struct machine *m)
+static int op_call(struct machine *m, uint8_t code)
 {
 	const struct pickle_node *args = pop(m), *fn = args ? pop(m) : NULL;
 	if (!fn || args->kind != PICKLE_TUPLE || fn->kind != PICKLE_GLOBAL)
@@ -451,7 +372,7 @@ static int op_call(struct machine *m)
 }
 
 /* The attributes of an object: of a dict (_metadata) they are not needed. */
-static int op_build(struct machine *m)
+static int op_build(struct machine *m, uint8_t code)
 {
 	const struct pickle_node *state = pop(m);
 	struct pickle_node *object = state ? top(m) : NULL;
@@ -462,7 +383,7 @@ static int op_build(struct machine *m)
 	return 0;
 }
 
-static int op_binpersid(struct machine *m)
+static int op_binpersid(struct machine *m, uint8_t code)
 {
 	const struct pickle_node *id = pop(m);
 	if (!id)
@@ -474,16 +395,21 @@ static int op_binpersid(struct machine *m)
 
 #define STOP '.'
 
-static int (*const ops[256])(struct machine *m) = {
-	[0x80] = op_proto,    ['N'] = op_none,	     [0x89] = op_false,	  [0x88] = op_true,
-	['J'] = op_binint,    ['K'] = op_binint1,    ['M'] = op_binint2,  [0x8a] = op_long1,
-	['G'] = op_binfloat,  ['X'] = op_binunicode, ['U'] = op_short_binstring,
-	['('] = op_mark,      ['t'] = op_tuple,	     [')'] = op_empty_tuple, [0x85] = op_tuple1,
-	[0x86] = op_tuple2,   [0x87] = op_tuple3,    [']'] = op_empty_list, ['}'] = op_empty_dict,
-	['a'] = op_append,    ['e'] = op_appends,    ['s'] = op_setitem,  ['u'] = op_setitems,
-	['q'] = op_binput,    ['r'] = op_long_binput, ['h'] = op_binget,  ['j'] = op_long_binget,
-	['c'] = op_global,    ['R'] = op_call,	     [0x81] = op_call,	  ['b'] = op_build,
-	['Q'] = op_binpersid,
+static int (*const ops[256])(struct machine *m, uint8_t code) = {
+	[0x80] = op_proto,
+	['N'] = op_none,	   [0x88] = op_bool,	      [0x89] = op_bool,
+	['K'] = op_int,		   ['M'] = op_int,	      ['J'] = op_int,
+	[0x8a] = op_long1,	   ['G'] = op_float,
+	['U'] = op_text,	   ['X'] = op_text,
+	['('] = op_mark,	   ['t'] = op_tuple,	      [')'] = op_empty_tuple,
+	[0x85] = op_short_tuple,   [0x86] = op_short_tuple,   [0x87] = op_short_tuple,
+	[']'] = op_empty,	   ['}'] = op_empty,
+	['a'] = op_fill,	   ['e'] = op_fill,
+	['s'] = op_fill,	   ['u'] = op_fill,
+	['q'] = op_put,		   ['r'] = op_put,
+	['h'] = op_get,		   ['j'] = op_get,
+	['c'] = op_global,	   ['R'] = op_call,	      [0x81] = op_call,
+	['b'] = op_build,	   ['Q'] = op_binpersid,
 };
 
 static int run(struct machine *m)
@@ -499,7 +425,7 @@ static int run(struct machine *m)
 		if (!ops[*code])
 			return err_set(m->err, -EBADMSG, "pickle opcode 0x%02x at byte %zu, which torch.save() does not write",
 				       *code, m->at - 1);
-		int r = ops[*code](m);
+		int r = ops[*code](m, *code);
 		if (r < 0)
 			return r;
 	}

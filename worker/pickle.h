@@ -66,5 +66,3 @@ const struct pickle_node *pickle_item(const struct pickle_node *node, size_t i, 
 /* The value of that key, or NULL. */
 const struct pickle_node *pickle_get(const struct pickle_node *dict, const char *key);
 bool pickle_is_text(const struct pickle_node *node, const char *text);
-/* Bytes of a file as they may stand in a message: printable ASCII, the rest '?', shortened to fit.  Returns buf. */
-const char *printable_bytes(const void *bytes, size_t n, char *buf, size_t size);

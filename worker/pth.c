@@ -1,4 +1,5 @@
 /* See pth.h.  The walk of a state dict, which the forms share, and the zip form. */
+#include "bytes.h"
 #include "pth_internal.h"
 #include "zip.h"
 

@@ -1,4 +1,4 @@
-/* The legacy form of pth.h: five pickles, then the storages.  How long a storage is says only the pickle that uses it. */
+/* The legacy form of pth.h: five pickles, then the storages, whose types only the pickle that uses them says. */
 #include "pth_internal.h"
 
 #include <endian.h>

@@ -194,7 +194,8 @@ static int take_head(struct tar *t, struct bytes *b, const char *suffix, int64_t
 		return -EBADMSG;
 	const struct pickle_node *key = pickle_item(pickle_root(p), 0, PICKLE_INT);
 	const struct pickle_node *second = pickle_item(pickle_root(p), 1, PICKLE_INT);
-	bool ok = key && (second || !ret_second) && pth_dtype(pickle_item(pickle_root(p), 2, PICKLE_GLOBAL), suffix, ret_dtype) == 0;
+	const struct pickle_node *type = pickle_item(pickle_root(p), 2, PICKLE_GLOBAL);
+	bool ok = key && (second || !ret_second) && pth_dtype(type, suffix, ret_dtype) == 0;
 	*ret_key = ok ? key->integer : 0;
 	if (ok && ret_second)
 		*ret_second = second->integer;

@@ -1,7 +1,7 @@
 /* See zip.h. */
 #include "zip.h"
 
-#include "pickle.h"
+#include "bytes.h"
 
 #include <zlib.h>
 
@@ -30,14 +30,6 @@ struct reader {
 	struct err *err;
 };
 
-static uint64_t number(const uint8_t *at, int n)
-{
-	uint64_t v = 0;
-	for (int i = n; i-- > 0;)
-		v = v << 8 | at[i];
-	return v;
-}
-
 static bool is_signature(const uint8_t *at, char a, char b)
 {
 	return at[0] == 'P' && at[1] == 'K' && at[2] == a && at[3] == b;
@@ -62,16 +54,16 @@ static int find_end64(struct reader *r, size_t end, size_t *ret_end)
 {
 	if (end < LOCATOR_SIZE + END64_SIZE || !is_signature(r->bytes + end - LOCATOR_SIZE, 6, 7))
 		return 0;
-	uint64_t at = number(r->bytes + end - LOCATOR_SIZE + 8, 8);
+	uint64_t at = little_endian(r->bytes + end - LOCATOR_SIZE + 8, 8);
 	if (at > end - LOCATOR_SIZE - END64_SIZE || !is_signature(r->bytes + at, 6, 6))
 		return bad(r, "no ZIP64 end record where its locator says");
 	const uint8_t *e = r->bytes + at;
-	if (number(e + 16, 4) || number(e + 20, 4) || number(e + 24, 8) != number(e + 32, 8))
+	if (little_endian(e + 16, 4) || little_endian(e + 20, 4) || little_endian(e + 24, 8) != little_endian(e + 32, 8))
 		return bad(r, "more than one disk");
-	uint64_t size = number(e + 40, 8), place = number(e + 48, 8);
+	uint64_t size = little_endian(e + 40, 8), place = little_endian(e + 48, 8);
 	if (place > at || size != at - place)
 		return bad(r, "the central directory does not end at its end record");
-	r->n = number(e + 32, 8);
+	r->n = little_endian(e + 32, 8);
 	r->directory = (size_t)place;
 	r->directory_end = (size_t)at;
 	*ret_end = (size_t)at;
@@ -87,12 +79,12 @@ static int find_end(struct reader *r)
 	int found = find_end64(r, end, &end);
 	if (found != 0)
 		return found;
-	if (number(e + 4, 2) || number(e + 6, 2) || number(e + 8, 2) != number(e + 10, 2))
+	if (little_endian(e + 4, 2) || little_endian(e + 6, 2) || little_endian(e + 8, 2) != little_endian(e + 10, 2))
 		return bad(r, "more than one disk");
-	uint64_t size = number(e + 12, 4), place = number(e + 16, 4);
+	uint64_t size = little_endian(e + 12, 4), place = little_endian(e + 16, 4);
 	if (place > end || size != end - place)
 		return bad(r, "the central directory does not end at its end record");
-	r->n = number(e + 10, 2);
+	r->n = little_endian(e + 10, 2);
 	r->directory = (size_t)place;
 	r->directory_end = end;
 	return 0;
@@ -100,11 +92,11 @@ static int find_end(struct reader *r)
 
 /* --- entries --- */
 
-/* Replaces what stands in the ZIP64 extra field: size, stored size, place, in this order, each only if it is left out. */
+/* Replaces what stands in the ZIP64 extra field: size, stored size, place, in this order, each if it is left out. */
 static int read_extra(const uint8_t *extra, size_t n, uint64_t *fields[3])
 {
 	while (n >= 4) {
-		size_t id = number(extra, 2), size = number(extra + 2, 2);
+		size_t id = little_endian(extra, 2), size = little_endian(extra + 2, 2);
 		if (size > n - 4)
 			return -EBADMSG;
 		const uint8_t *at = extra + 4, *end = at + size;
@@ -113,7 +105,7 @@ static int read_extra(const uint8_t *extra, size_t n, uint64_t *fields[3])
 				continue;
 			if (end - at < 8)
 				return -EBADMSG;
-			*fields[i] = number(at, 8);
+			*fields[i] = little_endian(at, 8);
 			at += 8;
 		}
 		extra += 4 + size;
@@ -128,8 +120,9 @@ static int find_data(const struct reader *r, struct zip_entry *e, uint64_t place
 	if (place > r->directory || r->directory - place < LOCAL_SIZE || !is_signature(r->bytes + place, 3, 4))
 		return bad_entry(r, e, "has no local header where the directory says");
 	const uint8_t *local = r->bytes + place;
-	size_t room = r->directory - place - LOCAL_SIZE, name_size = number(local + 26, 2), extra = number(local + 28, 2);
-	if (number(local + 8, 2) || name_size != e->name_size || name_size + extra > room ||
+	size_t room = r->directory - place - LOCAL_SIZE;
+	size_t name_size = little_endian(local + 26, 2), extra = little_endian(local + 28, 2);
+	if (little_endian(local + 8, 2) || name_size != e->name_size || name_size + extra > room ||
 	    memcmp(local + LOCAL_SIZE, e->name, name_size) != 0)
 		return bad_entry(r, e, "has another name or method in its local header");
 	if (e->size > room - name_size - extra)
@@ -143,20 +136,20 @@ static int read_entry(const struct reader *r, const uint8_t *at, size_t room, st
 {
 	if (room < CENTRAL_SIZE || !is_signature(at, 1, 2))
 		return bad(r, "the central directory holds something else");
-	size_t name_size = number(at + 28, 2), extra = number(at + 30, 2), comment = number(at + 32, 2);
-	uint64_t stored = number(at + 20, 4), size = number(at + 24, 4), place = number(at + 42, 4);
+	size_t name_size = little_endian(at + 28, 2), extra = little_endian(at + 30, 2), comment = little_endian(at + 32, 2);
+	uint64_t stored = little_endian(at + 20, 4), size = little_endian(at + 24, 4), place = little_endian(at + 42, 4);
 	if (name_size + extra + comment > room - CENTRAL_SIZE)
 		return bad(r, "the central directory is cut off");
 	e->name = (const char *)at + CENTRAL_SIZE;
 	e->name_size = name_size;
-	if (number(at + 10, 2) != 0 || (number(at + 8, 2) & FLAG_ENCRYPTED))
+	if (little_endian(at + 10, 2) != 0 || (little_endian(at + 8, 2) & FLAG_ENCRYPTED))
 		return bad_entry(r, e, "is compressed or encrypted; torch.save() stores them as they are");
 	if (read_extra(at + CENTRAL_SIZE + name_size, extra, (uint64_t *[]){&size, &stored, &place}) < 0)
 		return bad_entry(r, e, "has a damaged extra field");
 	if (size != stored || size > r->size)
 		return bad_entry(r, e, "has impossible sizes");
 	e->size = (size_t)size;
-	e->crc = (uint32_t)number(at + 16, 4);
+	e->crc = (uint32_t)little_endian(at + 16, 4);
 	*ret_used = CENTRAL_SIZE + name_size + extra + comment;
 	return find_data(r, e, place);
 }

@@ -1,7 +1,7 @@
 """Small files of weights in every form that worker/weights.h reads, and what is in them: weights/*.
 
-Written by torch.save(), but the tar form, which no torch writes any more, and two kinds of zip: those are put together here.
-Every .pth is read back by torch.load()."""
+Written by torch.save(), but the tar form, which no torch writes any more, and two kinds of zip: those are put together
+here.  Every .pth is read back by torch.load()."""
 import collections
 import io
 import json
@@ -67,12 +67,13 @@ def parts(data):
 def without_zip64(data):
     """The same archive without ZIP64's end record, as an ordinary zip program writes it."""
     entries, directory, count = parts(data)
-    return entries + directory + struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, count, count, len(directory), len(entries), 0)
+    closing = struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, count, count, len(directory), len(entries), 0)
+    return entries + directory + closing
 
 
 def with_zip64(data):
-    """The same archive with what a large one has: sizes and place of the first entry in its ZIP64 extra field alone, and
-    everything in ZIP64's end record alone."""
+    """The same archive as if it were large: sizes and place of the first entry in its ZIP64 extra field alone, everything
+    in ZIP64's end record alone."""
     entries, directory, count = parts(data)
     n, extra = struct.unpack("<HH", directory[28:32])
     (length,) = struct.unpack("<I", directory[24:28])
@@ -113,7 +114,7 @@ def tar_form(state):
         storages.append(head(storage_key, "cpu", "FloatStorage") + struct.pack("<q", len(data)) +
                         struct.pack(f"<{len(data)}f", *data))
         members.append(head(key, storage_key, "FloatTensor") + struct.pack("<ii", value.dim(), 0) +
-                       struct.pack(f"<{value.dim()}q", *value.shape) + struct.pack(f"<{value.dim()}q", *value.stride()) +
+                       struct.pack(f"<{2 * value.dim()}q", *value.shape, *value.stride()) +
                        struct.pack("<q", value.storage_offset()))
         persistent = text_op(str(key)) + b"Q"
         if isinstance(value, torch.nn.Parameter):
