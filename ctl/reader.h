@@ -85,6 +85,12 @@ struct resources_row { /* what a job has used; NaN: not known */
 	double cpu_percent, cpu_percent_max, gpu_percent, gpu_percent_max, temperature_c;
 };
 
+struct run_row { /* of a job at Weights & Biases */
+	char *url, *phase; /* NULL: it is not there yet */
+	char *problem;	   /* why nothing of it is sent, or NULL */
+	int64_t last_epoch; /* that W&B has */
+};
+
 struct reader;
 
 int reader_open(struct reader **ret, const struct paths *paths, struct err *err);
@@ -114,6 +120,9 @@ int reader_metric(struct reader *r, int64_t job, const char *name, bool maximize
 int reader_notes(struct reader *r, int64_t job, char **ret, struct err *err);
 /* The same for all jobs of a sweep in one query: an object, job id to text.  New reference. */
 int reader_sweep_notes(struct reader *r, int64_t sweep, json_t **ret, struct err *err);
+/* 1; 0: nothing is known of it at W&B. */
+int reader_run(struct reader *r, int64_t job, struct run_row *ret, struct err *err);
+void run_row_fini(struct run_row *row);
 /* The epochs of a job that count, in order. */
 int reader_epochs(struct reader *r, int64_t job, struct epoch_row **ret, size_t *ret_n, struct err *err);
 /* 1, or 0 when there is no such sweep. */

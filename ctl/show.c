@@ -47,6 +47,7 @@ struct shown { /* one job with all that is read for it */
 	size_t n_attempts;
 	struct resources_row used;
 	char *notes, *log, *config; /* the paths are NULL where there is no such file yet */
+	struct run_row run; /* empty: nothing is known of it at W&B */
 };
 
 /* "  name        value   name value ..." broken into lines of 78 columns. */
@@ -241,6 +242,25 @@ static void show_title(const struct ctl *ctl, const struct shown *s)
 	printf(says_state ? "%s\n" : *reason ? ": %s\n" : "\n", says_state ? reason + strlen(state) : reason);
 }
 
+static void show_run(const struct run_row *run)
+{
+	autofree char *url = text_clean(run->url ? run->url : "");
+	autofree char *problem = text_clean_lines(run->problem ? run->problem : "");
+
+	if (run->url)
+		printf("  W&B         %s, %s, epoch %lld is there\n", url, run->phase, (long long)run->last_epoch);
+	if (run->problem)
+		printf("  %-11s %s\n", run->url ? "" : "W&B", problem);
+}
+
+static json_t *run_json(const struct run_row *run)
+{
+	if (!run->url && !run->problem)
+		return json_null();
+	return json_pack("{ss?, ss?, ss?, sI}", "url", run->url, "phase", run->phase, "problem", run->problem, "epoch",
+			 (json_int_t)run->last_epoch);
+}
+
 static int show_text(struct ctl *ctl, struct reader *r, const struct shown *s, bool all, struct err *err)
 {
 	int64_t now = wall_ms();
@@ -259,6 +279,7 @@ static int show_text(struct ctl *ctl, struct reader *r, const struct shown *s, b
 		printf("  log         %s\n", s->log);
 	if (s->config)
 		printf("  by hand     sweep-worker --standalone --config %s\n", s->config);
+	show_run(&s->run);
 	return 0;
 }
 
@@ -309,6 +330,7 @@ static json_t *show_json(const struct selection *sel, const struct shown *s)
 	json_object_set_new(o, "resources", resources_json(&s->used));
 	json_object_set_new(o, "minutes", json_known(s->job->state == JOB_DONE ? s->job->seconds / 60 : NAN));
 	json_object_set_new(o, "notes", json_string(s->notes));
+	json_object_set_new(o, "wandb", run_json(&s->run));
 	return o;
 }
 
@@ -333,6 +355,8 @@ static int show_job(struct ctl *ctl, struct reader *r, const struct selection *s
 		e = reader_notes(r, job->id, &s.notes, err);
 	if (e == 0)
 		e = MIN(reader_resources(r, job->id, &s.used, err), 0);
+	if (e == 0)
+		e = MIN(reader_run(r, job->id, &s.run, err), 0);
 	if (e == 0) {
 		s.log = job_file(ctl, job->id, "log.txt");
 		s.config = job_file(ctl, job->id, "config.json");
@@ -345,6 +369,7 @@ static int show_job(struct ctl *ctl, struct reader *r, const struct selection *s
 	free(s.notes);
 	free(s.log);
 	free(s.config);
+	run_row_fini(&s.run);
 	return e;
 }
 

@@ -173,30 +173,40 @@ static bool take_row(void *arg, const struct row *row)
 
 /* --- the console --- */
 
+#define LONGEST_LINE (16 * 1024 * 1024) /* a longer one is several */
+
+/* Bytes of the line that begins there, with its newline; 0: it is not whole yet.  Its rest may be far away. */
+static off_t line_size(int fd, off_t at, bool last)
+{
+	char block[16384];
+	off_t used = 0;
+	ssize_t n;
+	while (used < LONGEST_LINE && (n = pread(fd, block, sizeof(block), at + used)) > 0) {
+		const char *end = memchr(block, '\n', (size_t)n);
+		if (end)
+			return used + (end + 1 - block);
+		used += n;
+	}
+	return used >= LONGEST_LINE || last ? used : 0;
+}
+
 /* Whole lines of the log after the position; the rest too when the run ends.  A missing log has none. */
 static int add_console(struct batch *b, const char *path, struct err *err)
 {
 	autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	size_t size = BATCH_BYTES;
-	autofree char *bytes = xmalloc(size);
-	ssize_t n = pread(fd, bytes, size, b->after.output_bytes);
-	if (n < 0)
-		return err_sys(err, -errno, "cannot read %s", path);
-	size_t used = 0;
-	while (used < (size_t)n) {
-		const char *start = bytes + used, *end = memchr(start, '\n', (size_t)n - used);
-		size_t length = end ? (size_t)(end - start) : (size_t)n - used;
-		bool whole = end || (b->kind == BATCH_CLOSE && (size_t)n < size) || (used == 0 && (size_t)n == size);
-		if (!whole)
-			break;
-		stream_add(&b->chunk, &b->chunk.output, line_of_console(start, length));
+	autofree char *bytes = xmalloc(LINE_CONSOLE_MAX + 1);
+	off_t size = 0;
+	while (fd >= 0 && (size = line_size(fd, b->after.output_bytes, b->kind == BATCH_CLOSE)) > 0 && !is_full(b)) {
+		size_t wanted = (size_t)MIN(size, LINE_CONSOLE_MAX + 1);
+		ssize_t n = pread(fd, bytes, wanted, b->after.output_bytes);
+		if (n < (ssize_t)wanted)
+			return err_sys(err, n < 0 ? -errno : -EIO, "cannot read %s", path);
+		size_t length = bytes[n - 1] == '\n' ? (size_t)n - 1 : (size_t)n;
+		stream_add(&b->chunk, &b->chunk.output, line_of_console(bytes, length));
 		b->after.output++;
-		used += length + (end != NULL);
+		b->after.output_bytes += size;
 	}
-	b->after.output_bytes += (int64_t)used;
-	b->more = b->more || (size_t)n == size;
+	b->more = b->more || size > 0;
 	return 0;
 }
 

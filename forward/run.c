@@ -125,10 +125,10 @@ void run_reported(struct run *run, bool stored)
 
 static void refuse(struct run *run, const char *why)
 {
-	log_error("job %lld: W&B takes no more of run %s: %s; training goes on, `sweepctl wandb export` has the rest",
-		  (long long)run->job, run->id, why);
 	free(run->problem);
-	run->problem = xstrdup(why);
+	run->problem = xasprintf("W&B takes no more of it: %s; training goes on, all of it is in `sweepctl wandb export %lld`", why,
+				 (long long)run->job);
+	log_error("job %lld: run %s: %s", (long long)run->job, run->id, run->problem);
 	run->at.phase = RUN_REFUSED;
 	run->behind = false;
 	say(run);
