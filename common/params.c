@@ -2,6 +2,7 @@
 #include "params.h"
 
 #include "json.h"
+#include "utf8.h"
 
 #include <math.h>
 
@@ -14,6 +15,7 @@ const struct param params[] = {
 	{#name, PARAM_BOOL, help, 0, 0, false, NULL, (def) ? "true" : "false", offsetof(struct train_config, name)},
 #define P_CHOICE(name, def, choices, help) \
 	{#name, PARAM_CHOICE, help, 0, 0, false, choices, def, offsetof(struct train_config, name)},
+#define P_TEXT(name, help) {#name, PARAM_TEXT, help, 0, 0, false, NULL, "\"\"", offsetof(struct train_config, name)},
 #define P_OFF(name, help) {#name, PARAM_OFF, help, 0, 0, false, NULL, "false", offsetof(struct train_config, name)},
 #include "params.def"
 };
@@ -186,6 +188,19 @@ static int check_bool(const struct param *p, const json_t *v, struct err *err)
 	return 0;
 }
 
+static int check_text(const struct param *p, const json_t *v, struct err *err)
+{
+	autofree char *text = json_dumps(v, JSON_ENCODE_ANY);
+	if (!json_is_string(v))
+		return err_set(err, -EINVAL, "\"%s\" needs text; %.60s is %s\n  expected: text in quotation marks", p->name, text,
+			       kind_of(v));
+	size_t size = json_string_length(v);
+	if (size > PARAM_TEXT_MAX || !utf8_is_harmless(json_string_value(v), size))
+		return err_set(err, -EINVAL, "\"%s\" is too long or holds control characters\n  expected: at most %d bytes of text",
+			       p->name, PARAM_TEXT_MAX);
+	return 0;
+}
+
 int param_check(const struct param *p, const json_t *value, struct err *err)
 {
 	switch (p->type) {
@@ -197,6 +212,8 @@ int param_check(const struct param *p, const json_t *value, struct err *err)
 		return check_bool(p, value, err);
 	case PARAM_CHOICE:
 		return check_choice(p, value, err);
+	case PARAM_TEXT:
+		return check_text(p, value, err);
 	}
 	BUG("parameter type");
 }
@@ -218,6 +235,9 @@ void config_set(struct train_config *cfg, const struct param *p, const json_t *v
 	case PARAM_CHOICE:
 		*(int *)f = choice_index(p, json_string_value(value));
 		return;
+	case PARAM_TEXT:
+		memcpy(f, json_string_value(value), json_string_length(value) + 1);
+		return;
 	}
 }
 
@@ -234,6 +254,8 @@ json_t *config_get(const struct train_config *cfg, const struct param *p)
 		return json_boolean(*(const bool *)f);
 	case PARAM_CHOICE:
 		return json_string(config_choice(cfg, p->name));
+	case PARAM_TEXT:
+		return json_string(f);
 	}
 	BUG("parameter type");
 }
@@ -245,6 +267,7 @@ void config_defaults(struct train_config *cfg)
 #define P_NUM(name, def, ...) .name = def,
 #define P_BOOL(name, def, ...) .name = def,
 #define P_CHOICE(name, ...)
+#define P_TEXT(name, ...)
 #define P_OFF(name, ...)
 #include "params.def"
 	};
@@ -285,9 +308,30 @@ json_t *config_to_json(const struct train_config *cfg)
 	return object;
 }
 
+static int check_pretrained(const struct train_config *cfg, struct err *err)
+{
+	const char *model = config_choice(cfg, "model");
+	if (*cfg->weights && !cfg->pretrained)
+		return err_set(err, -EINVAL, "\"weights\" is for \"pretrained\"\n  expected: pretrained true, or no weights");
+	if (!cfg->pretrained)
+		return 0;
+	if (*cfg->weights && *cfg->weights != '/' && strchr(cfg->weights, '/'))
+		return err_set(err, -EINVAL, "\"weights\" is a path that does not begin with /: jobs run in directories of their own\n"
+					     "  expected: an absolute path, or a name of `sweepctl weights list`");
+	if (!*cfg->weights && !str_eq(model, "resnet18") && !str_eq(model, "resnet50"))
+		return err_set(err, -EINVAL, "\"pretrained\": no ImageNet weights of %s are known\n"
+					     "  expected: model resnet18 or resnet50, or \"weights\"", model);
+	if (!*cfg->weights && !str_eq(config_choice(cfg, "stem"), "imagenet"))
+		return err_set(err, -EINVAL, "\"pretrained\" needs \"stem\" imagenet: ImageNet's conv1 is 7x7, not 3x3\n"
+					     "  expected: stem imagenet, or pretrained false");
+	return 0;
+}
+
 int config_check(const struct train_config *cfg, struct err *err)
 {
 	if (cfg->nesterov && cfg->momentum <= 0)
 		return err_set(err, -EINVAL, "\"nesterov\" needs \"momentum\" above 0\n  expected: momentum 0.9, or nesterov false");
-	return 0;
+	if (cfg->image_size != 32 && cfg->image_size != 224)
+		return err_set(err, -EINVAL, "\"image_size\" has no value %d\n  expected: 32 or 224", cfg->image_size);
+	return check_pretrained(cfg, err);
 }

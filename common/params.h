@@ -8,13 +8,16 @@
 
 #include <jansson.h>
 
-enum param_type { PARAM_INT, PARAM_NUM, PARAM_BOOL, PARAM_CHOICE, PARAM_OFF };
+enum param_type { PARAM_INT, PARAM_NUM, PARAM_BOOL, PARAM_CHOICE, PARAM_TEXT, PARAM_OFF };
+
+#define PARAM_TEXT_MAX 511
 
 struct train_config { /* choices hold the index into the row's choices */
 #define P_INT(name, ...) int name;
 #define P_NUM(name, ...) double name;
 #define P_BOOL(name, ...) bool name;
 #define P_CHOICE(name, ...) int name;
+#define P_TEXT(name, ...) char name[PARAM_TEXT_MAX + 1];
 #define P_OFF(name, ...) bool name;
 #include "params.def"
 };
@@ -42,7 +45,7 @@ bool param_choice(const struct param *p, int i, char *buf, size_t size);
 /* The name of the choice a configuration holds, e.g. config_choice(cfg, "model"); static storage. */
 const char *config_choice(const struct train_config *cfg, const char *name);
 
-/* Checks a JSON value for p: type, range, choice, and that an int is whole.  Fills err with three lines, the first
+/* Checks a JSON value for p: type, range, choice, that an int is whole, and that text can be printed.  Fills err with three lines, the first
  * without the place ("\"lr\" needs a number; \"0,05\" is text"), then "  expected: ..." and, where one is known,
  * "  do this:  ...". */
 int param_check(const struct param *p, const json_t *value, struct err *err);

@@ -47,6 +47,16 @@ bool utf8_is_harmful(uint32_t c)
 	       (c >= 0x2066 && c <= 0x2069);
 }
 
+bool utf8_is_harmless(const char *s, size_t size)
+{
+	for (size_t i = 0, n; i < size; i += n) {
+		n = utf8_length(s + i, size - i);
+		if (n == 0 || utf8_is_harmful(utf8_code_point(s + i, n)))
+			return false;
+	}
+	return true;
+}
+
 void utf8_clean(char *s)
 {
 	size_t size = strlen(s);

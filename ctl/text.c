@@ -123,7 +123,7 @@ const char *param_type(const struct param *p)
 {
 	static const char *const names[] = {
 		[PARAM_INT] = "int",       [PARAM_NUM] = "number", [PARAM_BOOL] = "bool",
-		[PARAM_CHOICE] = "choice", [PARAM_OFF] = "bool",
+		[PARAM_CHOICE] = "choice", [PARAM_TEXT] = "text",  [PARAM_OFF] = "bool",
 	};
 	return names[p->type];
 }
@@ -150,6 +150,8 @@ char *param_allowed(const struct param *p)
 		for (int i = 0; param_choice(p, i, choice, sizeof(choice)); i++)
 			text_append(&text, "%s%s", i ? ", " : "", choice);
 		return text;
+	case PARAM_TEXT:
+		return xasprintf("at most %d bytes", PARAM_TEXT_MAX);
 	}
 	BUG("parameter type %d", p->type);
 }

@@ -42,6 +42,8 @@ static json_t *value_schema(const struct param *p)
 		return json_pack("{s:b}", "const", 0);
 	case PARAM_CHOICE:
 		return json_pack("{s:o}", "enum", choices(p));
+	case PARAM_TEXT:
+		return json_pack("{s:s, s:i}", "type", "string", "maxLength", PARAM_TEXT_MAX);
 	}
 	BUG("parameter type");
 }

@@ -138,14 +138,8 @@ int pth_rebuild(const struct pickle_node *value, pth_storage_fn storage, void *f
 /* Fit to be printed and compared. */
 static bool is_name(const struct pickle_node *key)
 {
-	if (key->kind != PICKLE_STRING || key->text.size == 0 || key->text.size >= ST_MAX_NAME)
-		return false;
-	for (size_t i = 0, n; i < key->text.size; i += n) {
-		n = utf8_length(key->text.bytes + i, key->text.size - i);
-		if (n == 0 || utf8_is_harmful(utf8_code_point(key->text.bytes + i, n)))
-			return false;
-	}
-	return true;
+	return key->kind == PICKLE_STRING && key->text.size > 0 && key->text.size < ST_MAX_NAME &&
+	       utf8_is_harmless(key->text.bytes, key->text.size);
 }
 
 static const struct pickle_node *find_state_dict(const struct pickle_node *root)

@@ -23,20 +23,9 @@ struct weights {
 
 /* --- reading --- */
 
-static bool is_harmless(const char *name)
-{
-	size_t size = strlen(name);
-	for (size_t i = 0, n; i < size; i += n) {
-		n = utf8_length(name + i, size - i);
-		if (n == 0 || utf8_is_harmful(utf8_code_point(name + i, n)))
-			return false;
-	}
-	return size > 0;
-}
-
 static int take_tensor(const struct st_tensor *t, struct weight *w, struct err *err)
 {
-	if (!is_harmless(t->name))
+	if (!*t->name || !utf8_is_harmless(t->name, strlen(t->name)))
 		return err_set(err, -EBADMSG, "a tensor whose name is empty or holds control characters");
 	strcpy(w->name, t->name);
 	w->dtype = t->dtype;
