@@ -3,7 +3,24 @@
 
 #include "common/json.h"
 
+#include <sys/utsname.h>
+#include <unistd.h>
+
 #define NAME_MAX_BYTES 120
+
+void about_machine(struct line_machine *ret)
+{
+	static struct utsname name;
+	static char os[3 * sizeof(name.sysname)];
+	uname(&name);
+	snprintf(os, sizeof(os), "%s-%s-%s", name.sysname, name.release, name.machine);
+	*ret = (struct line_machine){
+		.os = os,
+		.host = name.nodename,
+		.cores = (int)sysconf(_SC_NPROCESSORS_ONLN),
+		.ram_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE),
+	};
+}
 
 struct line_job about_line_job(const struct wsweep_facts *ws, const struct job_facts *facts)
 {

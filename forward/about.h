@@ -3,6 +3,8 @@
 
 #include "upload.h"
 
+/* This machine; its texts are static. */
+void about_machine(struct line_machine *ret);
 /* For batch.h and lines.h; borrows from both. */
 struct line_job about_line_job(const struct wsweep_facts *ws, const struct job_facts *facts);
 /* Of UpsertBucket.  New reference; NULL: err says why. */

@@ -2,6 +2,7 @@
  * W&B acknowledged goes back to sweepd in batches. */
 #include "follow.h"
 
+#include "about.h"
 #include "key.h"
 #include "run.h"
 
@@ -14,7 +15,6 @@
 #include <math.h>
 #include <signal.h>
 #include <sys/file.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #define REPORT_GATHER_S 0.2 /* reports are a transaction of sweepd's each */
@@ -359,18 +359,6 @@ static int take_lock(const struct paths *paths, int *ret_fd, struct err *err)
 	return 0;
 }
 
-static void describe_machine(struct line_machine *m, struct utsname *name, char *os, size_t size)
-{
-	uname(name);
-	snprintf(os, size, "%s-%s-%s", name->sysname, name->release, name->machine);
-	*m = (struct line_machine){
-		.os = os,
-		.host = name->nodename,
-		.cores = (int)sysconf(_SC_NPROCESSORS_ONLN),
-		.ram_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE),
-	};
-}
-
 static int find_paths(struct follow *f, struct err *err)
 {
 	int r = paths_client(&f->paths, f->options.dir, err);
@@ -426,14 +414,12 @@ static void free_all(struct follow *f)
 int follow_run(const struct follow_options *options)
 {
 	struct err err;
-	struct utsname name;
-	char os[256];
 	autoclose int lock = -1;
 	struct follow f = {.options = *options};
 	uv_loop_init(&f.loop);
 	signal(SIGPIPE, SIG_IGN);
 	srand48((long)getpid() ^ (long)time(NULL));
-	describe_machine(&f.machine, &name, os, sizeof(os));
+	about_machine(&f.machine);
 	int r = open_all(&f, &lock, &err);
 	if (r < 0) {
 		log_error("%s", err.text);
