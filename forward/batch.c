@@ -134,6 +134,7 @@ static bool add_state(struct building *g, const struct row *row)
 		b->kind = BATCH_LINES;
 		b->chunk.preempting = true;
 		b->after.phase = RUN_LEFT;
+		b->more = true;
 		b->after.last_event = row->id;
 		return false;
 	}
@@ -191,7 +192,7 @@ static off_t line_size(int fd, off_t at, bool last)
 }
 
 /* Whole lines of the log after the position; the rest too when the run ends.  A missing log has none. */
-static int add_console(struct batch *b, const char *path, struct err *err)
+static int add_console(struct batch *b, const char *path, bool *ret_fits, struct err *err)
 {
 	autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
 	autofree char *bytes = xmalloc(LINE_CONSOLE_MAX + 1);
@@ -206,7 +207,7 @@ static int add_console(struct batch *b, const char *path, struct err *err)
 		b->after.output++;
 		b->after.output_bytes += size;
 	}
-	b->more = b->more || size > 0;
+	*ret_fits = size <= 0;
 	return 0;
 }
 
@@ -243,14 +244,14 @@ int batch_build(struct batch *ret, struct rows *rows, const struct batch_job *jo
 {
 	struct batch b = {.after = *at};
 	struct building g = {.b = &b, .rows = rows, .job = job, .err = err};
-	bool is_there = at->phase == RUN_OPEN || at->phase == RUN_LEFT;
+	bool fits = true, is_there = at->phase == RUN_OPEN || at->phase == RUN_LEFT;
 	b.chunk.history.offset = at->history;
 	b.chunk.events.offset = at->events;
 	b.chunk.output.offset = at->output;
 	int r = rows_events(rows, job->job, at->last_event, take_row, &g, err);
 	r = g.failed ? -EIO : r;
 	if (r == 0 && is_there && b.kind != BATCH_OPEN)
-		r = add_console(&b, job->log_path, err);
+		r = add_console(&b, job->log_path, &fits, err);
 	if (r == 0 && g.summary_up_to) {
 		char *summary = NULL;
 		r = batch_summary(&summary, rows, job, g.summary_up_to, err);
@@ -261,7 +262,8 @@ int batch_build(struct batch *ret, struct rows *rows, const struct batch_job *jo
 		batch_fini(&b);
 		return r;
 	}
-	if (b.kind == BATCH_CLOSE && b.more)
+	b.more = b.more || !fits || b.kind == BATCH_CLOSE;
+	if (b.kind == BATCH_CLOSE && !fits)
 		undo_end(&b, &g.undo);
 	if (b.kind == BATCH_NOTHING && !stream_is_empty(&b.chunk))
 		b.kind = BATCH_LINES;

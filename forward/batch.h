@@ -18,7 +18,7 @@ struct batch {
 	enum batch_kind kind;
 	struct stream_chunk chunk;
 	struct position after; /* once it is acknowledged */
-	bool more;	       /* further lines wait that did not fit */
+	bool more;	       /* further rows may be there: it was full, or ended with a move of the job's state */
 };
 
 #define BATCH_BYTES (128 * 1024) /* of lines; a single longer line travels alone */
