@@ -36,7 +36,7 @@ extern const int exits_of_reading[], exits_of_changing[];
 
 #define VERBS(X) \
 	X(submit) X(daemon) X(list) X(watch) X(show) X(log) X(wait) X(events) X(results) X(leaderboard) \
-	X(compare) X(report) X(cancel) X(pause) X(resume) X(retry) X(priority) X(doctor) X(db) \
+	X(compare) X(report) X(wandb) X(cancel) X(pause) X(resume) X(retry) X(priority) X(doctor) X(db) \
 	X(devices) X(dataset) X(weights) X(params) X(version) X(manual)
 #define X(name)  extern const struct verb verb_##name;
 VERBS(X)

@@ -1,4 +1,5 @@
-/* The verbs that change jobs: cancel, pause, resume, retry, priority.  To add one: a row of changes[].
+/* The verbs that change jobs: cancel, pause, resume, retry, priority; and sync, which has their runs sent anew.  To add
+ * one: a row of changes[].
  *
  * A job that waits is changed at once.  A running one that shall be cancelled or paused is asked first (and then gets
  * TERM, then KILL of its group); the answer comes when every named job's outcome is stored:
@@ -9,6 +10,7 @@
 #include "control.h"
 
 #include "slot.h"
+#include "store_forward.h"
 #include "who.h"
 
 #include "common/json.h"
@@ -148,12 +150,22 @@ static int prioritize(struct store *store, const struct changing *c, const struc
 	return 0;
 }
 
+static int sync_run(struct store *store, const struct changing *c, const struct job_row *job, struct wanted *w,
+		    struct err *err)
+{
+	int r = store_forward_again(store, w->id, err);
+	if (r == 0)
+		refuse(w, EXIT_STATE, "job %lld has no use_wandb; nothing of it is sent", (long long)w->id);
+	return r < 0 ? r : 0;
+}
+
 static const struct change_kind changes[] = {
 	{"cancel", cancel, WISH_CANCEL, JOB_CANCELLED},
 	{"pause", pause_job, WISH_PAUSE, JOB_PAUSED},
 	{"resume", resume},
 	{"retry", retry},
 	{"priority", prioritize},
+	{"sync", sync_run},
 };
 
 /* --- a pass over all of them --- */

@@ -156,7 +156,7 @@ static const struct {
 } verbs[] = {
 	{"status", status_request}, {"submit", submit_request}, {"cancel", change_request},
 	{"pause", change_request},  {"resume", change_request}, {"retry", change_request},
-	{"priority", change_request}, {"stop", stop_request}, {"watch", watch_request},
+	{"priority", change_request}, {"sync", change_request}, {"stop", stop_request}, {"watch", watch_request},
 	{"restart", restart_request}, {"forward", forward_request},
 };
 

@@ -66,3 +66,24 @@ int store_forward_sweep(struct store *s, const json_t *sweep, struct err *err)
 	};
 	return upsert(s, "forward_sweep", members, ARRAY_LEN(members), sweep, err);
 }
+
+int store_forward_again(struct store *s, int64_t job, struct err *err)
+{
+	static const char *const queries[] = {"wandb_online", "wandb_again"};
+	struct stmt *q = store_query(s, "wandb_wants");
+	stmt_bind_int(q, 1, job);
+	int r = stmt_step(q, err);
+	if (r != 1)
+		return r;
+	stmt_reset(q);
+	for (size_t i = 0; i < ARRAY_LEN(queries); i++) {
+		q = store_query(s, queries[i]);
+		stmt_bind_int(q, 1, job);
+		r = store_run(q, err);
+		if (r < 0)
+			return r;
+	}
+	struct event_row e = {.at_ms = wall_ms(), .job = job, .kind = "wandb"};
+	r = store_log_event(s, &e, NULL, err);
+	return r < 0 ? r : 1;
+}

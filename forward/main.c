@@ -16,6 +16,9 @@ static const struct {
 } verbs[] = {
 	{"follow", "sends the runs of a sweepd's store to Weights & Biases as they come (without a verb: this one)",
 	 verb_follow},
+	{"export", "writes runs as directories for `wandb sync` (sweepctl wandb export)", verb_export},
+	{"login", "stores an API key (sweepctl wandb login)", verb_login},
+	{"key", "says where the API key is found", verb_key},
 	{"fetch", "brings data sets and weights to this machine (sweepctl dataset fetch, weights fetch)", verb_fetch},
 };
 

@@ -2,4 +2,7 @@
 #pragma once
 
 int verb_follow(int argc, char **argv);
+int verb_export(int argc, char **argv);
+int verb_key(int argc, char **argv);
+int verb_login(int argc, char **argv);
 int verb_fetch(int argc, char **argv);

@@ -180,3 +180,13 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
 ON CONFLICT (sweep) DO UPDATE SET entity = coalesce(excluded.entity, entity), project = coalesce(excluded.project, project),
   name = coalesce(name, excluded.name), node = coalesce(node, excluded.node), url = coalesce(excluded.url, url),
   state = coalesce(excluded.state, state), problem = excluded.problem;
+
+-- name: wandb_online
+UPDATE sweep SET wandb = json_set(wandb, '$.mode', 'online')
+WHERE id = (SELECT sweep FROM job WHERE id = ?1) AND wandb ->> 'mode' = 'offline';
+
+-- name: wandb_again
+DELETE FROM wandb_run WHERE job = ?1 AND (phase = 'refused' OR url IS NULL); -- no url: an offline file
+
+-- name: wandb_wants
+SELECT 1 FROM job WHERE id = ?1 AND config ->> 'use_wandb';
