@@ -165,6 +165,22 @@ int wandb_setting_check(const char *key, const json_t *value, struct err *err)
 		       key, hint);
 }
 
+char *wandb_base_url_plain(const char *url)
+{
+	char *plain = xstrdup(url);
+	for (size_t n = strlen(plain); n && plain[n - 1] == '/'; n--)
+		plain[n - 1] = '\0';
+	return plain;
+}
+
+char *wandb_page_url(const char *base_url, const char *entity, const char *project)
+{
+	static const char api[] = "https://api.";
+	bool cloud = strncmp(base_url, api, strlen(api)) == 0;
+	return xasprintf("%s%s/%s/%s", cloud ? "https://" : "", cloud ? base_url + strlen(api) : base_url, entity ? entity : "",
+			 project);
+}
+
 json_t *wandb_environment(const char *(*get)(void *arg, const char *name), void *arg)
 {
 	json_t *settings = json_object();

@@ -46,6 +46,11 @@ int wandb_setting_check(const char *key, const json_t *value, struct err *err);
 bool wandb_setting_is_known(const char *key);
 /* The rule of base_url alone: http or https, a host, no password in it; W&B's own servers only by https. */
 int wandb_base_url_check(const char *url, struct err *err);
+/* The same without slashes at its end.  Allocated. */
+char *wandb_base_url_plain(const char *url);
+/* Where a project's page is: https://api.wandb.ai has its pages at https://wandb.ai, other servers in one place with the
+ * rest.  Allocated. */
+char *wandb_page_url(const char *base_url, const char *entity, const char *project);
 /* Adds to settings what it lacks: first of `environment` (an object of settings, may be NULL), then the defaults, with
  * project.  -EINVAL: a value of environment does not fit. */
 int wandb_settings_complete(json_t *settings, const json_t *environment, const char *project, struct err *err);

@@ -3,6 +3,8 @@
 
 #include "retry.h"
 
+#include "common/wandb.h"
+
 #include <math.h>
 #include <time.h>
 
@@ -101,8 +103,7 @@ static int ask(struct ask *a, enum retry_channel channel, const char *url, const
 int ask_graphql(struct ask *a, const char *body, struct graphql_answer *ret, struct err *err)
 {
 	struct answer answer;
-	autofree char *url = xasprintf("%.*s/graphql", (int)(strlen(a->base_url) - (a->base_url[strlen(a->base_url) - 1] == '/')),
-				       a->base_url);
+	autofree char *plain = wandb_base_url_plain(a->base_url), *url = xasprintf("%s/graphql", plain);
 	int r = ask(a, RETRY_GRAPHQL, url, body, &answer, ret, err);
 	if (r == 0)
 		free(answer.body);

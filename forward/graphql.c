@@ -33,6 +33,10 @@ static const char list_sweeps[] =
 static const char one_sweep[] = "query SweepState($entity:String,$project:String,$sweep:String!){project(name:$project,"
 				"entityName:$entity){id sweep(sweepName:$sweep){id name state}}}";
 
+static const char sweep_runs[] =
+	"query SweepRuns($entity:String,$project:String,$sweep:String!){project(name:$project,entityName:$entity){id sweep("
+	"sweepName:$sweep){id state runs(first:10){edges{node{name state historyLineCount summaryMetrics}}}}}}";
+
 /* Consumes variables. */
 static char *body_of(const char *operation, const char *query, json_t *variables)
 {
@@ -70,6 +74,12 @@ char *graphql_list_sweeps(const char *entity, const char *project, const char *a
 char *graphql_sweep(const char *entity, const char *project, const char *name)
 {
 	return body_of("SweepState", one_sweep,
+		       json_pack("{s:s?, s:s, s:s}", "entity", entity, "project", project, "sweep", name));
+}
+
+char *graphql_sweep_runs(const char *entity, const char *project, const char *name)
+{
+	return body_of("SweepRuns", sweep_runs,
 		       json_pack("{s:s?, s:s, s:s}", "entity", entity, "project", project, "sweep", name));
 }
 

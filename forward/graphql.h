@@ -15,6 +15,8 @@ char *graphql_create_files(const json_t *variables);
 char *graphql_upsert_sweep(const json_t *variables);
 /* A page of the project's sweeps, in which one of ours is looked for by its description; after: NULL or a cursor. */
 char *graphql_list_sweeps(const char *entity, const char *project, const char *after);
+/* What the server has of a sweep's first runs: name, state, historyLineCount, summaryMetrics of each. */
+char *graphql_sweep_runs(const char *entity, const char *project, const char *name);
 /* id and state of one sweep. */
 char *graphql_sweep(const char *entity, const char *project, const char *name);
 

@@ -138,7 +138,7 @@ static void looked_in(struct search *s, const char *fmt, ...)
 	va_start(ap, fmt);
 	autofree char *place = xvasprintf(fmt, ap);
 	va_end(ap);
-	char *all = xasprintf("%s%s%s", s->looked ? s->looked : "", s->looked ? "\n            " : "", place);
+	char *all = xasprintf("%s%s%s", s->looked ? s->looked : "", s->looked ? "\n             " : "", place);
 	free(s->looked);
 	s->looked = all;
 }

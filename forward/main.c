@@ -18,6 +18,7 @@ static const struct {
 	 verb_follow},
 	{"export", "writes runs as directories for `wandb sync` (sweepctl wandb export)", verb_export},
 	{"login", "stores an API key (sweepctl wandb login)", verb_login},
+	{"selftest", "makes a tiny sweep on a W&B server and reads it back (sweepctl wandb selftest)", verb_selftest},
 	{"key", "says where the API key is found", verb_key},
 	{"fetch", "brings data sets and weights to this machine (sweepctl dataset fetch, weights fetch)", verb_fetch},
 };

@@ -5,4 +5,5 @@ int verb_follow(int argc, char **argv);
 int verb_export(int argc, char **argv);
 int verb_key(int argc, char **argv);
 int verb_login(int argc, char **argv);
+int verb_selftest(int argc, char **argv);
 int verb_fetch(int argc, char **argv);

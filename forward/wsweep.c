@@ -58,9 +58,8 @@ static int read_settings(struct wsweep *ws, struct err *err)
 		r = wandb_own_base_url(&own, err);
 	if (r < 0)
 		return err_prefix(err, r, "sweep s%lld", (long long)ws->id);
-	replace(&ws->base_url, ws->settings.base_url ? ws->settings.base_url : own);
-	for (size_t n = strlen(ws->base_url); n && ws->base_url[n - 1] == '/'; n--)
-		ws->base_url[n - 1] = '\0';
+	free(ws->base_url);
+	ws->base_url = wandb_base_url_plain(ws->settings.base_url ? ws->settings.base_url : own);
 	replace(&ws->project, ws->row.there_project ? ws->row.there_project : ws->settings.project);
 	replace(&ws->entity, ws->row.there_entity ? ws->row.there_entity : ws->settings.entity);
 	replace(&ws->there, ws->row.there_name);
@@ -121,18 +120,9 @@ void wsweep_facts(const struct wsweep *ws, struct wsweep_facts *ret)
 	};
 }
 
-/* Pages of https://api.wandb.ai are at https://wandb.ai; other servers have both in one place. */
-static char *page_url(const struct wsweep *ws)
-{
-	const char *api = "https://api.";
-	bool cloud = strncmp(ws->base_url, api, strlen(api)) == 0;
-	return xasprintf("%s%s/%s/%s", cloud ? "https://" : "", cloud ? ws->base_url + strlen(api) : ws->base_url,
-			 ws->entity ? ws->entity : "", ws->project);
-}
-
 char *wsweep_run_url(const struct wsweep *ws, const char *run_id)
 {
-	autofree char *page = page_url(ws);
+	autofree char *page = wandb_page_url(ws->base_url, ws->entity, ws->project);
 	return xasprintf("%s/runs/%s", page, run_id);
 }
 
@@ -157,7 +147,7 @@ json_t *wsweep_report(struct wsweep *ws)
 	if (ws->said == ws->told)
 		return NULL;
 	ws->telling = ws->said;
-	autofree char *page = page_url(ws);
+	autofree char *page = wandb_page_url(ws->base_url, ws->entity, ws->project);
 	autofree char *url = ws->there ? xasprintf("%s/sweeps/%s", page, ws->there) : xstrdup(page);
 	return json_pack("{s:I, s:s?, s:s, s:s?, s:s?, s:s, s:s?, s:s?}", "sweep", (json_int_t)ws->id, "entity", ws->entity,
 			 "project", ws->project, "name", ws->there, "node", ws->node, "url", url, "state", ws->state,
