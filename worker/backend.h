@@ -13,6 +13,8 @@
 #include "optim.h"
 #include "scaler.h"
 
+#include <jansson.h>
+
 struct dataset; /* data.h */
 
 enum dtype { DTYPE_F32, DTYPE_F64 };
@@ -29,6 +31,7 @@ struct device_info {
 	const char *amp;  /* what mixed precision is: "bf16", "fp16"; NULL: there is none */
 	const char *library; /* that computes: "onednn", "cudnn"; NULL: none */
 	char version[32];    /* of it */
+	char uuid[96];	     /* of a GPU, as NVML says it; "" */
 };
 
 struct recipe { /* everything about training that a plan must know and that never changes in it */
@@ -118,6 +121,10 @@ struct backend {
 	 * += into sums; a loss that is not finite is no error here. */
 	int (*evaluate)(struct plan *plan, enum split split, const struct eval_options *options, uint32_t first, uint32_t n,
 			struct sums *sums, struct err *err);
+	/* What a run records of its plan: {"device_bytes": memory of the device that is this plan's own, "seconds":
+	 * that preparing its kernels took, "convolutions": {convolution: the plan it uses}}.  New reference.  A backend
+	 * that chooses nothing has no such verb. */
+	json_t *(*describe)(const struct plan *plan);
 	void (*release)(struct plan *plan); /* accepts NULL */
 	void (*close)(struct device *device); /* accepts NULL */
 };

@@ -34,6 +34,7 @@ static void cuda_info(const struct device *device, struct device_info *ret)
 	const struct cuda *cuda = device->impl;
 	*ret = (struct device_info){.amp = device->amp_cell == CELL_BF16 ? "bf16" : "fp16", .library = "cudnn"};
 	snprintf(ret->name, sizeof(ret->name), "%s", cuda->gpu.name);
+	snprintf(ret->uuid, sizeof(ret->uuid), "%s", cuda->gpu.uuid);
 	cudnn_version_text(cuda->cudnn->version, ret->version);
 }
 

@@ -39,7 +39,7 @@ struct telemetry {
 	pthread_t thread;
 	pthread_mutex_t lock; /* of all below */
 	pthread_cond_t wake;
-	bool stop;
+	bool stop, running;
 	double at_s, cpu_s; /* of the last sample */
 	struct nvml_reading reading; /* the last one */
 	int64_t first_ecc;
@@ -242,6 +242,7 @@ static void open_sources(struct telemetry *t)
 static void *run(void *arg)
 {
 	struct telemetry *t = arg;
+	pthread_setname_np(pthread_self(), "telemetry");
 	open_sources(t);
 	pthread_mutex_lock(&t->lock);
 	sample(t);
@@ -300,31 +301,37 @@ struct telemetry *telemetry_new(const struct telemetry_config *config)
 	pthread_condattr_destroy(&attr);
 	begin(t);
 	atomic_fetch_add(&n_active, 1);
-	if (pthread_create(&t->thread, NULL, run, t) == 0)
+	t->running = pthread_create(&t->thread, NULL, run, t) == 0;
+	if (t->running)
 		return t;
 	atomic_fetch_sub(&n_active, 1);
 	destroy(t);
 	return NULL;
 }
 
-void telemetry_free(struct telemetry *t)
+void telemetry_stop(struct telemetry *t)
 {
-	if (!t)
+	if (!t || t->stop)
 		return;
 	pthread_mutex_lock(&t->lock);
 	t->stop = true;
 	pthread_cond_signal(&t->wake);
 	pthread_mutex_unlock(&t->lock);
 	struct timespec until = in_s(monotonic_s() + JOIN_S);
-	int r = pthread_clockjoin_np(t->thread, NULL, CLOCK_MONOTONIC, &until);
+	t->running = pthread_clockjoin_np(t->thread, NULL, CLOCK_MONOTONIC, &until) != 0;
 	atomic_fetch_sub(&n_active, 1);
-	if (r == 0) {
-		destroy(t);
+	if (!t->running)
 		return;
-	}
 	pthread_mutex_lock(&t->lock); /* the driver hangs: should it answer one day, nobody listens */
 	t->config.events = NULL;
 	pthread_mutex_unlock(&t->lock);
+}
+
+void telemetry_free(struct telemetry *t)
+{
+	telemetry_stop(t);
+	if (t && !t->running)
+		destroy(t);
 }
 
 /* --- asking it --- */

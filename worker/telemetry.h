@@ -30,8 +30,9 @@ struct telemetry_config {
 
 /* Never fails: without a thread nothing is recorded. */
 struct telemetry *telemetry_new(const struct telemetry_config *config);
-/* Records what is left and ends the thread; to be called before the attempt's last event.  Accepts NULL. */
-void telemetry_free(struct telemetry *t);
+/* Records what is left and ends the thread; to be called before the attempt's last event.  Both accept NULL. */
+void telemetry_stop(struct telemetry *t);
+void telemetry_free(struct telemetry *t); /* stops it first */
 
 struct telemetry_epoch { /* NAN: not known */
 	double watts;	 /* mean */

@@ -142,8 +142,7 @@ static int prepare(struct training *t, enum fail_class *ret_class, struct err *e
 	}
 	t->order = xmalloc(t->data->sets[SPLIT_TRAIN].count * sizeof(*t->order));
 	t->values = xmalloc(t->steps * sizeof(*t->values));
-	t->last_checkpoint_s = t->last_telemetry_s = monotonic_s();
-	t->last_cpu_s = procstat_cpu_seconds();
+	t->last_checkpoint_s = monotonic_s();
 	r = checkpointer_new(&t->checkpointer, t->job->job_dir, t->net, backend_of(t), t->plan, t->job->events, err);
 	return r < 0 ? r : training_emit_started(t, err);
 }
@@ -215,8 +214,7 @@ static int train_epoch(struct training *t, enum outcome *ret, struct err *err)
 		t->at.train_seconds += seconds;
 		t->step_s = seconds / n;
 		training_progress(t, false, t->at.step, t->steps);
-		r = training_emit_telemetry(t, err);
-		r = r ? r : heed_wishes(t, false, ret, err);
+		r = heed_wishes(t, false, ret, err);
 		if (r < 0 || *ret != GO_ON)
 			return r;
 	}
@@ -307,6 +305,7 @@ static int train_epochs(struct training *t, enum outcome *ret, struct err *err)
 
 static void training_fini(struct training *t)
 {
+	telemetry_free(t->telemetry);
 	checkpointer_free(t->checkpointer);
 	if (t->plan)
 		backend_of(t)->release(t->plan);
@@ -317,7 +316,7 @@ static void training_fini(struct training *t)
 	free(t->resumed_note);
 }
 
-void train_job_run(const struct train_job *job)
+int train_job_run(const struct train_job *job)
 {
 	struct training t = {.job = job};
 	struct err err = {.text = ""};
@@ -331,4 +330,5 @@ void train_job_run(const struct train_job *job)
 	if (r < 0)
 		training_emit_failed(&t, r, class, &err);
 	training_fini(&t);
+	return r;
 }

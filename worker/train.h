@@ -45,5 +45,6 @@ struct train_job {
 	void *progress_arg;
 };
 
-/* Emits `started`, `epoch`s, `checkpoint`s and exactly one of done, failed, cancelled, released (none when fenced). */
-void train_job_run(const struct train_job *job);
+/* Emits `started`, `epoch`s, `telemetry`, `checkpoint`s and exactly one of done, failed, cancelled, released (none when
+ * fenced).  Negative: what `failed` came of; -ENODEV: the device cannot be used by this process any more. */
+int train_job_run(const struct train_job *job);

@@ -2,6 +2,7 @@
 #include "train_internal.h"
 
 #include "joblog.h"
+#include "plan_record.h"
 #include "procstat.h"
 #include "resume.h"
 
@@ -11,7 +12,33 @@
 #include <math.h>
 
 #define PROGRESS_INTERVAL_S 0.25
-#define TELEMETRY_INTERVAL_S 30
+
+/* Which plans it computes with: JOB_DIR/plan.json, and in short in `started`.  Others than before give other bits. */
+static void record_plan(struct training *t, json_t *started)
+{
+	if (!t->job->backend->describe)
+		return;
+	autojson json_t *plan = t->job->backend->describe(t->plan);
+	const json_t *convolutions = json_object_get(plan, "convolutions");
+	bool differs = plan_record(t->job->job_dir, plan);
+	t->device_bytes = json_int_or(plan, "device_bytes", 0);
+	json_object_set_new(started, "plan", json_pack("{s:I, s:f, s:I}", "device_bytes", (json_int_t)t->device_bytes,
+						       "seconds", json_num_or(plan, "seconds", 0), "convolutions",
+						       (json_int_t)json_object_size(convolutions)));
+	if (differs && !t->resumed_note && (t->at.epoch || t->at.step))
+		t->resumed_note = xstrdup("convolutions use other plans than before: not bit for bit the undisturbed run");
+}
+
+static void begin_telemetry(struct training *t)
+{
+	struct device_info info;
+	t->job->backend->info(t->job->device, &info);
+	t->telemetry = telemetry_new(&(struct telemetry_config){
+		.events = t->job->events,
+		.gpu = *info.uuid ? info.uuid : NULL,
+		.own_bytes = t->device_bytes,
+	});
+}
 
 int training_emit_started(struct training *t, struct err *err)
 {
@@ -25,12 +52,16 @@ int training_emit_started(struct training *t, struct err *err)
 	json_object_set_new(body, "train_images", json_integer((json_int_t)t->data->sets[SPLIT_TRAIN].count));
 	json_object_set_new(body, "test_images", json_integer((json_int_t)t->data->sets[SPLIT_TEST].count));
 	json_object_set_new(body, "steps_per_epoch", json_integer(t->steps));
+	record_plan(t, body);
 	json_object_set_new(body, "resumed_note", t->resumed_note ? json_string(t->resumed_note) : json_null());
 	job_log(t->job->job_dir, "%s, batch %d, %s on %s (%s backend, %d threads)%s", config_choice(cfg, "model"),
 		cfg->batch_size, json_string_value(json_object_get(body, "amp")),
 		json_string_value(json_object_get(body, "device")), t->job->backend->name, t->job->threads,
 		t->at.epoch || t->at.step ? ", goes on from its checkpoint" : "");
-	return event_emit(t->job->events, "started", body, err);
+	int r = event_emit(t->job->events, "started", body, err);
+	if (r == 0)
+		begin_telemetry(t);
+	return r;
 }
 
 /* step: of steps, of the training or of its test. */
@@ -52,22 +83,22 @@ void training_progress(struct training *t, bool testing, uint32_t step, uint32_t
 	t->job->progress(t->job->progress_arg, &p);
 }
 
-int training_emit_telemetry(struct training *t, struct err *err)
-{
-	double now = monotonic_s(), elapsed = now - t->last_telemetry_s;
-	if (elapsed < TELEMETRY_INTERVAL_S)
-		return 0;
-	double cpu = procstat_cpu_seconds();
-	json_t *values = json_pack("{s:f, s:I}", "cpu_percent", 100 * (cpu - t->last_cpu_s) / elapsed, "ram_mib",
-				   (json_int_t)procstat_ram_mib());
-	t->last_telemetry_s = now;
-	t->last_cpu_s = cpu;
-	return event_emit(t->job->events, "telemetry", json_pack("{s:o}", "values", values), err);
-}
-
 double sums_percent(const struct sums *s)
 {
 	return s->images ? 100.0 * (double)s->correct / (double)s->images : 0;
+}
+
+/* What is known. */
+static void add_telemetry(struct training *t, json_t *epoch)
+{
+	struct telemetry_epoch used;
+	telemetry_epoch(t->telemetry, &used);
+	if (!isnan(used.vram_mib))
+		json_object_set_new(epoch, "vram_mib", json_integer((json_int_t)used.vram_mib));
+	if (!isnan(used.watts))
+		json_object_set_new(epoch, "watts", json_real(used.watts));
+	if (!isnan(used.joules))
+		json_object_set_new(epoch, "joules", json_real(used.joules));
 }
 
 int training_emit_epoch(struct training *t, double lr, const struct sums *test, double test_seconds, struct err *err)
@@ -84,6 +115,7 @@ int training_emit_epoch(struct training *t, double lr, const struct sums *test, 
 	json_object_set_new(body, "train_seconds", json_num(at->train_seconds));
 	json_object_set_new(body, "test_seconds", json_num(test_seconds));
 	json_object_set_new(body, "images_per_second", json_num((double)train->images / at->train_seconds));
+	add_telemetry(t, body);
 	return event_emit(t->job->events, "epoch", body, err);
 }
 
@@ -96,6 +128,7 @@ static const char *release_name(const struct train_control *control)
 
 int training_emit_outcome(struct training *t, enum outcome outcome, struct err *err)
 {
+	telemetry_stop(t->telemetry);
 	const struct train_job *job = t->job;
 	int epochs = t->at.epoch;
 	switch (outcome) {
@@ -135,7 +168,14 @@ void training_emit_failed(struct training *t, int code, enum fail_class class, c
 		class = FAIL_OOM;
 	else if (code == -ENODATA)
 		class = FAIL_DATA;
-	job_log(t->job->job_dir, "failed (%s): %s", fail_class_names[class], err->text);
-	event_emit(t->job->events, "failed", json_pack("{s:s, s:s}", "class", fail_class_names[class], "reason", err->text),
+	else if (code == -ENODEV)
+		class = FAIL_DEVICE;
+	char trouble[TELEMETRY_TROUBLE_MAX] = "";
+	telemetry_stop(t->telemetry); /* its last look is the one that matters */
+	if (class == FAIL_DEVICE)
+		telemetry_trouble(t->telemetry, trouble);
+	autofree char *reason = xasprintf("%s%s%s", err->text, *trouble ? "; " : "", trouble);
+	job_log(t->job->job_dir, "failed (%s): %s", fail_class_names[class], reason);
+	event_emit(t->job->events, "failed", json_pack("{s:s, s:s}", "class", fail_class_names[class], "reason", reason),
 		   NULL);
 }

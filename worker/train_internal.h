@@ -4,6 +4,7 @@
 #include "checkpoint.h"
 #include "data.h"
 #include "position.h"
+#include "telemetry.h"
 #include "train.h"
 
 #include "common/protocol.h"
@@ -22,17 +23,18 @@ struct training {
 	struct step_values *values; /* of the epoch's steps */
 	uint32_t steps, test_steps; /* of an epoch, of its test */
 	double last_checkpoint_s, last_progress_s;
-	double last_telemetry_s, last_cpu_s;
 	double step_s, test_step_s; /* measured; 0: not yet */
 	char *resumed_note;
+	struct telemetry *telemetry;
+	int64_t device_bytes; /* of the plan; 0: not known */
 };
 
 double sums_percent(const struct sums *sums); /* of correct images; 0 of none */
 
+/* From here on what it uses is recorded, until its outcome is. */
 int training_emit_started(struct training *t, struct err *err);
 /* A few times a second.  step: of steps, of the training or of its test. */
 void training_progress(struct training *t, bool testing, uint32_t step, uint32_t steps);
-int training_emit_telemetry(struct training *t, struct err *err); /* where it is due */
 int training_emit_epoch(struct training *t, double lr, const struct sums *test, double test_seconds, struct err *err);
 int training_emit_outcome(struct training *t, enum outcome outcome, struct err *err);
 /* code: of an error; class: what it is called unless the code says more. */

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "tests/cuda/host_conv.h"
 #include "tests/cuda/host_kernel.h"
+#include "worker/cuda/conv_choice.h"
 #include "worker/cuda/plan.h"
 
 #include <pthread.h>
@@ -133,6 +134,17 @@ static int host_time(struct runner *runner, struct program *program, struct laun
 	return 0;
 }
 
+/* Nothing is chosen here: every convolution has the same plan. */
+static void host_describe(const struct program *program, json_t *into)
+{
+	char text[CONV_TEXT_MAX];
+	for (int i = 0; i < program->list.n; i++)
+		if (program->list.items[i].kind == LAUNCH_CONV) {
+			conv_text(&program->list.items[i].conv.shape, text);
+			json_object_set_new(into, text, conv_choice_json(text, &(struct conv_choice){0}));
+		}
+}
+
 static void host_close(struct runner *runner)
 {
 	free(runner);
@@ -146,6 +158,7 @@ static const struct runner_ops host_ops = {
 	.prepare = host_prepare,
 	.program_free = host_program_free,
 	.run = host_run,
+	.describe = host_describe,
 	.time = host_time,
 	.close = host_close,
 };

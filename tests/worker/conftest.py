@@ -85,6 +85,11 @@ def tensors(path):
     return {name: (t["dtype"], t["shape"], data[slice(*t["data_offsets"])]) for name, t in header.items()}
 
 
+def types(events):
+    """Of all events but telemetry, which comes when its time has come and once before the end."""
+    return [e["type"] for e in events if e["type"] != "telemetry"]
+
+
 def epochs(events):
     """What must not depend on the machine's mood."""
     keys = ("epoch", "lr", "train_loss", "train_accuracy", "test_loss", "test_accuracy")

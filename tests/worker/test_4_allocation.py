@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from conftest import BUILD, CONFIG, Run, needs_data
+from conftest import BUILD, CONFIG, Run, needs_data, types
 
 COUNTER = BUILD / "tests" / "worker" / "libcount_allocs.so"
 STEPS, TEST_STEPS = 7, 3
@@ -21,7 +21,7 @@ def allocations(tmp_path, times, config):
     environment = dict(os.environ, LD_PRELOAD=str(COUNTER.resolve()), COUNT_ALLOCS=str(counts),
                        OMP_WAIT_POLICY="passive")
     code, events, err = run.finish(env=environment)
-    assert code == 0 and [e["type"] for e in events] == ["started", "epoch", "done"], err
+    assert code == 0 and types(events) == ["started", "epoch", "done"], err
     rows = [line.rsplit(" ", 3) for line in counts.read_text().splitlines()]
     assert rows, "nothing was counted"
     return {(path, offset): (int(calls), int(size)) for path, offset, calls, size in rows}, events[0]

@@ -2,6 +2,8 @@
 
 #include "worker/state.h"
 
+#include "common/clock.h"
+
 #include <math.h>
 
 struct list_programs { /* of one split: its full batches, and its last one where that is smaller */
@@ -24,6 +26,7 @@ struct plan {
 	struct epoch_tables tables;
 	struct step_state host; /* what is on the device, between two runs */
 	uint64_t batches_tracked;
+	double prepare_s; /* its programs took */
 };
 
 /* --- lists and memory --- */
@@ -171,7 +174,10 @@ static int plan_init(struct plan *plan, int batch, struct err *err)
 	r = device->runner_new(device, &plan->recipe, &plan->runner, err);
 	r = r < 0 ? r : allocate(plan, cell, err);
 	r = r < 0 ? r : upload_layers(plan, err);
-	return r < 0 ? r : prepare_programs(plan, err);
+	double start = monotonic_s();
+	r = r < 0 ? r : prepare_programs(plan, err);
+	plan->prepare_s = monotonic_s() - start;
+	return r;
 }
 
 int cuda_prepare(struct device *device, const struct net *net, const struct recipe *recipe, int batch, struct plan **ret,
@@ -188,6 +194,19 @@ int cuda_prepare(struct device *device, const struct net *net, const struct reci
 	else
 		*ret = plan;
 	return r;
+}
+
+json_t *cuda_describe(const struct plan *plan)
+{
+	const struct runner_ops *ops = plan->runner->ops;
+	const struct program *programs[] = {plan->train.full,	plan->train.tail,   plan->eval[0].full, plan->eval[0].tail,
+					    plan->eval[1].full, plan->eval[1].tail};
+	json_t *convolutions = json_object();
+	for (size_t i = 0; i < ARRAY_LEN(programs); i++)
+		if (programs[i])
+			ops->describe(programs[i], convolutions);
+	return json_pack("{s:I, s:f, s:o}", "device_bytes", (json_int_t)(plan->memory.bytes + ops->own_bytes), "seconds",
+			 plan->prepare_s, "convolutions", convolutions);
 }
 
 static void free_programs(struct plan *plan, const struct list_programs *programs)

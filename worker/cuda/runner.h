@@ -4,6 +4,8 @@
 
 #include "launch.h"
 
+#include <jansson.h>
+
 struct runner;
 struct program; /* a list made ready to run: plans chosen, graphs captured */
 
@@ -14,6 +16,7 @@ struct launch_time {
 };
 
 struct runner_ops {
+	size_t own_bytes; /* device memory of a runner itself */
 	/* Zeroed, 256-byte aligned.  -ENOMEM: err says how much was wanted and how much there was. */
 	int (*alloc)(struct runner *runner, size_t bytes, void **ret, struct err *err);
 	void (*release)(struct runner *runner, void *memory); /* accepts NULL */
@@ -26,6 +29,8 @@ struct runner_ops {
 	void (*program_free)(struct runner *runner, struct program *program); /* accepts NULL */
 	/* Runs the list so many times.  Returns before it is done. */
 	int (*run)(struct runner *runner, struct program *program, uint32_t times, struct err *err);
+	/* Adds which plans its convolutions use: {conv_text(): conv_choice_json()}. */
+	void (*describe)(const struct program *program, json_t *into);
 	/* For measurements: runs the list once, not as a graph, and tells how long each launch took.  Caller frees. */
 	int (*time)(struct runner *runner, struct program *program, struct launch_time **ret, int *ret_n, struct err *err);
 	void (*close)(struct runner *runner);

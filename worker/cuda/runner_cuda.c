@@ -220,6 +220,16 @@ static int cuda_program_run(struct runner *runner, struct program *program, uint
 	return code;
 }
 
+static void cuda_program_describe(const struct program *program, json_t *into)
+{
+	char text[CONV_TEXT_MAX];
+	for (int i = 0; i < program->n_planned; i++) {
+		const struct planned *p = &program->planned[i];
+		conv_text(conv_op_shape(p->op), text);
+		json_object_set_new(into, text, conv_choice_json(text, &p->plan->choice));
+	}
+}
+
 /* --- times of launches --- */
 
 #define HEAD_START 200 /* fills of the workspace: some ms, so that the launches are all queued before the first begins */
@@ -295,6 +305,7 @@ static void cuda_runner_close(struct runner *runner)
 }
 
 static const struct runner_ops cuda_ops = {
+	.own_bytes = CONV_WORKSPACE_BYTES,
 	.alloc = cuda_alloc,
 	.release = cuda_memory_release,
 	.upload = cuda_upload,
@@ -302,6 +313,7 @@ static const struct runner_ops cuda_ops = {
 	.prepare = cuda_program_prepare,
 	.program_free = cuda_program_free,
 	.run = cuda_program_run,
+	.describe = cuda_program_describe,
 	.time = cuda_program_time,
 	.close = cuda_runner_close,
 };
