@@ -137,14 +137,15 @@ static int check_file(const struct catalogue_item *item, const char *file, size_
 	struct digest content, own;
 	struct stat st;
 	*known = *expected.md5 || *expected.sha256;
-	int r = digest_file(file, packed, max, &content, err);
+	int which = digest_needed(&expected) | (!packed && (files || !*known) ? DIGEST_SHA256 : 0);
+	int r = digest_file(file, packed, which, max, &content, err);
 	if (r == -EFBIG)
 		return err_set(err, -EBADMSG, "%s: has more than the %lld bytes expected", file, (long long)max);
 	if (r < 0)
 		return r;
 	r = digest_check(&content, &expected, err);
 	if (r == 0 && (files || !*known)) {
-		r = packed ? digest_file(file, false, WEIGHTS_MAX_BYTES, &own, err) : 0;
+		r = packed ? digest_file(file, false, DIGEST_SHA256, WEIGHTS_MAX_BYTES, &own, err) : 0;
 		own = packed ? own : content;
 		if (r == 0)
 			r = check_recorded(file, &own, told, known, err);

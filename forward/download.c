@@ -51,8 +51,8 @@ static char *note_path(const char *part)
 void download_forget(const char *part)
 {
 	autofree char *note = note_path(part);
+	unlink(note); /* first: what is left of a part alone is seen and removed */
 	unlink(part);
-	unlink(note);
 }
 
 /* The validator of the file of that address; "" when there is none. */
@@ -117,14 +117,18 @@ int part_append(struct part *p, const struct download *d, const void *bytes, siz
 
 /* --- files of this machine --- */
 
+#define NAME_IT "\n  do this:  name the right file: --from FILE"
+
 static int open_source(const char *path, int *ret_fd, int64_t *ret_bytes, struct err *err)
 {
 	struct stat st;
 	autoclose int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a pipe must not hold us */
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_sys(err, -errno, "%s", path);
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		int r = -errno;
+		return err_set(err, r, "%s: %s" NAME_IT, path, strerror(-r));
+	}
 	if (!S_ISREG(st.st_mode))
-		return err_set(err, -EINVAL, "%s is not a file", path);
+		return err_set(err, -EINVAL, "%s is not a file" NAME_IT, path);
 	*ret_bytes = st.st_size;
 	*ret_fd = steal_fd(&fd);
 	return 0;
@@ -139,9 +143,7 @@ static int copy_local(struct download *d, const struct download_options *o, cons
 	int r = open_source(path, &from, &bytes, err);
 	if (r == 0 && ((d->bytes && bytes != d->bytes) || bytes > d->limit))
 		return err_set(err, -EBADMSG,
-			       "%s has %lld bytes, expected %lld: another file\n  do this:  name the right one "
-			       "with --from",
-			       path, (long long)bytes, (long long)(d->bytes ? d->bytes : d->limit));
+			       "%s has %lld bytes, expected %lld: another file" NAME_IT, path, (long long)bytes, (long long)(d->bytes ? d->bytes : d->limit));
 	if (r == 0)
 		r = part_open(&p, d, err);
 	if (r == 0)
@@ -159,6 +161,8 @@ static int copy_local(struct download *d, const struct download_options *o, cons
 	}
 	progress_end(o->progress, p.size);
 	part_close(&p);
+	if (r < 0 && p.size == 0)
+		download_forget(d->part);
 	return r;
 }
 
@@ -242,5 +246,7 @@ int download(struct download *d, const struct download_options *o, struct err *e
 		r = request_until_done(d, o, &p, err);
 	progress_end(o->progress, p.size);
 	part_close(&p);
+	if (r < 0 && p.size == 0)
+		download_forget(d->part);
 	return r;
 }

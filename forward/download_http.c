@@ -235,10 +235,11 @@ static enum outcome judge_curl(struct transfer *t, CURLcode curl_code, int *code
 		return OUTCOME_FAILED;
 	case CURLE_URL_MALFORMAT:
 	case CURLE_UNSUPPORTED_PROTOCOL:
-		*code = err_set(err, -EINVAL, "%s: %s%s", t->shown, why,
-				t->o->https_only
-					? "\n  expected: https:// (no checksum is known that would vouch for the bytes)"
-					: "\n  expected: http://, https://, file:// or a path");
+		*code = err_set(err, -EINVAL,
+				"%s: %s\n  expected: %s\n  do this:  another source: --mirror URL, --from FILE",
+				t->shown, strstr(why, "HTTP/0.9") ? "what answers there does not speak HTTP" : why,
+				t->o->https_only ? "https:// (no checksum is known that would vouch for the bytes)"
+						 : "http://, https://, file:// or a path");
 		return OUTCOME_FAILED;
 	case CURLE_TOO_MANY_REDIRECTS:
 		*code = err_set(err, -ELOOP,

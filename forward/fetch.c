@@ -10,7 +10,10 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
+
+#define LOCK_POLL_NS (200 * 1000 * 1000)
 
 void fetched_fini(struct fetched *f)
 {
@@ -80,8 +83,11 @@ static int lock(const struct fetch *f, int *ret_fd, struct err *err)
 		flock_holder(path, holder, sizeof(holder));
 		progress_say(f->o->download.progress, "%s: another fetch%s is at it; waiting for it", f->item->name,
 			     holder);
-		while ((r = flock(fd, LOCK_EX)) < 0 && errno == EINTR && !download_interrupted)
-			;
+		while (r < 0 && errno == EWOULDBLOCK &&
+		       !download_interrupted) { /* flock() itself may miss a signal just before */
+			nanosleep(&(struct timespec){.tv_nsec = LOCK_POLL_NS}, NULL);
+			r = flock(fd, LOCK_EX | LOCK_NB);
+		}
 	}
 	if (r < 0 && download_interrupted)
 		return err_set(err, -EINTR, "interrupted");
@@ -167,7 +173,9 @@ static int fetch_locked(struct fetch *f, struct fetched *ret, struct err *err)
 	int r = fs_mkdirs(f->work, 0755, err);
 	if (r == 0)
 		r = lock(f, &held, err);
-	if (r == 0 && !is_there(f, ret))
+	if (r == 0 && is_there(f, ret))
+		fetch_clean(f);
+	else if (r == 0)
 		r = fetch_all(f, ret, err);
 	return r;
 }
@@ -178,7 +186,7 @@ int fetch_item(const struct catalogue_item *item, const struct fetch_options *o,
 	int r = 0;
 	f.work = xasprintf("%s/.fetch", o->place);
 	f.target = xasprintf("%s/%s", o->place, item->kind == PLACE_WEIGHTS ? item->sources[0].file : item->directory);
-	if (!is_there(&f, ret)) /* without a lock, which needs the right to write */
+	if (fetch_has_parts(&f) || !is_there(&f, ret)) /* without a lock, which needs the right to write */
 		r = fetch_locked(&f, ret, err);
 	r = r < 0 ? explain(&f, r, err) : 0;
 	free(f.work);

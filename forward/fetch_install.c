@@ -132,10 +132,35 @@ static int place_file(const struct fetch *f, const char *fresh, struct err *err)
 	return r < 0 ? r : sync_path(f->o->place, O_RDONLY | O_DIRECTORY, err);
 }
 
+bool fetch_has_parts(const struct fetch *f)
+{
+	bool any = false;
+	for (size_t i = 0; i < f->item->n_sources; i++) {
+		autofree char *part = fetch_part(f, i);
+		any = any || fs_exists(part);
+	}
+	return any;
+}
+
+static char *fresh_directory(const struct fetch *f)
+{
+	return xasprintf("%s/%s.new", f->work, f->item->name);
+}
+
+void fetch_clean(const struct fetch *f)
+{
+	autofree char *fresh = fresh_directory(f);
+	remove_flat(fresh);
+	for (size_t i = 0; i < f->item->n_sources; i++) {
+		autofree char *part = fetch_part(f, i);
+		download_forget(part);
+	}
+}
+
 int fetch_install(struct fetch *f, struct err *err)
 {
 	const struct catalogue_item *item = f->item;
-	autofree char *fresh = xasprintf("%s/%s.new", f->work, item->name);
+	autofree char *fresh = fresh_directory(f);
 	autofree char *file =
 		item->kind == PLACE_WEIGHTS ? xasprintf("%s/%s", fresh, item->sources[0].file) : xstrdup(fresh);
 	remove_flat(fresh); /* of one that was killed */
@@ -146,10 +171,13 @@ int fetch_install(struct fetch *f, struct err *err)
 		r = check_and_record(f, file, err);
 	if (r == 0)
 		r = item->kind == PLACE_WEIGHTS ? place_file(f, fresh, err) : place_directory(f, fresh, err);
-	remove_flat(fresh);
-	for (size_t i = 0; r == 0 && i < item->n_sources; i++) {
-		autofree char *part = fetch_part(f, i);
-		download_forget(part);
+	if (r == 0 || r == -EBADMSG)
+		fetch_clean(f);
+	else
+		remove_flat(fresh);
+	if (r == -EBADMSG) {
+		struct err why = *err;
+		return err_set(err, r, "%s\n  do this:  another source: --mirror URL, --from FILE", why.text);
 	}
 	return r;
 }

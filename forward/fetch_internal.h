@@ -18,5 +18,8 @@ struct fetch {
 char *fetch_part(const struct fetch *f, size_t i);
 /* Source i is there as fetch_part(), in full, and is the file it should be. */
 int fetch_source(struct fetch *f, size_t i, struct err *err);
-/* Puts the parts together and in place; they are gone then. */
+/* Puts the parts together and in place; they are gone then, also when they are of no use (-EBADMSG). */
 int fetch_install(struct fetch *f, struct err *err);
+/* Partial files of this or an earlier fetch: are there any; remove them. */
+bool fetch_has_parts(const struct fetch *f);
+void fetch_clean(const struct fetch *f);

@@ -112,7 +112,7 @@ static int check(const struct fetch *f, size_t i, const struct download *d, stru
 	int64_t limit = content ? content->sum.bytes : d->limit;
 	if (!content && !sum_is_known(&sum))
 		snprintf(sum.sha256, sizeof(sum.sha256), "%s", d->sha256);
-	int r = digest_file(d->part, content != NULL, limit, &digest, err);
+	int r = digest_file(d->part, content != NULL, digest_needed(&sum), limit, &digest, err);
 	if (r == -EFBIG)
 		return err_set(err, -EBADMSG, "holds more than the %lld bytes expected", (long long)limit);
 	if (r == -EBADMSG)

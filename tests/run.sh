@@ -7,7 +7,9 @@ cd "$(dirname "$0")/.." || exit 1
 # shellcheck source=sweeps/packages.sh
 . sweeps/packages.sh
 # shellcheck disable=SC2086  # a list of names
-need_packages $BUILD_PACKAGES libcmocka-dev python3 python3-pip python3-pytest python3-pytest-xdist python3-jsonschema python3-yaml python3-graphql-core openssl patchelf xz-utils dataset-fashion-mnist systemd man-db mandoc zsh || exit 1
+need_packages $BUILD_PACKAGES libcmocka-dev python3 python3-pip python3-pytest python3-pytest-xdist python3-jsonschema python3-yaml python3-graphql-core openssl patchelf xz-utils dataset-fashion-mnist systemd man-db mandoc zsh strace || exit 1
+
+tests/wandb/install_wandb.sh >/dev/null 2>&1 & # takes a while, and is needed late
 
 build=${SWEEPD_TEST_BUILD:-build-tests}
 plain=${SWEEPD_TEST_BUILD:-build-tests}-plain
@@ -35,9 +37,9 @@ tests/onednn3.sh "$build-onednn3" "$results" || status=1
 # Programs: sanitized daemon and sweepctl, the worker as it is installed.
 export SWEEPD_BUILD=$PWD/$build SWEEPD_PLAIN_BUILD=$PWD/$plain SWEEPCTL=$PWD/$build/ctl/sweepctl
 export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-for programs in worker daemon ctl wandb gpu chaos systemd; do # one process each: every directory has a conftest.py of its own
+for programs in worker daemon ctl fetch wandb gpu chaos systemd; do # one process each: every directory has a conftest.py of its own
 	case $programs in # those that mostly wait share the machine
-	daemon | ctl) share="-n 4" ;;
+	daemon | ctl | fetch) share="-n 4" ;;
 	*) share="" ;;
 	esac
 	# shellcheck disable=SC2086  # two words or none

@@ -1,0 +1,52 @@
+/* libFuzzer: any bytes as a tar.  What it gives out must be names that stay inside and no more bytes than there are. */
+#include "fuzz.h"
+
+#include "forward/tar.h"
+
+struct bytes {
+	const uint8_t *at;
+	size_t left;
+	size_t piece; /* at most so many at a time */
+};
+
+static ssize_t read_bytes(void *arg, void *into, size_t size, struct err *err)
+{
+	struct bytes *b = arg;
+	size_t n = MIN(MIN(size, b->left), b->piece);
+	memcpy(into, b->at, n);
+	b->at += n;
+	b->left -= n;
+	return (ssize_t)n;
+}
+
+static void check_name(const char *name)
+{
+	INVARIANT(*name && name[0] != '/' && strlen(name) < TAR_NAME_MAX, "a bad name got through");
+	for (const char *part = name; *part;) {
+		size_t size = strcspn(part, "/");
+		INVARIANT(!(size == 2 && memcmp(part, "..", 2) == 0), "\"%s\" leads outside", name);
+		part += size + (part[size] == '/');
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+	static const size_t pieces[] = {SIZE_MAX, 512, 100, 1};
+	struct tar_entry entry;
+	struct err err;
+	struct tar tar;
+	if (!size)
+		return 0;
+	struct bytes b = {bytes + 1, size - 1, pieces[bytes[0] % ARRAY_LEN(pieces)]};
+	int64_t given = 0;
+	tar_init(&tar, read_bytes, &b, bytes[0] & 0x80 ? 4096 : INT64_MAX);
+	while (tar_next(&tar, &entry, &err) > 0) {
+		char chunk[300];
+		ssize_t n;
+		check_name(entry.name);
+		while (entry.bytes % 3 && (n = tar_bytes(&tar, chunk, sizeof(chunk), &err)) > 0)
+			given += n; /* some are read, some passed over */
+	}
+	INVARIANT(given <= (int64_t)size, "more bytes than there are");
+	return 0;
+}
