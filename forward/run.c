@@ -29,6 +29,7 @@ struct run {
 	struct upload *upload;
 	bool behind; /* there may be rows to send */
 	bool urgent; /* and they do not wait for the interval */
+	bool waits;  /* has ended; its files wait for a turn to upload */
 	bool sure;   /* the server was seen to have the run open */
 	struct upload_files sent_files; /* names alone: what the end lists as uploaded */
 	bool files_done;
@@ -74,6 +75,7 @@ bool run_is_of(const struct run *run, const struct wsweep *ws)
 void run_touch(struct run *run, bool urgent)
 {
 	run->behind = true;
+	run->waits = false;
 	run->urgent = run->urgent || urgent;
 }
 
@@ -360,8 +362,12 @@ static bool may_have_ended(const struct run *run)
 	return !run->sure && rows_ended_between(run->follow->rows, run->job, run->at.last_event, INT64_MAX, NULL) == 1;
 }
 
-/* false: it waits for a turn to upload. */
-static bool send_batch(struct run *run, struct batch *b)
+static bool wants_to_upload(const struct run *run, const struct batch *b)
+{
+	return b->kind == BATCH_CLOSE && !run->files_done && !may_have_ended(run);
+}
+
+static void send_batch(struct run *run, struct batch *b)
 {
 	bool again = b->kind != BATCH_OPEN && may_have_ended(run);
 	run->more = b->more;
@@ -370,19 +376,16 @@ static bool send_batch(struct run *run, struct batch *b)
 		run->after = again ? run->at : b->after;
 		run->after.phase = RUN_OPEN;
 		send_open(run);
-		return true;
+		return;
 	}
-	if (b->kind == BATCH_CLOSE && !run->files_done) {
-		if (run->follow->uploading >= UPLOADS)
-			return false;
+	if (wants_to_upload(run, b)) {
 		send_files(run);
-		return true;
+		return;
 	}
 	for (size_t i = 0; b->kind == BATCH_CLOSE && i < run->sent_files.n; i++)
 		stream_add_uploaded(&b->chunk, run->sent_files.items[i].name);
 	run->after = b->after;
 	send_chunk(run, &b->chunk);
-	return true;
 }
 
 static void send_heartbeat(struct run *run)
@@ -403,11 +406,18 @@ static double due_s(const struct run *run)
 	return when_s;
 }
 
+static bool uploads_are_full(const struct run *run)
+{
+	return run->follow->uploading >= UPLOADS;
+}
+
 /* The rows are read before the right to send is taken: there may be nothing to say. */
 static double send_rows(struct run *run, double now_s)
 {
 	double when_s;
 	struct batch batch = {0};
+	if (run->waits && uploads_are_full(run))
+		return INFINITY;
 	if (build(run, &batch) < 0)
 		return run->retry_s;
 	if (batch.kind == BATCH_NOTHING) {
@@ -416,15 +426,15 @@ static double send_rows(struct run *run, double now_s)
 		batch_fini(&batch);
 		return due_s(run);
 	}
-	if (!net_take(run->follow->net, now_s, &when_s)) {
-		batch_fini(&batch);
-		return when_s;
+	run->waits = wants_to_upload(run, &batch) && uploads_are_full(run);
+	when_s = INFINITY;
+	if (!run->waits && net_take(run->follow->net, now_s, &when_s)) {
+		run->behind = run->urgent = false;
+		send_batch(run, &batch);
+		when_s = INFINITY;
 	}
-	run->behind = run->urgent = false;
-	if (!send_batch(run, &batch))
-		run->behind = run->urgent = true;
 	batch_fini(&batch);
-	return INFINITY;
+	return when_s;
 }
 
 double run_tick(struct run *run, double now_s)
