@@ -19,13 +19,13 @@ from fake_wandb import FakeWandb
 from records import HISTORY
 
 FAST_WORKER = places.ROOT / "tests/wandb/fast_worker.py"
-FAST = ["--interval-ms", 50, "--backoff-ms", 20, "--heartbeat-ms", 2000, "--poll-ms", 500, "--rate", 1000]
+FAST = ["--interval-ms", 50, "--retry-ms", 20, "--heartbeat-ms", 2000, "--poll-ms", 500, "--rate", 1000]
 
 
 class Campaign:
     def __init__(self, options):
         self.options, self.rng = options, random.Random(options.seed)
-        self.fake = FakeWandb(seed=options.seed)
+        self.fake = FakeWandb(seed=options.seed).up()
         self.place = places.Place(self.fake)
         self.kills, self.peaks_kib, self.began = collections.Counter(), [], time.monotonic()
         self.total = options.runs * options.epochs
@@ -41,7 +41,7 @@ class Campaign:
     # --- lives ---
 
     def start_sweepd(self):
-        plan = {"repeat": 8, "odd": 8, "telemetry": 10, "pace_s": self.options.pace}
+        plan = {"repeat": 8, "odd": 8, "telemetry": 10, "log": True, "pace_s": self.options.pace}
         self.place.start("--devices", self.options.workers, "--threads", 1, "--retry-ms", 0, "--device-faults", 1000,
                          worker=FAST_WORKER, env={"FAST": json.dumps(plan)})
 

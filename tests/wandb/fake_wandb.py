@@ -402,6 +402,12 @@ class FakeWandb:
             return json.loads(json.dumps({**self.records.dump(), "counts": self.counts, "limited": self.limited,
                                           "unauthorized": self.unauthorized, "faults": self.faults.used}))
 
+    def run_state(self, *key):
+        """The same of one run (entity, project, id), or None."""
+        with self.lock:
+            run = self.records.runs.get(key)
+            return json.loads(json.dumps(run.dump())) if run else None
+
     def check(self):
         """What every test ends with."""
         with self.lock:

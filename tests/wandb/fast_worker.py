@@ -4,7 +4,7 @@ wrong place shows.  $FAST is a JSON object:
 
     repeat: one job in so many fails in its first attempt, and the second repeats the last two epochs with other numbers
     odd: one job in so many has numbers that are not finite;  telemetry: an event of it after each so many epochs
-    pace_s: between epochs;  wait: for each epoch's acknowledgement, whose delay in seconds is written to this file
+    log: lines in the job's log.txt for each epoch;  pace_s: between epochs;  wait: for each epoch's acknowledgement, whose delay in seconds is written to this file
 """
 import json
 import os
@@ -16,7 +16,7 @@ import sys
 import time
 
 OPTIONS = dict(zip(sys.argv[1::2], sys.argv[2::2]))
-PLAN = {"repeat": 0, "odd": 0, "telemetry": 0, "pace_s": 0, "wait": None, **json.loads(os.environ.get("FAST", "{}"))}
+PLAN = {"repeat": 0, "odd": 0, "telemetry": 0, "log": False, "pace_s": 0, "wait": None, **json.loads(os.environ.get("FAST", "{}"))}
 HEARTBEAT_S, AHEAD = 0.5, 500  # unacknowledged events that may be on their way
 
 
@@ -170,6 +170,9 @@ class Worker:
         self.sent_at = time.perf_counter() if self.delays else None
         self.emit("epoch", epoch=job.epoch, **numbers(job.number, job.before, job.epoch))
         job.next_at = time.monotonic() + PLAN["pace_s"]
+        if PLAN["log"]:
+            with open(f"{job.dir}/log.txt", "a", encoding="utf-8") as file:
+                file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} job {job.number} epoch {job.epoch}\n")
         if PLAN["telemetry"] and job.epoch % PLAN["telemetry"] == 0:
             self.emit("telemetry", values={"cpu_percent": 50.0 + job.epoch, "ram_mib": job.number})
 
@@ -193,6 +196,10 @@ class Worker:
             self.step()
 
 
+if "--devices" in OPTIONS:
+    cpu = {"id": "cpu", "kind": "cpu", "name": "fake", "trains": True, "reason": None}
+    print(json.dumps({"devices": [cpu], "nvml": {"driver": None, "problem": None}}))
+    sys.exit(0)
 worker = Worker()
 while True:
     worker.turn()

@@ -74,7 +74,7 @@ class Place(daemon.Sweepd):
                            "parameters": {"seed": {"values": list(range(n))}},
                            "metric": {"name": "test_accuracy", "goal": "maximize"},
                            "defaults": {"epochs": epochs, **(defaults or {})}, "wandb": wandb or {},
-                           "resources": {"retries": 2, **(resources or {})}})
+                           "resources": {"retries": 2, **(resources or {})}}, ensure_ascii=False)
         answer = self.ask("submit", **{"text": text, "file_name": "s.json", "again": True, **members})
         assert answer["ok"], answer
         return answer["first_job"]
@@ -82,7 +82,7 @@ class Place(daemon.Sweepd):
     def run_of(self, job):
         """The server's run of a job, or None."""
         rows = self.sql("SELECT entity, project, run_id FROM wandb_run WHERE job = ?", job)
-        return self.fake_server.state()["runs"].get("/".join(rows[0])) if rows else None
+        return self.fake_server.run_state(*rows[0]) if rows else None
 
     def wait_forwarded(self, *jobs):
         """Until the runs of these jobs are finished at the server and sweepd knows it."""
@@ -119,9 +119,23 @@ class Place(daemon.Sweepd):
         summary = json.loads(run["summary"] or "{}")
         if rows and not equal(rows[-1], {k: summary.get(k) for k in rows[-1]}):
             wrong.append(f"job {job}: last row {rows[-1]}, summary {summary}")
+        wrong += self.compare_rest(job, run)
         state, = self.one("SELECT state FROM job WHERE id = ?", job)
         if (run["state"], run["complete"]) != ({"done": "finished"}.get(state, "failed"), True):
             wrong.append(f"job {job}: is {state}, its run {run['state']}, complete: {run['complete']}")
+        return wrong
+
+    def compare_rest(self, job, run):
+        """Events and console: each of the store's and the log's lines once, in its order."""
+        wrong = []
+        stored = [at_ms for at_ms, in self.sql("SELECT at_ms FROM event WHERE job = ? AND kind = 'telemetry' ORDER BY id", job)]
+        sent = [round(json.loads(line)["_timestamp"] * 1000) for line in run["events"]]
+        if sent != stored:
+            wrong.append(f"job {job}: telemetry of {stored}, events of {sent}")
+        log = self.state / f"jobs/{job}/log.txt"
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        if [line.partition(" ")[2] for line in run["output"]] != [line.split(" ", 2)[2] for line in lines]:
+            wrong.append(f"job {job}: log {lines}, output {run['output']}")
         return wrong
 
 
