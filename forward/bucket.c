@@ -38,6 +38,11 @@ void bucket_refused(struct bucket *b)
 	b->tokens = MIN(b->tokens, 1);
 }
 
+void bucket_silence(struct bucket *b, double seconds, double now_s)
+{
+	b->silent_until_s = MAX(b->silent_until_s, now_s + seconds);
+}
+
 void bucket_accepted(struct bucket *b)
 {
 	b->rate = MIN(b->rate * RECOVERY, b->top_rate);
@@ -48,7 +53,7 @@ void bucket_limited(struct bucket *b, double remaining, double reset_s, double n
 	if (isnan(remaining) || isnan(reset_s))
 		return;
 	if (remaining < 1) {
-		b->silent_until_s = MAX(b->silent_until_s, now_s + reset_s);
+		bucket_silence(b, reset_s, now_s);
 		return;
 	}
 	if (reset_s > 0)

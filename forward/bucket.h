@@ -18,6 +18,8 @@ bool bucket_take(struct bucket *b, double now_s);
 double bucket_ready_s(const struct bucket *b, double now_s);
 /* 429: half the rate. */
 void bucket_refused(struct bucket *b);
+/* Retry-After: nothing at all for so long. */
+void bucket_silence(struct bucket *b, double seconds, double now_s);
 /* An answer without complaint: a little faster again. */
 void bucket_accepted(struct bucket *b);
 /* RateLimit-Remaining (a thousandth of the budget is left as 1), RateLimit-Reset (seconds until it is whole): what remains

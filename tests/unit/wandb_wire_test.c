@@ -112,6 +112,10 @@ static void test_bucket_heeds_the_server(void **state)
 	assert_false(bucket_take(&b, 14.9));
 	expect_near(bucket_ready_s(&b, 11), 15);
 	assert_true(bucket_take(&b, 15));
+	bucket_silence(&b, 2, 15);
+	bucket_silence(&b, 1, 15);
+	assert_false(bucket_take(&b, 16.9));
+	assert_true(bucket_take(&b, 17));
 }
 
 /* --- bodies --- */
