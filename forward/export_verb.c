@@ -42,7 +42,7 @@ static void say_written(const struct options *o, int64_t job, const struct offli
 {
 	if (o->json) {
 		autojson json_t *answer = json_pack("{s:I, s:s, s:s, s:I, s:b}", "job", (json_int_t)job, "run", result->run_id, "path",
-						    result->path, "rows", (json_int_t)result->epochs, "ended", result->ended);
+						    result->path, "rows", (json_int_t)result->at.history, "ended", result->ended);
 		autofree char *line = json_line(answer);
 		puts(line);
 	} else {

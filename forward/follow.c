@@ -4,6 +4,7 @@
 
 #include "about.h"
 #include "key.h"
+#include "offline_follow.h"
 #include "run.h"
 
 #include "common/clock.h"
@@ -137,6 +138,7 @@ static void on_committed(void *arg, int64_t event)
 		f->seen_event = MAX(f->seen_event, event);
 	for (size_t i = 0; r == 0 && i < touched.n; i++)
 		touch(f, touched.jobs[i], touched.urgent[i]);
+	offlines_touch(f->offlines);
 	free(touched.jobs);
 	free(touched.urgent);
 	if (r < 0) {
@@ -192,6 +194,7 @@ static void on_reported(void *arg, const json_t *answer)
 		wsweep_reported(ws, stored);
 	for (size_t i = 0; i < f->n_runs; i++)
 		run_reported(f->runs[i], stored);
+	offlines_reported(f->offlines, stored);
 	drop_settled(f);
 	follow_poke(f);
 }
@@ -205,6 +208,7 @@ static json_t *gather(struct follow *f)
 	for (size_t i = 0; i < f->n_runs && json_array_size(runs) < REPORT_RUNS; i++)
 		if ((one = run_report(f->runs[i])))
 			json_array_append_new(runs, one);
+	offlines_report(f->offlines, runs, sweeps);
 	if (json_array_size(runs) || json_array_size(sweeps))
 		return json_pack("{s:s, s:o, s:o}", "verb", "forward", "runs", runs, "sweeps", sweeps);
 	json_decref(runs);
@@ -309,6 +313,7 @@ static double tick(struct follow *f, double now_s)
 		for (struct wsweep *ws = f->sweeps; ws; ws = wsweep_next(ws))
 			next_s = MIN(next_s, wsweep_tick(ws, now_s));
 		next_s = MIN(next_s, tick_runs(f, now_s));
+		next_s = MIN(next_s, offlines_tick(f->offlines, now_s));
 	}
 	next_s = MIN(next_s, tell(f, now_s));
 	if (f->stopping && (now_s >= f->stop_at_s || !f->rows || is_through(f)))
@@ -381,6 +386,7 @@ static int open_all(struct follow *f, int *ret_lock, struct err *err)
 		return r;
 	f->config_dir = key_config_dir(f->options.dir);
 	f->asks = json_array();
+	f->offlines = offlines_new(f);
 	uv_timer_init(&f->loop, &f->timer);
 	f->timer.data = f;
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
@@ -407,6 +413,7 @@ static void free_all(struct follow *f)
 	link_free(f->link);
 	rows_close(f->rows);
 	json_decref(f->asks);
+	offlines_free(f->offlines);
 	free(f->config_dir);
 	paths_fini(&f->paths);
 }

@@ -24,6 +24,7 @@ struct follow_options {
 
 struct run;
 struct wsweep;
+struct offlines;
 
 struct follow {
 	uv_loop_t loop;
@@ -37,6 +38,7 @@ struct follow {
 	struct wsweep *sweeps; /* a list */
 	struct run **runs;
 	size_t n_runs, next_run; /* next_run: who is asked first */
+	struct offlines *offlines; /* sweeps with mode `offline` */
 	int64_t seen_event;
 	json_t *asks; /* messages to sweepd that must arrive: buttons pressed in W&B */
 	double report_s; /* not before: reports are gathered */

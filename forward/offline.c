@@ -62,7 +62,7 @@ static int failed(const struct offline *o, int r, struct err *err)
 {
 	if (r == -ENOSPC || r == -EDQUOT)
 		return err_set(err, -ENOSPC, "the disk is full: the offline run %s was not written; training goes on\n"
-					     "  do this:  make room, then sweepctl wandb export", o->final);
+					     "  do this:  make room", o->final);
 	return err_sys(err, r, "the offline run %s cannot be written", o->final);
 }
 
@@ -176,8 +176,11 @@ static const char *end_of_value(const char *p)
 	int depth = 0;
 	bool quoted = false;
 	for (; *p; p++) {
+		if (quoted && *p == '\\' && p[1]) {
+			p++;
+			continue;
+		}
 		if (quoted) {
-			p += *p == '\\' && p[1];
 			quoted = *p != '"';
 			continue;
 		}

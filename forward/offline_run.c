@@ -10,6 +10,8 @@ void offline_result_fini(struct offline_result *result)
 {
 	free(result->path);
 	free(result->run_id);
+	free(result->entity);
+	free(result->project);
 	*result = (struct offline_result){0};
 }
 
@@ -62,8 +64,7 @@ static int write_run(struct offline *o, struct rows *rows, const struct batch_jo
 		offline_abandon(o);
 		return r;
 	}
-	ret->last_event = at.last_event;
-	ret->epochs = at.history;
+	ret->at = at;
 	ret->ended = exit_code >= 0;
 	return offline_commit(o, exit_code, ended_ms, &ret->path, err);
 }
@@ -139,6 +140,8 @@ static int begin(struct offline **ret, const struct source *s, struct rows *rows
 		.started_ms = s->facts.started_ms,
 	};
 	result->run_id = xstrdup(id);
+	result->entity = ws.entity ? xstrdup(ws.entity) : NULL;
+	result->project = xstrdup(ws.project);
 	return offline_begin(ret, dir, &run, err);
 }
 

@@ -7,8 +7,8 @@
 struct offline_result {
 	char *path;	    /* the directory; owned */
 	char *run_id;	    /* owned */
-	int64_t last_event; /* what is in it */
-	int64_t epochs;	    /* rows of the history */
+	char *entity, *project; /* entity: NULL: the key's own; owned */
+	struct position at; /* what is in it */
 	bool ended;	    /* false: the job is not over, and the file says nothing of its end */
 };
 void offline_result_fini(struct offline_result *result);
