@@ -143,56 +143,51 @@ void line_add_metric(struct line *l, const char *name, double value)
 
 /* --- system --- */
 
-/* Ours and W&B's; gpu_*: of GPU 0, gpuN_*: of GPU N. */
+/* Ours (worker/telemetry.h) and W&B's, of the one GPU an attempt has. */
 static const struct {
 	const char *ours, *theirs;
+	double scale; /* theirs = ours * scale */
 } system_keys[] = {
-	{"cpu_percent", "cpu"},
-	{"ram_mib", "proc.memory.rssMB"},
-	{"threads", "proc.cpu.threads"},
-	{"gpu_percent", "gpu.%d.gpu"},
-	{"gpu_memory_percent", "gpu.%d.memoryAllocated"},
-	{"gpu_memory_bytes", "gpu.%d.memoryAllocatedBytes"},
-	{"gpu_temperature_c", "gpu.%d.temp"},
-	{"gpu_watts", "gpu.%d.powerWatts"},
+	{"cpu_percent", "cpu", 1},
+	{"ram_mib", "proc.memory.rssMB", 1},
+	{"gpu_percent", "gpu.0.gpu", 1},
+	{"vram_mib", "gpu.0.memoryAllocatedBytes", 1048576},
+	{"temperature_c", "gpu.0.temp", 1},
+	{"sm_clock_mhz", "gpu.0.smClock", 1},
+	{"ecc_corrected", "gpu.0.correctedMemoryErrors", 1},
+	{"ecc_uncorrected", "gpu.0.uncorrectedMemoryErrors", 1},
 };
 
-const char *line_system_key(const char *name, char *buf)
+/* Consumption is the GPU's where there is one. */
+static void add_system(struct line *l, const json_t *values, const char *name)
 {
-	int gpu = 0, used = 0;
-	char plain[SYSTEM_KEY_MAX];
-	snprintf(plain, sizeof(plain), "%s", name);
-	if (sscanf(name, "gpu%d_%n", &gpu, &used) == 1 && used && gpu >= 0)
-		snprintf(plain, sizeof(plain), "gpu_%s", name + used);
-	for (size_t i = 0; i < ARRAY_LEN(system_keys); i++) {
-		if (!str_eq(system_keys[i].ours, plain))
-			continue;
-		const char *number = strstr(system_keys[i].theirs, "%d");
-		if (number)
-			snprintf(buf, SYSTEM_KEY_MAX, "%.*s%d%s", (int)(number - system_keys[i].theirs),
-				 system_keys[i].theirs, gpu, number + 2);
-		else
-			snprintf(buf, SYSTEM_KEY_MAX, "%s", system_keys[i].theirs);
-		return buf;
+	double number = json_num_or(values, name, NAN);
+	if (str_eq(name, "watts") && json_object_get(values, "gpu_percent")) {
+		line_add_num(l, "system.gpu.0.powerWatts", number);
+		return;
 	}
-	snprintf(buf, SYSTEM_KEY_MAX, "%s", name);
-	return buf;
+	for (size_t i = 0; i < ARRAY_LEN(system_keys); i++) {
+		if (!str_eq(system_keys[i].ours, name))
+			continue;
+		autofree char *key = xasprintf("system.%s", system_keys[i].theirs);
+		line_add_num(l, key, number * system_keys[i].scale);
+		return;
+	}
+	autofree char *key = xasprintf("system.%s", name);
+	add_value(l, key, values, name);
 }
 
 bool line_of_telemetry(struct line *ret, const struct line_job *job, int64_t at_ms, const json_t *detail)
 {
 	const char *name;
 	json_t *value;
-	char theirs[SYSTEM_KEY_MAX];
 	json_t *values = json_object_get(detail, "values");
 	if (!json_is_object(values))
 		return false;
 	*ret = (struct line){0};
 	add(ret, "_wandb", xstrdup("true"));
-	json_object_foreach(values, name, value) {
-		autofree char *key = xasprintf("system.%s", line_system_key(name, theirs));
-		add_value(ret, key, values, name);
-	}
+	json_object_foreach(values, name, value)
+		add_system(ret, values, name);
 	add_time(ret, job, at_ms);
 	return true;
 }

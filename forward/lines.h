@@ -46,12 +46,9 @@ bool line_of_epoch(struct line *ret, const struct line_job *job, int64_t at_ms, 
 /* A `metric` event goes into the row of the epoch that comes after it (two rows of one _step would be one too many).  A
  * name that is reserved, or there already, becomes metric/NAME. */
 void line_add_metric(struct line *l, const char *name, double value);
-/* Events row of a `telemetry` event: system.KEY under W&B's names where it has the thing (cpu, proc.memory.rssMB,
- * gpu.0.gpu, gpu.0.temp, ...), under our own otherwise. */
+/* Events row of a `telemetry` event: system.KEY under W&B's names and units where it has the thing (cpu,
+ * proc.memory.rssMB, gpu.0.gpu, gpu.0.temp, ...), under our own otherwise. */
 bool line_of_telemetry(struct line *ret, const struct line_job *job, int64_t at_ms, const json_t *detail);
-/* W&B's name of a telemetry value without `system.`; buf holds 96 bytes.  Returns buf. */
-#define SYSTEM_KEY_MAX 96
-const char *line_system_key(const char *name, char *buf);
 
 struct line_best {
 	int64_t epoch; /* 0: none */

@@ -62,10 +62,17 @@ static void test_metric(void **state)
 static void test_telemetry(void **state)
 {
 	struct line l;
-	autojson json_t *detail = detail_of("{\"values\":{\"cpu_percent\":99.5,\"ram_mib\":300,\"gpu1_temperature_c\":70,\"gpu_watts\":5,\"odd\":1}}");
-	assert_true(line_of_telemetry(&l, &job, 2000, detail));
-	expect_line(&l, "{\"_wandb\":true,\"system.cpu\":99.5,\"system.proc.memory.rssMB\":300,\"system.gpu.1.temp\":70,"
-			"\"system.gpu.0.powerWatts\":5,\"system.odd\":1,\"_runtime\":1,\"_timestamp\":2}");
+	autojson json_t *gpu = detail_of("{\"values\":{\"cpu_percent\":99.5,\"ram_mib\":300,\"gpu_percent\":90,\"vram_mib\":2,"
+					 "\"watts\":150.5,\"temperature_c\":70,\"odd\":1}}");
+	assert_true(line_of_telemetry(&l, &job, 2000, gpu));
+	expect_line(&l, "{\"_wandb\":true,\"system.cpu\":99.5,\"system.proc.memory.rssMB\":300,\"system.gpu.0.gpu\":90,"
+			"\"system.gpu.0.memoryAllocatedBytes\":2097152,\"system.gpu.0.powerWatts\":150.5,\"system.gpu.0.temp\":70,"
+			"\"system.odd\":1,\"_runtime\":1,\"_timestamp\":2}");
+	autojson json_t *cpu = detail_of("{\"values\":{\"watts\":40}}");
+	assert_true(line_of_telemetry(&l, &job, 2000, cpu));
+	expect_line(&l, "{\"_wandb\":true,\"system.watts\":40,\"_runtime\":1,\"_timestamp\":2}");
+	autojson json_t *none = detail_of("{}");
+	assert_false(line_of_telemetry(&l, &job, 2000, none));
 }
 
 static void test_summary(void **state)
