@@ -41,7 +41,8 @@ struct tar {
 
 static int bad(struct tar *t, const char *what)
 {
-	return err_set(t->err, -EBADMSG, "damaged tar archive: member %s: %s", t->member, what);
+	err_set(t->err, -EBADMSG, "damaged tar archive: member %s: %s", t->member, what);
+	return -EBADMSG; /* which the compiler sees: what a failure leaves untouched is not used */
 }
 
 /* --- the archive --- */
