@@ -54,6 +54,7 @@ static int put_together(struct fetch *f, const char *fresh, struct err *err)
 	int r = 0;
 	if (item->archive) {
 		autofree char *part = fetch_part(f, 0);
+		progress_say(f->o->download.progress, "%s: unpacking", item->sources[0].file);
 		r = unpack(item, part, fresh, err);
 		return r < 0 ? err_prefix(err, r, "%s", item->sources[0].file) : 0;
 	}

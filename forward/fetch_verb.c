@@ -151,6 +151,8 @@ static void say(const struct input *in, const char *name, int r, const struct fe
 	else
 		fprintf(in->json ? stderr : stdout, "%s %s: %s (%s)\n", name,
 			f->was_there ? "is there" : "fetched and checked", f->path, bytes_text(f->bytes, bytes));
+	if (r == 0 && in->data && in->kind == PLACE_DATASETS)
+		fprintf(stderr, "name it to a sweep: sweepctl submit --data %s\n", in->data);
 }
 
 static int fetch_one(struct input *in, const struct catalogue *c, const char *name, json_t *answer)

@@ -140,6 +140,9 @@ def test_bash_completes_verbs_options_targets_and_parameters(grid, tmp_path):
     assert "other.txt" not in complete(grid, tmp_path, "submit", "")
     assert complete(grid, tmp_path, "daemon", "sta") == {"start", "status"}
     assert complete(grid, tmp_path, "db", "") == {"check", "backup"}
+    assert {"list", "fetch", "verify"} <= complete(grid, tmp_path, "dataset", "")
+    assert complete(grid, tmp_path, "dataset", "fetch", "cif") == {"cifar10", "cifar100"}
+    assert complete(grid, tmp_path, "weights", "fetch", "resnet50-") == {"resnet50-v1", "resnet50-v2", "resnet50-tar"}
 
 
 def test_bash_offers_only_what_the_verb_can_act_on(grid, tmp_path):
@@ -183,3 +186,4 @@ def test_zsh_completes_verbs_options_and_targets(grid, tmp_path):
     assert "--best[each job's best epoch instead of its last (chosen on the test set, so it flatters)]" in offered("results")
     assert "4:resnet18 0.05 ReduceLROnPlateau failed" in offered("retry") and "s1:grid" in offered("retry")
     assert not any(line.startswith("1:") for line in offered("retry"))
+    assert "*:name:(cifar10 cifar100 mnist fashion-mnist)" in offered("dataset")

@@ -113,6 +113,7 @@ def test_gzip_of_the_wrong_content_is_refused(place):
 
 @pytest.mark.skipif(not os.path.exists("/usr/share/datasets/fashion-mnist"), reason="no dataset-fashion-mnist")
 def test_the_real_fashion_mnist_of_debian_agrees_with_the_built_in_checksums(place):
+    place.sweepctl = conftest.PLAIN_SWEEPCTL
     assert "is there: /usr/share/datasets/fashion-mnist" in place.fetch("fashion-mnist").stdout
     place.fetch("fashion-mnist", "--from", "/usr/share/datasets/fashion-mnist", "--data", place.directory / "data")
 
@@ -169,7 +170,7 @@ def test_from_what_is_no_file(place):
 
 def test_where_it_is_put(place):
     data = place.directory / "big"
-    place.fetch("cifar100", "--data", data)
+    assert f"submit --data {data}" in place.fetch("cifar100", "--data", data).stderr
     assert (data / "cifar-100-binary/train.bin").exists()
     second = place.directory / "second"
     place.fetch("cifar100", SWEEPD_DATA=f"{second}:/elsewhere", code=0)
