@@ -61,11 +61,11 @@ static void close_all(struct daemon *d)
 	if (d->turn)
 		turn_close(d->turn); /* refuses what waits, while its clients still hear it */
 	change_drop_pending(d);
+	forward_close(d);
 	end_peers(&d->clients);
 	end_peers(&d->workers);
 	for (int i = 0; i < d->n_slots; i++)
 		slot_close(&d->slots[i]);
-	forward_close(d);
 	close_handle(&d->worker_listener);
 	close_handle(&d->control_listener);
 	for (size_t i = 0; i < ARRAY_LEN(d->signals); i++)

@@ -142,9 +142,15 @@ int forward_new(struct daemon *d, struct err *err)
 	return r < 0 ? r : 0;
 }
 
+/* One that an earlier sweepd started is no child of ours: it is told by its connection. */
 void forward_close(struct daemon *d)
 {
 	struct forwarder *f = d->forwarder;
+	for (struct peer *p = d->clients.first, *next; p; p = next) {
+		next = p->next;
+		if (client_of(p)->forwards)
+			peer_send(p, json_pack("{s:s}", "type", "stop"));
+	}
 	if (!f || !f->process)
 		return;
 	uv_process_kill(f->process, SIGTERM);

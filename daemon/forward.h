@@ -20,6 +20,6 @@ double forward_tick(struct daemon *d, double now_s);
 int forward_request(struct client *client, const json_t *request, struct err *err);
 /* For `status`: null, or {"pid", "connected"}.  New reference. */
 json_t *forward_describe(const struct daemon *d);
-/* Asks a child of ours to end; closes its handle. */
+/* Asks it to end, if sweepd started it; before connections are closed. */
 void forward_close(struct daemon *d);
 void forward_free(struct daemon *d); /* after the close callbacks */

@@ -286,6 +286,14 @@ static void stop(struct follow *f)
 	follow_poke(f);
 }
 
+/* Who was started by sweepd ends with it. */
+static void on_link_stop(void *arg)
+{
+	struct follow *f = arg;
+	if (f->options.orphan_ms)
+		stop(f);
+}
+
 static double tick_runs(struct follow *f, double now_s)
 {
 	double when_s, next_s = INFINITY;
@@ -379,7 +387,7 @@ static int open_all(struct follow *f, int *ret_lock, struct err *err)
 	static const int numbers[] = {SIGTERM, SIGINT};
 	const struct net_options net = {.rate = f->options.rate, .burst = f->options.rate * 2, .in_flight = f->options.in_flight,
 					.retry_s = f->options.retry_ms / 1000.0};
-	const struct link_events events = {on_link_connected, on_committed, on_link_lost, f};
+	const struct link_events events = {on_link_connected, on_committed, on_link_lost, on_link_stop, f};
 	int r = find_paths(f, err);
 	r = r ? r : take_lock(&f->paths, ret_lock, err);
 	if (r < 0)

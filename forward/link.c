@@ -123,6 +123,8 @@ static void take_message(struct link *link, const json_t *message)
 {
 	if (str_eq(json_str_or(message, "type", ""), "event"))
 		link->events.committed(link->events.arg, json_int_or(message, "id", 0));
+	else if (str_eq(json_str_or(message, "type", ""), "stop"))
+		link->events.stop(link->events.arg);
 	else if (!link->welcomed)
 		take_hello(link, message);
 	else if (link->waiting)

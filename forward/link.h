@@ -13,6 +13,7 @@ struct link_events {
 	void (*connected)(void *arg);		      /* also again: everything that is not acknowledged is said anew */
 	void (*committed)(void *arg, int64_t event); /* rows up to that event are there */
 	void (*lost)(void *arg);
+	void (*stop)(void *arg); /* sweepd ends, for good */
 	void *arg;
 };
 

@@ -1,120 +1,131 @@
-"""The life of a run and of a sweep at W&B: buttons of its pages, runs that wait, fail, go on, are silent."""
+"""sweep-forward's own life: a private sweepd starts it when a sweep wants W&B, and again when it ends."""
 import json
+import os
+import signal
+import subprocess
 
-from campaign import FAST, FAST_WORKER
-
-
-def sweep_of(place):
-    """The sweep's short id at W&B, once it is known."""
-    return place.wait(lambda: place.sql("SELECT name FROM wandb_sweep WHERE name IS NOT NULL"), "the sweep")[0][0]
-
-
-def sweep_state(fake):
-    sweep, = fake.state()["sweeps"].values()
-    return sweep["state"]
+import pytest
+from campaign import FAST
+from place import FORWARD, is_running, wait_until
 
 
-def holding(place, n=1, epochs=3):
-    """A sweep whose jobs all wait, after one epoch, for go("on")."""
-    place.script({str(job): [[["epoch", 1], ["wait", "on"], ["train"]]] for job in range(1, n + 1)})
+@pytest.fixture
+def spawned(place):
+    """sweepd starts sweep-forward itself, impatient as the tests are."""
+    script = place.dir / "sweep-forward"
+    script.write_text(f'#!/bin/sh\nexec {FORWARD} "$@" {" ".join(map(str, FAST))}\n')
+    script.chmod(0o755)
+
+    def start():
+        place.start("--forward-program", script, env=place.forward_env)
+
+    place.start_with = start
+    start()
+    yield place
+    if pid := forwarder(place):
+        os.kill(pid, signal.SIGKILL)
+
+
+def forwarder(place):
+    """The pid of the one that is connected."""
+    if not place.process:
+        return None
+    found = place.ask("status")["forward"]
+    return found["pid"] if found and found["connected"] else None
+
+
+def test_it_comes_when_it_is_wanted(spawned):
+    spawned.submit(2)
+    spawned.wait_state(2, "done")
+    assert spawned.ask("status")["forward"] is None and "sweep-forward" not in spawned.log()
+    spawned.submit_wandb(1, 2, wandb={"mode": "disabled"})
+    spawned.wait_state(3, "done")
+    assert spawned.ask("status")["forward"] is None
+    spawned.submit_wandb(1, 2)
+    spawned.wait_forwarded(4)
+    assert spawned.compare(4) == [] and spawned.sql("SELECT job FROM wandb_run") == [(4,)]
+
+
+def test_it_comes_again_when_it_is_killed(spawned):
+    spawned.submit_wandb(1, 2)
+    pid = spawned.wait(lambda: forwarder(spawned), "sweep-forward")
+    os.kill(pid, signal.SIGKILL)
+    again = spawned.wait(lambda: (now := forwarder(spawned)) != pid and now, "another sweep-forward")
+    spawned.submit_wandb(1, 2, name="more")
+    spawned.wait_forwarded(1, 2)
+    assert is_running(again)
+
+
+def test_it_ends_with_a_stop_and_outlives_a_kill(spawned):
+    spawned.submit_wandb(1, 2)
+    pid = spawned.wait(lambda: forwarder(spawned), "sweep-forward")
+    spawned.kill()
+    assert is_running(pid)
+    spawned.start_with()
+    assert spawned.wait(lambda: forwarder(spawned), "it to connect") == pid  # the other found the lock taken
+    spawned.stop()
+    wait_until(lambda: not is_running(pid), "sweep-forward to end")
+
+
+def test_one_a_store(place):
     place.start()
     place.forward(*FAST)
-    first = place.submit_wandb(n, epochs)
-    place.wait_state(first, "running")
-    place.wait(lambda: (place.run_of(first) or {"history": []})["history"], "its first epoch to be there")
-    return first
-
-
-def test_a_run_stopped_in_its_page(place, fake):
-    job = holding(place)
-    run = place.run_of(job)
-    fake.stop_run(run["name"])
-    place.wait_state(job, "cancelled")
-    place.wait_forwarded(job)
-    run = place.run_of(job)
-    assert (run["state"], run["exitcode"], len(run["history"])) == ("killed", 255, 1)
-    assert "W&B" in place.reason_of(job)
-
-
-def test_a_sweep_paused_resumed_and_cancelled_in_its_page(place, fake):
-    first = holding(place, n=3)
-    name = sweep_of(place)
-    assert sweep_state(fake) == "RUNNING"
-    fake.press(name, "PAUSED")
-    for job in (first + 1, first + 2):
-        place.wait_state(job, "paused")
-    assert place.state_of(first) == "running"
-    fake.press(name, "RUNNING")
-    for job in (first + 1, first + 2):
-        place.wait_state(job, "queued")
-    fake.press(name, "CANCELED")
-    for job in (first, first + 1, first + 2):
-        place.wait_state(job, "cancelled")
-    place.wait_forwarded(first)
-    assert sweep_state(fake) == "CANCELED"
-
-
-def test_a_sweep_stopped_in_its_page_ends_what_runs(place, fake):
-    first = holding(place, n=2)
-    fake.press(sweep_of(place), "FINISHED")
-    place.wait_state(first + 1, "cancelled")
-    assert place.state_of(first) == "running"
-    place.go("on")
-    place.wait_state(first, "done")
-    place.wait_forwarded(first)
-    assert place.compare(first) == []
-
-
-def test_a_sweep_that_ends_is_finished_there_with_all_that_its_page_needs(place, fake):
-    place.start(worker=FAST_WORKER)
+    place.wait_said("follows")
+    first, place.forwarder = place.forwarder, None
     place.forward(*FAST)
-    first = place.submit_wandb(3, 4)
-    place.wait_forwarded(first, first + 1, first + 2)
-    place.wait(lambda: sweep_state(fake) == "FINISHED", "the sweep to be finished")
-    sweep, = fake.state()["sweeps"].values()
-    config = json.loads(sweep["config"])
-    assert config["controller"] == {"type": "local"} and config["metric"] == {"name": "test_accuracy", "goal": "maximize"}
-    for job in range(first, first + 3):
-        run = place.run_of(job)
-        seed = run["config"]["seed"]["value"]
-        assert seed in config["parameters"]["seed"]["values"] and run["fields"]["sweep"] == sweep["name"]
-        assert isinstance(json.loads(run["summary"])["test_accuracy"], float)
-        assert {"config.yaml", "wandb-summary.json", "wandb-metadata.json"} <= set(run["uploaded"])
+    assert place.forwarder.wait(20) == 6
+    assert "another sweep-forward" in place.said()
+    place.forwarder = first
 
 
-def test_a_run_that_is_silent_has_heartbeats(place):
-    job = holding(place)
-    place.kill_forward()
-    options = [100 if before == "--heartbeat-ms" else option for before, option in zip([None, *FAST], FAST)]
-    place.forward(*options)
-    before = place.run_of(job)["heartbeats"]
-    place.wait(lambda: place.run_of(job)["heartbeats"] > before + 3, "heartbeats")
-    place.go("on")
-    place.wait_forwarded(job)
+def test_who_may_report(place):
+    place.start()
+    assert place.ask("forward", runs=[{"job": 1}])["code"] == 2  # root may, but that is no report
+    assert place.ask("forward", ask="priority", jobs=[1])["ok"] is False
+    nobody = ["setpriv", "--reuid=65533", "--regid=65533", "--clear-groups", "/usr/bin/python3", "-c",
+              "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]);"
+              "s.sendall(b'{\"verb\": \"forward\"}\\n'); print(s.makefile().readline())", place.state / "control.sock"]
+    (place.state / "control.sock").chmod(0o666)
+    place.state.chmod(0o755)
+    answer = json.loads(subprocess.run(nobody, text=True, capture_output=True, check=True).stdout)
+    assert answer["code"] == 7 and "sweepd-forward" in answer["error"]
 
 
-def test_a_run_that_leaves_its_device_is_preempted_and_goes_on(place):
-    job = holding(place)
-    place.ask("pause", jobs=[job])
-    place.wait_state(job, "paused")
-    place.wait(lambda: place.run_of(job)["preempting"], "W&B to hear that it left")
-    assert not place.run_of(job)["complete"]
-    place.ask("resume", jobs=[job])
-    place.wait_forwarded(job)
-    assert place.compare(job) == []
+def test_positions_never_go_back(place):
+    place.start()
+    place.submit(1)
+    place.wait_state(1, "done")
+    row = {"job": 1, "run_id": "r", "phase": "open", "last_event": 5, "last_epoch": 2, "history": 2, "events": 0, "output": 0,
+           "output_bytes": 0, "stopped": 0}
+    assert place.ask("forward", runs=[row])["ok"]
+    assert place.ask("forward", runs=[{**row, "last_event": 4, "history": 1, "last_epoch": 1}])["ok"]
+    assert place.sql("SELECT last_event, history, last_epoch FROM wandb_run") == [(5, 2, 2)]
+    assert place.ask("forward", runs=[{**row, "job": 99, "run_id": "s"}])["ok"] is False
 
 
-def test_a_failed_run_that_is_tried_again_is_opened_again(place):
-    place.script({"1": [[["epoch", 1], ["failed", "data"]], [["train"]]]})
+def test_the_last_row_is_there_whatever_log_every_says(place, fake):
+    """Of five epochs with log_every 3: the third and the last; the end comes early, is retried, and comes once."""
+    early = [["epoch", 1], ["epoch", 2], ["epoch", 3], ["epoch", 4], ["failed", "config"]]
+    place.script({"1": [early, [["failed", "config"]], [["train"]]]})
     place.start()
     place.forward(*FAST)
-    job = place.submit_wandb()
-    place.wait_forwarded(job)
-    run = place.run_of(job)
-    assert (run["state"], run["exitcode"] != 0, run["reopened"]) == ("failed", True, 0)
-    place.ask("retry", jobs=[job])
-    place.wait_state(job, "done")
-    place.wait(lambda: place.run_of(job)["state"] == "finished", "the run to be finished")
-    run = place.run_of(job)
-    assert place.compare(job) == [] and run["reopened"] == 1 and len(run["history"]) == 3
-    assert len(place.fake_server.state()["runs"]) == 1
+    place.submit_wandb(1, 5, wandb={"log_every": 3})
+    for reopened, expected in enumerate(([3, 4], [3, 4], [3, 4, 5])):
+        place.wait(lambda n=reopened: (run := place.run_of(1)) and run["reopened"] == n and run["complete"], "the run's end")
+        assert [json.loads(line)["_step"] for line in place.run_of(1)["history"]] == expected
+        if reopened < 2:
+            place.ctl("retry", 1)
+
+
+def test_files_of_a_run(place, fake):
+    place.start()
+    place.forward(*FAST)
+    place.submit_wandb(1, 2, wandb={"tags": ["a", "b"], "group": "g", "notes": "n"})
+    place.wait_forwarded(1)
+    run = place.run_of(1)
+    assert {"config.yaml", "wandb-metadata.json", "wandb-summary.json"} <= set(run["uploaded"])
+    assert (run["fields"]["tags"], run["fields"]["groupName"], run["fields"]["notes"]) == (["a", "b"], "g", "n")
+    with fake.lock:
+        (held,) = fake.records.runs.values()
+        assert held.files["wandb-summary.json"].decode() == run["summary"]
+        assert b"epochs:\n  value: 2\n" in held.files["config.yaml"]
