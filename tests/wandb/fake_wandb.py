@@ -25,7 +25,7 @@ from records import MAX_REQUEST_BYTES, Breach, Records, Refused, check, strict_j
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 KEPT_REQUESTS = 50_000
-GRACE_S = 0.1  # what was on its way when the server asked for silence
+GRACE_S = 0.5  # what was on its way when the server asked for silence
 
 
 class Answer(Exception):
@@ -63,6 +63,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return bool(select.select([self.raw], [], [], 0)[0]) and self.raw.recv(1, socket.MSG_PEEK) == b""
         except OSError:
             return True
+
+    def must_live(self):
+        """A request whose client was killed is not applied after its successor's."""
+        if self.is_gone():
+            raise ConnectionAbortedError("the client is gone")
 
     def do(self):
         fake, self.fault, self.stream_of = self.server.fake, None, None
@@ -145,6 +150,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.note(fake, "graphql", operation, variables.get("name"), {"query": body["query"], "variables": variables})
         self.fault_before(fake, "graphql", operation, variables.get("name"))
         with fake.lock:
+            self.must_live()
             status, answer = fake.graphql.execute(body["query"], variables, body.get("operationName"))
         self.fault_after(Answer(status, answer))
 
@@ -158,6 +164,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.note(fake, "file_stream", None, run.name, body)
         self.fault_before(fake, "file_stream", None, run.name)
         with fake.lock:
+            self.must_live()
             fake.records.place(*key[:2])
             run.stream(body)
             stopped = run.stopped or (self.fault and self.fault.stopped)
@@ -174,6 +181,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.note(fake, "upload", None, key[2], {"name": name, "bytes": len(data)})
         self.fault_before(fake, "upload", None, key[2])
         with fake.lock:
+            self.must_live()
             fake.records.run(*key).put(name, data)
         self.fault_after(Answer(200, b""))
 
@@ -206,8 +214,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 raise self.refuse(fake, Answer(fault.status, body, {**wait, **fault.headers}))
 
     def refuse(self, fake, answer):
-        """Remembers for how long the server has asked for silence."""
+        """Remembers for how long the server has asked for silence, unless nobody is there to hear it."""
         with contextlib.suppress(KeyError, ValueError):
+            self.must_live()
             fake.ask_silence(self.silence_key(), answer.headers["Retry-After"])
         return answer
 
@@ -223,7 +232,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 answer = Answer(200, '{"data": {"ups')
             answer.headers.update(fault.headers)
             if str(fault.headers.get("RateLimit-Remaining")) == "0":
-                fake.ask_silence("all", fault.headers["RateLimit-Reset"])
+                with fake.lock:
+                    self.must_live()
+                    fake.ask_silence("all", fault.headers["RateLimit-Reset"])
         raise answer
 
     def reset(self):
@@ -347,8 +358,7 @@ class FakeWandb:
                 self.records.violations.append(f"{what}: a request {until - arrived:.3f} s before the time we asked for")
 
     def ask_silence(self, what, seconds):
-        with self.lock:
-            self.silence[what] = (time.monotonic(), time.monotonic() + float(seconds))
+        self.silence[what] = (time.monotonic(), time.monotonic() + float(seconds))
 
     def over_limit(self, at):
         """Seconds to wait if this request is one too many, else 0."""

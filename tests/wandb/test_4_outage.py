@@ -30,7 +30,7 @@ def test_all_arrives_when_the_server_comes_back(place, fake):
 def test_what_the_server_asks_for_is_heeded(place, fake):
     """RateLimit-Reset and Retry-After: the fake server minds every request that comes too early."""
     fake.fault(channel="file_stream", status=429, retry_after=0.6)
-    fake.fault(channel="file_stream", headers={"RateLimit-Remaining": 0, "RateLimit-Reset": 0.5})
+    fake.fault(channel="file_stream", headers={"RateLimit-Remaining": 0, "RateLimit-Reset": 1})
     fake.fault(channel="file_stream", status=503, retry_after=0.4)
     place.start("--devices", 2, "--threads", 1, worker=FAST_WORKER)
     place.forward(*FAST)
