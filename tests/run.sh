@@ -39,7 +39,7 @@ export SWEEPD_BUILD=$PWD/$build SWEEPD_PLAIN_BUILD=$PWD/$plain SWEEPCTL=$PWD/$bu
 export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 for programs in worker daemon ctl fetch wandb gpu chaos systemd; do # one process each: every directory has a conftest.py of its own
 	case $programs in # those that mostly wait share the machine
-	daemon | ctl | fetch) share="-n 4" ;;
+	daemon | ctl | fetch | wandb) share="-n 4" ;;
 	*) share="" ;;
 	esac
 	# shellcheck disable=SC2086  # two words or none
