@@ -24,12 +24,26 @@ static void add_op(struct net *net, struct op op)
 		net->tensors[op.in2].uses++;
 }
 
+/* Of a module: what is near the images changes least in fine-tuning. */
+static int group_of(const char *module)
+{
+	static const struct {
+		const char *prefix;
+		int group;
+	} groups[] = {{"layer3", 1}, {"layer4", 2}, {"fc", 2}};
+	for (size_t i = 0; i < ARRAY_LEN(groups); i++)
+		if (strncmp(module, groups[i].prefix, strlen(groups[i].prefix)) == 0)
+			return groups[i].group;
+	return 0;
+}
+
 static int add_param(struct net *net, enum param_role role, const char *module, const char *leaf, int ndim,
 		     const int *shape)
 {
 	net->params = xrealloc_array(net->params, (size_t)net->n_params + 1, sizeof(*net->params));
 	struct net_param *p = &net->params[net->n_params];
-	*p = (struct net_param){.role = role, .ndim = ndim, .offset = net->param_count, .count = 1};
+	*p = (struct net_param){
+		.role = role, .group = group_of(module), .ndim = ndim, .offset = net->param_count, .count = 1};
 	int length = snprintf(p->name, sizeof(p->name), "%s.%s", module, leaf);
 	INVARIANT(length < (int)sizeof(p->name), "parameter name %s.%s is too long", module, leaf);
 	for (int i = 0; i < ndim; i++) {

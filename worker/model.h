@@ -27,7 +27,8 @@ struct op {
 struct net_param {
 	char name[64]; /* "layer1.0.conv1.weight" */
 	enum param_role role;
-	int group; /* of learning rates, 0 to N_GROUPS - 1 (optim.h); does not fall from one parameter to the next */
+	int group; /* of learning rates (N_GROUPS, optim.h): 0: conv1, bn1, layer1, layer2; 1: layer3; 2: layer4, fc.  Does not
+		    * fall from one parameter to the next */
 	int ndim, shape[4]; /* conv: O, I, kh, kw; fc weight: O, I; else: C */
 	size_t offset, count; /* elements, in the flat arena of all parameters */
 };

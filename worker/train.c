@@ -3,6 +3,7 @@
 
 #include "augment.h"
 #include "joblog.h"
+#include "pretrained.h"
 #include "procstat.h"
 #include "resume.h"
 
@@ -39,8 +40,8 @@ static int write_checkpoint(struct training *t, enum checkpoint_kind kind, struc
 	return checkpointer_flush(t->checkpointer, err);
 }
 
-/* Fresh weights, or the checkpoint's.  A damaged checkpoint is set aside and said, and the job starts afresh: an
- * unreadable file must not need a person (invariant 10). */
+/* Fresh weights, those of a file, or the checkpoint's.  A damaged checkpoint is set aside and said, and the job starts
+ * afresh: an unreadable file must not need a person (invariant 10). */
 static int init_state(struct training *t, struct err *err)
 {
 	struct state state;
@@ -53,7 +54,7 @@ static int init_state(struct training *t, struct err *err)
 	if (r == -ENOENT || r == -EBADMSG) {
 		state_fini(&state);
 		state_init(&state, t->net, (uint64_t)t->job->config.seed);
-		r = 0;
+		r = t->job->config.pretrained ? pretrained_load(t->job, t->net, &state, &t->pretrained, err) : 0;
 	}
 	if (r == 0)
 		r = backend_of(t)->state_set(t->plan, &state, err);
@@ -104,6 +105,7 @@ static int prepare_plan(struct training *t, struct err *err)
 		.seed = (uint64_t)cfg->seed,
 		.num_workers = cfg->num_workers,
 	};
+	pretrained_lr_scales(cfg, recipe.lr_scale);
 	int r = backend_of(t)->load(t->job->device, t->data, err);
 	if (r < 0)
 		return r;
@@ -314,6 +316,7 @@ static void training_fini(struct training *t)
 	free(t->order);
 	free(t->values);
 	free(t->resumed_note);
+	json_decref(t->pretrained);
 }
 
 int train_job_run(const struct train_job *job)

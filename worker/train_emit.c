@@ -52,6 +52,7 @@ int training_emit_started(struct training *t, struct err *err)
 	json_object_set_new(body, "train_images", json_integer((json_int_t)t->data->sets[SPLIT_TRAIN].count));
 	json_object_set_new(body, "test_images", json_integer((json_int_t)t->data->sets[SPLIT_TEST].count));
 	json_object_set_new(body, "steps_per_epoch", json_integer(t->steps));
+	json_object_set(body, "pretrained", t->pretrained ? t->pretrained : json_null());
 	record_plan(t, body);
 	json_object_set_new(body, "resumed_note", t->resumed_note ? json_string(t->resumed_note) : json_null());
 	job_log(t->job->job_dir, "%s, batch %d, %s on %s (%s backend, %d threads)%s", config_choice(cfg, "model"),

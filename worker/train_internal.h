@@ -25,6 +25,7 @@ struct training {
 	double last_checkpoint_s, last_progress_s;
 	double step_s, test_step_s; /* measured; 0: not yet */
 	char *resumed_note;
+	json_t *pretrained; /* of the event `started`; NULL: fresh weights, or a checkpoint's */
 	struct telemetry *telemetry;
 	int64_t device_bytes; /* of the plan; 0: not known */
 };

@@ -1,13 +1,13 @@
-/* The cpu backend's logits from a checkpoint, in fp32: what tests/worker/test_6_torchvision.py compares with torch.
+/* The cpu backend's logits from a file of weights, in fp32: what tests/worker/test_6_torchvision.py compares with torch.
  *
- *   checkpoint_logits FILE.safetensors MODEL STEM CLASSES N < IMAGES
+ *   checkpoint_logits FILE MODEL STEM CLASSES N < IMAGES
  *
  * IMAGES: N normalised images (N, 3, 32, 32) as floats.  Prints a line of CLASSES numbers for each. */
 #include "made.h"
 
 #include "worker/augment.h"
 #include "worker/cpu/plan.h"
-#include "worker/safetensors.h"
+#include "worker/pretrained.h"
 
 static void check(int r, const struct err *err)
 {
@@ -17,29 +17,14 @@ static void check(int r, const struct err *err)
 	exit(1);
 }
 
-static void copy_tensor(const struct st_file *file, const char *name, float *into, size_t count)
+static void set_state(struct plan *plan, const struct weights *file, const char *model)
 {
-	const struct st_tensor *t = safetensors_find(file, name);
-	INVARIANT(t && t->dtype == ST_F32 && t->size_bytes == count * sizeof(float), "no fitting tensor %s", name);
-	memcpy(into, t->data, t->size_bytes);
-}
-
-static void set_state(struct plan *plan, const struct st_file *file)
-{
+	struct err err = {0};
 	struct state state;
+	struct weights_fit fit;
+	check(weights_fit(file, plan->net, model, &fit, &err), &err);
 	plan_state_alloc(plan, &state);
-	float *params = state.params, *buffers = state.buffers;
-	for (int i = 0; i < plan->net->n_params; i++) {
-		const struct net_param *p = &plan->net->params[i];
-		copy_tensor(file, p->name, params + p->offset, p->count);
-	}
-	for (int i = 0; i < plan->net->n_bns; i++) {
-		const struct net_bn *bn = &plan->net->bns[i];
-		size_t c = (size_t)bn->channels;
-		autofree char *mean = xasprintf("%s.running_mean", bn->name), *var = xasprintf("%s.running_var", bn->name);
-		copy_tensor(file, mean, buffers + bn->offset, c);
-		copy_tensor(file, var, buffers + bn->offset + c, c);
-	}
+	weights_take(file, plan->net, &fit, &state);
 	plan_state_set(plan, &state, NULL); /* the cpu backend's never fails */
 	state_fini(&state);
 }
@@ -67,15 +52,15 @@ int main(int argc, char **argv)
 	struct device device = {.spec = {.threads = 1}, .data = data};
 	struct recipe recipe = {0};
 	struct plan *plan;
-	struct st_file *file;
+	struct weights *file;
 	check(plan_new(&plan, &device, net, &recipe, n, &err), &err);
-	check(safetensors_open(&file, argv[1], &err), &err);
-	set_state(plan, file);
+	check(weights_open(&file, argv[1], &err), &err);
+	set_state(plan, file, argv[2]);
 	size_t count = (size_t)n * IMAGE_VALUES;
 	autofree float *images = xcalloc(count, sizeof(*images));
 	INVARIANT(fread(images, sizeof(*images), count, stdin) == count, "too few images");
 	print_logits(plan, n, images);
-	safetensors_close(file);
+	weights_close(file);
 	plan_free(plan);
 	made_free(data);
 	net_free(net);

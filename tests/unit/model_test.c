@@ -2,6 +2,7 @@
 #include "golden.h"
 
 #include "common/params.h"
+#include "worker/optim.h"
 #include "worker/rng.h"
 
 #include <math.h>
@@ -75,6 +76,26 @@ static void test_state_dict_of_torchvision(void **state)
 		for (size_t stem = 0; stem < ARRAY_LEN(stems); stem++)
 			check_table(tables, names[i], (enum stem)stem);
 	json_decref(tables);
+}
+
+/* Elements of torchvision's modules: conv1, bn1, layer1 and layer2; layer3; layer4 and fc. */
+static void test_groups_of_learning_rates(void **state)
+{
+	static const struct {
+		const char *model;
+		size_t counts[N_GROUPS];
+	} nets[] = {{"resnet18", {683072, 2099712, 8445028}}, {"resnet50", {1444928, 7098368, 15169636}}};
+	for (size_t i = 0; i < ARRAY_LEN(nets); i++) {
+		struct net *net = net_new(nets[i].model, STEM_IMAGENET, 224, 100);
+		size_t counts[N_GROUPS] = {0};
+		for (int p = 0; p < net->n_params; p++) {
+			counts[net->params[p].group] += net->params[p].count;
+			assert_true(p == 0 || net->params[p].group >= net->params[p - 1].group);
+		}
+		for (int g = 0; g < N_GROUPS; g++)
+			assert_int_equal(counts[g], nets[i].counts[g]);
+		net_free(net);
+	}
 }
 
 static void test_unknown_network(void **state)
@@ -276,6 +297,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_state_dict_of_torchvision),
+		cmocka_unit_test(test_groups_of_learning_rates),
 		cmocka_unit_test(test_unknown_network),
 		cmocka_unit_test(test_operations),
 		cmocka_unit_test(test_every_choice_is_a_network),
