@@ -56,7 +56,7 @@ static void on_exit_of_it(uv_process_t *process, int64_t status, int number)
 	struct forwarder *f = d->forwarder;
 	double lived_s = monotonic_s() - f->started_s;
 	f->quick_ends = lived_s > LIVED_S ? 0 : f->quick_ends + 1;
-	double delay_s = MIN(RESPAWN_S * pow(2, MIN(f->quick_ends, 16)), RESPAWN_MAX_S);
+	double delay_s = MIN(RESPAWN_S * pow(2, MIN(MAX(f->quick_ends - 1, 0), 16)), RESPAWN_MAX_S);
 	f->respawn_at_s = monotonic_s() + delay_s;
 	if (number)
 		log_warn("sweep-forward was killed by signal %d; again in %.0f s", number, delay_s);

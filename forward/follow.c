@@ -21,7 +21,7 @@
 #define REPORT_GATHER_S 0.2 /* reports are a transaction of sweepd's each */
 #define REPORT_RUNS	256
 #define IDLE_S		60.0
-#define LOCK_WAIT_MS	2000
+#define LOCK_WAIT_MS	500
 
 /* --- sweeps and runs --- */
 
