@@ -174,6 +174,7 @@ static int run(struct ctl *ctl, void *input)
 	doctor_sandbox(&d);
 	doctor_limits(&d);
 	check_data(&d);
+	doctor_wandb(&d);
 	print_report(&d);
 	free(d.worker);
 	free(d.worker_version);

@@ -1,5 +1,6 @@
 /* sweepctl doctor: doctor.c asks, sums up and prints; the others check: doctor_store.c the daemon, the store and who
- * may do what, doctor_devices.c what computes, doctor_limits.c what the system forbids or withholds.
+ * may do what, doctor_devices.c what computes, doctor_limits.c what the system forbids or withholds, doctor_wandb.c the
+ * key of W&B.
  *
  * To add a check: a function below that calls doctor_add() for what it found, called in doctor.c.  FAIL: nothing can be
  * trained; WARN: it can, but; NONE: not there and not needed. */
@@ -37,3 +38,4 @@ void doctor_gpus(struct doctor *d);
 void doctor_libraries(struct doctor *d);
 void doctor_sandbox(struct doctor *d);
 void doctor_limits(struct doctor *d);
+void doctor_wandb(struct doctor *d);

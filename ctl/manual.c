@@ -48,6 +48,10 @@ static const struct roff_entry environment[] = {
 	{"SWEEPD_MIRROR", "base addresses that fetch tries first, separated by blanks"},
 	{"https_proxy, SSL_CERT_FILE", "of fetch: a proxy; a file of certificate authorities in place of the system's"},
 	{"XDG_DATA_HOME, XDG_RUNTIME_DIR", "where a private sweepd lives without SWEEPD_DIR"},
+	{"WANDB_API_KEY", "the API key of W&B: of a private sweepd's sweep-forward as sweepd was started, and of selftest"},
+	{"WANDB_MODE, WANDB_PROJECT, WANDB_ENTITY, WANDB_BASE_URL",
+	 "of submit: settings of W&B that a sweep file leaves open; a .env beside the file or above it may hold them, and "
+	 "the key. WANDB_BASE_URL: of login and selftest too"},
 	{"NO_COLOR, CLICOLOR_FORCE, TERM", "colour; --color wins"},
 	{"COLUMNS", "width of tables where the terminal does not say"},
 	{0},
@@ -56,6 +60,9 @@ static const struct roff_entry environment[] = {
 static const struct roff_entry files[] = {
 	{"/var/lib/sweepd", "of the system's sweepd: results.db, jobs/N"},
 	{"~/.local/share/sweepd", "of a private one"},
+	{"~/.config/sweepd/wandb.netrc", "keys that wandb login stores; in $SWEEPD_DIR where that is set"},
+	{"/etc/credstore/wandb_api_key", "the key of the system's sweep-forward"},
+	{"wandb/offline-run-*", "beside results.db, of the system's under /var/lib/sweepd-forward: runs for wandb sync"},
 	{0},
 };
 

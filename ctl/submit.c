@@ -6,9 +6,9 @@
 #include "ctl/format.h"
 #include "ctl/launch.h"
 #include "ctl/reader.h"
+#include "ctl/wandb.h"
 #include "ctl/watch.h"
 #include "common/json.h"
-#include "common/wandb.h"
 
 #include <sys/random.h>
 
@@ -140,28 +140,6 @@ static char *ready_devices(const struct ctl *ctl)
 	return text ? text : xstrdup("none ready yet");
 }
 
-/* "  wandb    online, me/cifar100: all jobs", or why nothing is forwarded although the file speaks of W&B. */
-static void print_wandb(const struct sweep *sweep)
-{
-	size_t n = sweep_wandb_jobs(sweep);
-	const char *mode = json_str_or(sweep->wandb, "mode", ""), *entity = json_str_or(sweep->wandb, "entity", "");
-
-	if (!n) {
-		if (sweep->has_wandb)
-			puts("  wandb    no job has use_wandb: runs are kept here only");
-		return;
-	}
-	if (str_eq(mode, wandb_mode_names[WANDB_DISABLED])) {
-		puts("  wandb    mode is disabled: runs are kept here only");
-		return;
-	}
-	printf("  wandb    %s, %s%s%s", mode, entity, *entity ? "/" : "", json_str_or(sweep->wandb, "project", ""));
-	if (n < sweep->n_jobs)
-		printf(" (%zu of %zu jobs: use_wandb)", n, sweep->n_jobs);
-	puts(str_eq(mode, wandb_mode_names[WANDB_OFFLINE]) ? ": a file for `wandb sync` as each ends"
-							   : ": sweepctl wandb status");
-}
-
 static void print_new(const struct ctl *ctl, const struct sweep_file *f, const json_t *answer, const char *id)
 {
 	autofree char *swept = xstrdup("");
@@ -177,13 +155,14 @@ static void print_new(const struct ctl *ctl, const struct sweep_file *f, const j
 	puts("), on disk");
 	printf("  swept    %-29s metric  %s\n", *swept ? swept : "nothing", metric);
 	printf("  devices  %-29s time    known after the first epoch\n", devices);
-	print_wandb(f->sweep);
+	wandb_print_new(ctl, f->sweep, f->file_dir);
 	autofree char *follow = xasprintf("follow: sweepctl watch %s", id);
 	printf("%-40s stop: sweepctl cancel %s\n", follow, id);
 }
 
 /* "s1 grid holds these 8 configurations already (5 done, 1 failed); nothing new. anew: submit --again FILE" */
-static void print_existing(const struct ctl *ctl, const json_t *answer, const char *id, const char *file)
+static void print_existing(const struct ctl *ctl, const struct sweep *sweep, const json_t *answer, const char *id,
+			   const char *file)
 {
 	struct reader *r = NULL;
 	struct job_row *jobs = NULL;
@@ -203,7 +182,9 @@ static void print_existing(const struct ctl *ctl, const json_t *answer, const ch
 		printf("%s%zu %s", before, counts[i], job_state_names[i]);
 		before = ", ";
 	}
-	printf("%s; nothing new\nanew: sweepctl submit --again %s\n", n ? ")" : "", file);
+	printf("%s; nothing new\n", n ? ")" : "");
+	wandb_print_existing(r, json_int_or(answer, "sweep", -1), sweep);
+	printf("anew: sweepctl submit --again %s\n", file);
 	job_rows_free(jobs, n);
 	reader_close(r);
 }
@@ -228,7 +209,7 @@ static int submit(struct ctl *ctl, const struct sweep_file *f, const struct subm
 	else if (input->quiet)
 		puts(id);
 	else if (json_bool_or(answer, "existing", false))
-		print_existing(ctl, answer, id, input->file);
+		print_existing(ctl, f->sweep, answer, id, input->file);
 	else
 		print_new(ctl, f, answer, id);
 	fflush(stdout);

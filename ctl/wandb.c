@@ -123,23 +123,14 @@ void forward_call_fini(struct forward_call *call)
 	free(call->argv);
 }
 
-static char *program(void)
-{
-	char *path = find_program("sweep-forward", "forward");
-
-	if (!path)
-		fputs("error: the program sweep-forward is not installed beside sweepctl\n"
-		      "  do this:  install it; it is built where libcurl is\n",
-		      stderr);
-	return path;
-}
-
 int forward_exec(struct forward_call *call)
 {
-	autofree char *path = program();
+	autofree char *path = find_program("sweep-forward", "forward");
 
-	if (!path)
+	if (!path) {
+		fputs("error: the program sweep-forward is not beside sweepctl\n  do this:  install it\n", stderr);
 		return EXIT_BAD_OUTCOME;
+	}
 	fflush(NULL);
 	execv(path, (char *const *)call->argv);
 	fprintf(stderr, "error: %s: %s\n", path, strerror(errno));
@@ -148,7 +139,7 @@ int forward_exec(struct forward_call *call)
 
 json_t *forward_ask(struct forward_call *call)
 {
-	autofree char *path = program();
+	autofree char *path = find_program("sweep-forward", "forward");
 	int ends[2], status;
 	pid_t pid;
 	char text[16384];
@@ -169,6 +160,20 @@ json_t *forward_ask(struct forward_call *call)
 	if (e == 0)
 		waitpid(pid, &status, 0);
 	return e == 0 ? json_parse(text, used, NULL) : NULL;
+}
+
+json_t *wandb_key_ask(const struct ctl *ctl, const char *base_url, const char *file_dir)
+{
+	struct forward_call call;
+
+	if (ctl->paths.system)
+		return NULL;
+	forward_call_init(&call, ctl, "key");
+	forward_add_option(&call, "--base-url", base_url);
+	forward_add_option(&call, "--file-dir", file_dir);
+	json_t *key = forward_ask(&call);
+	forward_call_fini(&call);
+	return key;
 }
 
 /* --- the verbs that are sweep-forward's --- */

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ctl/ctl.h"
+#include "common/sweep.h"
 
 enum wandb_action { WANDB_NONE, WANDB_LOGIN, WANDB_STATUS, WANDB_SYNC, WANDB_EXPORT, WANDB_SELFTEST };
 
@@ -31,6 +32,13 @@ void forward_call_fini(struct forward_call *call);
 int forward_exec(struct forward_call *call);
 /* What it prints, as JSON; NULL: it could not be asked.  New reference. */
 json_t *forward_ask(struct forward_call *call);
+
+/* Where a key for that server and sweep would be found from here: `sweep-forward key`.  NULL: sweep-forward is not
+ * installed, or the system's has it.  New reference. */
+json_t *wandb_key_ask(const struct ctl *ctl, const char *base_url, const char *file_dir);
+/* Lines of submit: what is sent of a new sweep, and where to; that a sweep which was there keeps its settings. */
+void wandb_print_new(const struct ctl *ctl, const struct sweep *sweep, const char *file_dir);
+void wandb_print_existing(struct reader *r, int64_t id, const struct sweep *sweep);
 
 /* How far the runs of one sweep are at W&B. */
 struct wandb_progress {

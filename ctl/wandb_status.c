@@ -14,23 +14,15 @@ struct status {
 
 static const char *server_of(const struct status *s)
 {
-	return json_str_or(s->key, "server", "of the service: $WANDB_BASE_URL of sweep-forward, else https://api.wandb.ai");
+	return json_str_or(s->key, "server", "$WANDB_BASE_URL of sweep-forward, else https://api.wandb.ai");
 }
 
 /* The newest sweep is what a person means by "my key": its .env, its server. */
 static json_t *ask_key(struct ctl *ctl, const struct wandb_state *wandb)
 {
-	struct forward_call call;
 	const struct wandb_progress *newest = wandb->n_sweeps ? &wandb->sweeps[wandb->n_sweeps - 1] : NULL;
 
-	if (ctl->paths.system)
-		return NULL;
-	forward_call_init(&call, ctl, "key");
-	forward_add_option(&call, "--base-url", newest ? newest->base_url : NULL);
-	forward_add_option(&call, "--file-dir", newest ? newest->file_dir : NULL);
-	json_t *key = forward_ask(&call);
-	forward_call_fini(&call);
-	return key;
+	return wandb_key_ask(ctl, newest ? newest->base_url : NULL, newest ? newest->file_dir : NULL);
 }
 
 static json_t *sender_of(const struct status *s)
@@ -150,14 +142,16 @@ static bool print_troubles(const struct status *s)
 	if (s->wandb.n_refusals > SHOWN_REFUSALS)
 		printf("... and %zu more jobs\n", s->wandb.n_refusals - SHOWN_REFUSALS);
 	if (s->wandb.n_refusals)
-		puts("  do this:  sweepctl wandb sync (again), or sweepctl wandb export (for wandb sync)");
+		puts("  do this:  sweepctl wandb sync      (again, from the first row on)\n"
+		     "       or:  sweepctl wandb export    (files, for wandb sync)");
 	return any;
 }
 
 static void print_key(const struct status *s)
 {
 	const char *warning = json_str_or(s->key, "warning", NULL), *source = json_str_or(s->key, "source", NULL);
-	const char *error = json_str_or(s->key, "error", "of the service: systemd's credential wandb_api_key");
+	const char *error = json_str_or(s->key, "error", s->ctl->paths.system ? "systemd's credential wandb_api_key"
+									     : "not known: sweep-forward is not installed");
 	autofree char *shown = source ? format_path(source) : text_clean_lines(error);
 
 	if (source && str_eq(source, "WANDB_API_KEY"))
