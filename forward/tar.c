@@ -21,16 +21,19 @@ static ssize_t read_some(struct tar *t, void *into, size_t size, struct err *err
 {
 	size_t got = 0;
 	while (got < size) {
-		ssize_t n = t->read(t->arg, (char *)into + got, size - got, err);
+		if (t->budget < 0)
+			return err_set(err, -EFBIG, "holds more than it should: refused");
+		size_t ask = (size_t)MIN((int64_t)(size - got), t->budget < INT64_MAX ? t->budget + 1 : INT64_MAX);
+		ssize_t n = t->read(t->arg, (char *)into + got, ask, err);
 		if (n < 0)
 			return n;
 		if (n == 0)
 			break;
 		got += (size_t)n;
 		t->budget -= n;
-		if (t->budget < 0)
-			return err_set(err, -EFBIG, "holds more than it should: refused");
 	}
+	if (t->budget < 0)
+		return err_set(err, -EFBIG, "holds more than it should: refused");
 	return (ssize_t)got;
 }
 

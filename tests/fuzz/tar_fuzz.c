@@ -3,10 +3,13 @@
 
 #include "forward/tar.h"
 
+#define BUDGET 4096
+
 struct bytes {
 	const uint8_t *at;
 	size_t left;
 	size_t piece; /* at most so many at a time */
+	size_t taken;
 };
 
 static ssize_t read_bytes(void *arg, void *into, size_t size, struct err *err)
@@ -16,6 +19,7 @@ static ssize_t read_bytes(void *arg, void *into, size_t size, struct err *err)
 	memcpy(into, b->at, n);
 	b->at += n;
 	b->left -= n;
+	b->taken += n;
 	return (ssize_t)n;
 }
 
@@ -37,9 +41,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	struct tar tar;
 	if (!size)
 		return 0;
-	struct bytes b = {bytes + 1, size - 1, pieces[bytes[0] % ARRAY_LEN(pieces)]};
+	struct bytes b = {bytes + 1, size - 1, pieces[bytes[0] % ARRAY_LEN(pieces)], 0};
 	int64_t given = 0;
-	tar_init(&tar, read_bytes, &b, bytes[0] & 0x80 ? 4096 : INT64_MAX);
+	tar_init(&tar, read_bytes, &b, bytes[0] & 0x80 ? BUDGET : INT64_MAX);
 	while (tar_next(&tar, &entry, &err) > 0) {
 		char chunk[300];
 		ssize_t n;
@@ -47,6 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		while (entry.bytes % 3 && (n = tar_bytes(&tar, chunk, sizeof(chunk), &err)) > 0)
 			given += n; /* some are read, some passed over */
 	}
+	INVARIANT(!(bytes[0] & 0x80) || b.taken <= BUDGET + 1, "read on behind the budget");
 	INVARIANT(given <= (int64_t)size, "more bytes than there are");
 	return 0;
 }
