@@ -1,10 +1,14 @@
 /* See about.h. */
 #include "about.h"
 
+#include "pictures.h"
+
 #include "common/json.h"
 
 #include <sys/utsname.h>
 #include <unistd.h>
+
+#include <math.h>
 
 #define NAME_MAX_BYTES 120
 
@@ -96,6 +100,26 @@ static void add_text(struct upload_files *files, const char *name, char *text)
 	upload_add(files, name, text, text ? strlen(text) : 0);
 }
 
+static void take_point(void *arg, const struct row *row)
+{
+	double value[N_CURVES];
+	for (int k = 0; k < N_CURVES; k++)
+		value[k] = json_num_or(row->detail, curve_names[k], NAN);
+	curves_add(arg, json_int_or(row->detail, "epoch", 0), value);
+}
+
+static int add_curves(struct upload_files *files, struct follow *f, int64_t job, struct err *err)
+{
+	size_t size = 0;
+	char *png = NULL;
+	autofree struct curves *curves = xcalloc(1, sizeof(*curves));
+	int r = rows_epochs(f->rows, job, INT64_MAX, take_point, curves, err);
+	if (r == 0)
+		png = curves_png(curves, &size);
+	upload_add(files, "media/images/learning_curves.png", png, size);
+	return r;
+}
+
 int about_files(struct upload_files *ret, struct follow *f, const struct wsweep_facts *ws, int64_t job, struct err *err)
 {
 	struct job_facts facts;
@@ -110,6 +134,7 @@ int about_files(struct upload_files *ret, struct follow *f, const struct wsweep_
 	add_text(ret, "wandb-metadata.json", json_pretty(metadata));
 	r = batch_summary(&summary, f->rows, &about, INT64_MAX, err);
 	add_text(ret, "wandb-summary.json", summary);
+	r = r ? r : add_curves(ret, f, job, err);
 	job_facts_fini(&facts);
 	return r;
 }

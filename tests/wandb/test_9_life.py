@@ -123,9 +123,10 @@ def test_files_of_a_run(place, fake):
     place.submit_wandb(1, 2, wandb={"tags": ["a", "b"], "group": "g", "notes": "n"})
     place.wait_forwarded(1)
     run = place.run_of(1)
-    assert {"config.yaml", "wandb-metadata.json", "wandb-summary.json"} <= set(run["uploaded"])
+    assert {"config.yaml", "wandb-metadata.json", "wandb-summary.json", "media/images/learning_curves.png"} <= set(run["uploaded"])
     assert (run["fields"]["tags"], run["fields"]["groupName"], run["fields"]["notes"]) == (["a", "b"], "g", "n")
     with fake.lock:
         (held,) = fake.records.runs.values()
         assert held.files["wandb-summary.json"].decode() == run["summary"]
+        assert held.files["media/images/learning_curves.png"].startswith(b"\x89PNG\r\n")
         assert b"epochs:\n  value: 2\n" in held.files["config.yaml"]
