@@ -10,7 +10,7 @@
 
 #define TRIES	   4
 #define TIMEOUT_MS 20000
-#define FIRST_S	   1.0
+#define FIRST_S	   0.5
 
 struct answer {
 	bool there;

@@ -80,20 +80,20 @@ static void take_pending(void *arg, struct run_row *row)
 
 struct touched { /* gathered first: a statement is open while they come */
 	int64_t *jobs;
-	bool *urgent;
+	enum urgency *how;
 	size_t n;
 };
 
-static void take_touched(void *arg, int64_t job, bool urgent)
+static void take_touched(void *arg, int64_t job, enum urgency how)
 {
 	struct touched *t = arg;
 	t->jobs = xrealloc_array(t->jobs, t->n + 1, sizeof(*t->jobs));
-	t->urgent = xrealloc_array(t->urgent, t->n + 1, sizeof(*t->urgent));
+	t->how = xrealloc_array(t->how, t->n + 1, sizeof(*t->how));
 	t->jobs[t->n] = job;
-	t->urgent[t->n++] = urgent;
+	t->how[t->n++] = how;
 }
 
-static void touch(struct follow *f, int64_t job, bool urgent)
+static void touch(struct follow *f, int64_t job, enum urgency how)
 {
 	struct run_row row;
 	struct run *run = find_run(f, job);
@@ -105,7 +105,11 @@ static void touch(struct follow *f, int64_t job, bool urgent)
 		run = add_run(f, &row);
 	}
 	if (run)
-		run_touch(run, urgent);
+		run_touch(run, how != TOUCH_ROWS);
+	if (run && how == TOUCH_ASKED)
+		for (struct wsweep *ws = f->sweeps; ws; ws = wsweep_next(ws))
+			if (run_is_of(run, ws))
+				wsweep_hurry(ws);
 }
 
 static int open_rows(struct follow *f, struct err *err)
@@ -137,10 +141,10 @@ static void on_committed(void *arg, int64_t event)
 	if (r == 0 && f->rows)
 		f->seen_event = MAX(f->seen_event, event);
 	for (size_t i = 0; r == 0 && i < touched.n; i++)
-		touch(f, touched.jobs[i], touched.urgent[i]);
+		touch(f, touched.jobs[i], touched.how[i]);
 	offlines_touch(f->offlines);
 	free(touched.jobs);
-	free(touched.urgent);
+	free(touched.how);
 	if (r < 0) {
 		static struct log_rate rate;
 		log_seldom(&rate, LOG_LEVEL_WARN, "%s", err.text);

@@ -151,12 +151,12 @@ int rows_pending(struct rows *rows, void (*take)(void *arg, struct run_row *row)
 	return r;
 }
 
-int rows_touched(struct rows *rows, int64_t after, int64_t up_to, void (*take)(void *arg, int64_t job, bool urgent),
+int rows_touched(struct rows *rows, int64_t after, int64_t up_to, void (*take)(void *arg, int64_t job, enum urgency how),
 		 void *arg, struct err *err)
 {
 	struct stmt *q;
 	int r = db_prepare(rows->db,
-			   "SELECT e.job, max(e.kind = 'state') FROM event AS e JOIN job AS j ON j.id = e.job "
+			   "SELECT e.job, max(CASE e.kind WHEN 'wandb' THEN 2 WHEN 'state' THEN 1 ELSE 0 END) FROM event AS e JOIN job AS j ON j.id = e.job "
 			   "JOIN sweep AS s ON s.id = j.sweep WHERE e.id > ?1 AND e.id <= ?2 AND " WANTED
 			   " GROUP BY e.job ORDER BY min(e.id)",
 			   &q, err);
@@ -165,7 +165,7 @@ int rows_touched(struct rows *rows, int64_t after, int64_t up_to, void (*take)(v
 	stmt_bind_int(q, 1, after);
 	stmt_bind_int(q, 2, up_to);
 	while ((r = stmt_step(q, err)) == 1)
-		take(arg, stmt_int(q, 0), stmt_int(q, 1) != 0);
+		take(arg, stmt_int(q, 0), (enum urgency)stmt_int(q, 1));
 	return r;
 }
 

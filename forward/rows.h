@@ -68,9 +68,13 @@ void rows_end(struct rows *rows);
 int rows_last_event(struct rows *rows, int64_t *ret, struct err *err);
 /* Runs with something to send, or that run: for the start.  take owns the row. */
 int rows_pending(struct rows *rows, void (*take)(void *arg, struct run_row *row), void *arg, struct err *err);
-/* Jobs, one entry each, that have events in (after, up to] and are to be sent.  urgent: one of them is a move of its
- * state. */
-int rows_touched(struct rows *rows, int64_t after, int64_t up_to, void (*take)(void *arg, int64_t job, bool urgent),
+enum urgency {
+	TOUCH_ROWS,  /* it has new rows */
+	TOUCH_STATE, /* its state has moved */
+	TOUCH_ASKED, /* a person asked for it: sweepctl wandb sync */
+};
+/* Jobs, one entry each, that have events in (after, up to] and are to be sent, with the most urgent of them. */
+int rows_touched(struct rows *rows, int64_t after, int64_t up_to, void (*take)(void *arg, int64_t job, enum urgency how),
 		 void *arg, struct err *err);
 /* 1; 0: no such job, or one that is not to be sent. */
 int rows_run(struct rows *rows, int64_t job, struct run_row *ret, struct err *err);

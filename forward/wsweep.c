@@ -175,6 +175,13 @@ void wsweep_park(struct wsweep *ws, const char *why)
 	follow_poke(ws->follow);
 }
 
+void wsweep_hurry(struct wsweep *ws)
+{
+	if (ws->problem)
+		ws->due_s = 0;
+	follow_poke(ws->follow);
+}
+
 static void is_well(struct wsweep *ws)
 {
 	ws->tries = 0;

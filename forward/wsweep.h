@@ -16,6 +16,8 @@ double wsweep_tick(struct wsweep *ws, double now_s);
 bool wsweep_is_ready(const struct wsweep *ws);
 /* A run's request met what a person must mend: everything of the sweep waits. */
 void wsweep_park(struct wsweep *ws, const char *why);
+/* A person may have mended it: what waits looks at once. */
+void wsweep_hurry(struct wsweep *ws);
 /* A run that had ended goes on. */
 void wsweep_reopened(struct wsweep *ws);
 /* What the server calls entity and project. */

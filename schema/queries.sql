@@ -186,7 +186,8 @@ UPDATE sweep SET wandb = json_set(wandb, '$.mode', 'online')
 WHERE id = (SELECT sweep FROM job WHERE id = ?1) AND wandb ->> 'mode' = 'offline';
 
 -- name: wandb_again
-DELETE FROM wandb_run WHERE job = ?1 AND (phase = 'refused' OR url IS NULL); -- no url: an offline file
+-- No url: it was written as an offline file.
+DELETE FROM wandb_run WHERE job = ?1 AND (phase = 'refused' OR url IS NULL);
 
 -- name: wandb_wants
 SELECT 1 FROM job WHERE id = ?1 AND config ->> 'use_wandb';
