@@ -3,6 +3,7 @@
 
 #include "base.h"
 
+#define SLOTS_MAX 8 /* jobs of a worker at a time */
 #define PROTOCOL_VERSION 1
 #define WORKER_LINE_MAX (64 * 1024)
 #define CONTROL_LINE_MAX (4 * 1024 * 1024)

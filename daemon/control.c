@@ -84,7 +84,13 @@ static json_t *describe_slot(const struct slot *slot)
 	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s?, s:i, s:I}", "id", slot->device, "kind",
 			      device_kind_name(slot->kind), "name", slot->name, "state", slot_state_name(slot), "reason", why,
 			      "threads", slot->threads, "pid", (json_int_t)slot->pid);
-	json_object_set_new(o, "job", slot->job ? json_integer(slot->job) : json_null());
+	json_t *jobs = json_array();
+	for_lanes(slot, lane)
+		if (lane->job)
+			json_array_append_new(jobs, json_integer(lane->job));
+	json_object_set_new(o, "job", json_array_size(jobs) ? json_incref(json_array_get(jobs, 0)) : json_null());
+	json_object_set_new(o, "jobs", jobs);
+	json_object_set_new(o, "slots", json_integer(slot->n_lanes));
 	return o;
 }
 
@@ -95,7 +101,7 @@ static int status_request(struct client *client, const json_t *request, struct e
 	json_t *devices = json_array();
 	turn_trouble(d->turn, &trouble);
 	for (int i = 0; i < d->n_slots; i++)
-		if (!d->slots[i].surplus || d->slots[i].state != SLOT_EMPTY)
+		if (!d->slots[i].lane && (!d->slots[i].surplus || d->slots[i].state != SLOT_EMPTY))
 			json_array_append_new(devices, describe_slot(&d->slots[i]));
 	client_answer(client, json_pack("{s:I, s:s, s:s, s:I, s:o, s:b, s:s?, s:o}", "pid", (json_int_t)getpid(), "version",
 					SWEEPD_VERSION, "state_dir", d->paths.state, "started_ms",

@@ -26,6 +26,7 @@ struct daemon_options {
 	const char *forward_program; /* sweep-forward; NULL: beside this program, or installed */
 	const char *backend;	    /* of the workers; NULL: theirs to choose */
 	const char *device;	    /* ids, separated by commas; NULL: every GPU that trains, else the CPU */
+	int n_slots;		    /* jobs that a worker trains at a time, sharing its device */
 	int n_devices, threads;	    /* workers on the CPU (0: not said); threads of each (0: the cores, shared out) */
 	int ready_fd;		    /* a byte is written there when requests are served; -1: none */
 	int retry_ms;		    /* back-off of the first retry */

@@ -41,7 +41,7 @@ static int begin(struct dispatch *in, struct store *store, struct slot *slot, in
 {
 	struct start *start = &in->starts[in->n++];
 	*start = (struct start){.slot = slot, .job = job};
-	int r = store_begin_attempt(store, job, slot->worker, slot->device, &start->attempt, err);
+	int r = store_begin_attempt(store, job, slot->lead->worker, slot->device, &start->attempt, err);
 	r = r ? r : store_time_limit(store, job, &start->limit_s, err);
 	return r ? r : store_job_config(store, job, &start->config, &start->data_dir, err);
 }

@@ -28,9 +28,8 @@ static void fence(struct peer *peer, int64_t attempt)
 	peer_send(peer, json_pack("{s:s, s:I}", "type", "fence", "attempt", (json_int_t)attempt));
 }
 
-/* The attempts it speaks of that are not its own any more end there; its own is acknowledged as far as it is stored.
- * True: it knows of its attempt. */
-static bool settle_attempts(struct slot *slot, const json_t *hello, json_t *acks)
+/* The attempt of the place is acknowledged as far as it is stored.  True: the worker knows of it. */
+static bool settle_attempt(struct slot *slot, const json_t *hello, json_t *acks)
 {
 	size_t i;
 	json_t *job;
@@ -46,13 +45,14 @@ static bool settle_attempts(struct slot *slot, const json_t *hello, json_t *acks
 	return known;
 }
 
-static void fence_others(struct peer *peer, const struct slot *slot, const json_t *hello)
+/* The attempts it speaks of that are not its own any more end there. */
+static void fence_others(struct peer *peer, struct slot *slot, const json_t *hello)
 {
 	size_t i;
 	json_t *job;
 	json_array_foreach(json_object_get(hello, "jobs"), i, job) {
 		int64_t attempt = json_int_or(job, "attempt", 0);
-		if (attempt != slot->attempt)
+		if (!slot_of_attempt(slot, attempt))
 			fence(peer, attempt);
 	}
 }
@@ -151,14 +151,20 @@ static int take_hello(struct peer *peer, const json_t *m, struct err *err)
 	json_t *acks = json_array();
 	snprintf(slot->name, sizeof(slot->name), "%s", json_str_or(json_object_get(m, "device"), "name", ""));
 	utf8_clean(slot->name); /* it may have been cut */
+	slot->capacity = (int)MAX(MIN(json_int_or(m, "slots", 1), slot->n_lanes), 1);
 	slot_attach(slot, peer);
-	bool known = settle_attempts(slot, m, acks);
+	json_t *unknown = json_array(); /* numbers of places */
+	for_lanes(slot, lane)
+		if (!settle_attempt(lane, m, acks) && lane->attempt)
+			json_array_append_new(unknown, json_integer(lane->lane));
 	peer_send(peer, json_pack("{s:s, s:o}", "type", "welcome", "acks", acks));
 	fence_others(peer, slot, m);
-	if (slot->attempt && !known)
-		send_run_again(slot);
-	if (slot->attempt && slot->wish != WISH_NONE)
-		slot_ask(slot, slot->wish, slot->wished_by, slot->kill_reason);
+	for (size_t i = 0; i < json_array_size(unknown); i++)
+		send_run_again(slot + json_integer_value(json_array_get(unknown, i)));
+	json_decref(unknown);
+	for_lanes(slot, lane)
+		if (lane->attempt && lane->wish != WISH_NONE)
+			slot_ask(lane, lane->wish, lane->wished_by, lane->kill_reason);
 	if (d->stopping)
 		slot_begin_stop(slot);
 	struct hello *in = input_new(d, &hello_kind, sizeof(*in));
@@ -186,7 +192,7 @@ static int apply_arrival(struct input *input, struct store *store, struct err *e
 	int r = store_add_event(store, in->attempt, in->event, err);
 	in->ends = r == 1 && outcome_of_event(in->event, &in->outcome);
 	if (!in->ends)
-		return r == 1 && in->is_epoch ? trust_good(&in->trust, store, in->slot, true, err) : r;
+		return r == 1 && in->is_epoch ? trust_good(&in->trust, store, in->slot->lead, true, err) : r;
 	return outcome_apply(store, in->slot, in->attempt, &in->outcome, err);
 }
 
@@ -205,15 +211,15 @@ static void done_arrival(struct input *input)
 		json_decref(in->event);
 		return;
 	}
-	if (input->failed && slot->peer == in->peer) {
-		peer_refuse(slot->peer, input->err.text);
+	if (input->failed && slot->lead->peer == in->peer) {
+		peer_refuse(slot->lead->peer, input->err.text);
 	} else if (!input->failed) {
 		int64_t seq = json_int_or(in->event, "seq", 0);
 		if (current && seq > slot->stored) {
 			slot->stored = seq;
-			slot->bad_lines = 0;
+			slot->lead->bad_lines = 0;
 			if (in->is_epoch && !in->ends)
-				trust_done(&in->trust, slot);
+				trust_done(&in->trust, slot->lead);
 		}
 		if (in->ends) {
 			log_outcome(in);
@@ -227,20 +233,21 @@ static void done_arrival(struct input *input)
 
 static const struct input_kind arrival_kind = {"event", apply_arrival, done_arrival};
 
-static int take_event(struct slot *slot, const json_t *m, struct err *err)
+static int take_event(struct slot *lead, const json_t *m, struct err *err)
 {
 	int64_t attempt, seq;
 	int r = json_get_int(m, "attempt", &attempt, err);
 	r = r ? r : json_get_int(m, "seq", &seq, err);
 	if (r < 0)
 		return r;
-	if (attempt != slot->attempt) { /* given up, or ended while its last lines were on their way */
-		fence(slot->peer, attempt);
+	struct slot *slot = slot_of_attempt(lead, attempt);
+	if (!slot) { /* given up, or ended while its last lines were on their way */
+		fence(lead->peer, attempt);
 		return 0;
 	}
 	struct arrival *in = input_new(slot->daemon, &arrival_kind, sizeof(*in));
 	in->slot = slot;
-	in->peer = slot->peer;
+	in->peer = lead->peer;
 	in->event = json_incref((json_t *)m);
 	in->attempt = attempt;
 	in->is_epoch = str_eq(json_str_or(m, "type", ""), "epoch");
@@ -253,10 +260,11 @@ void link_send_acks(struct daemon *d)
 {
 	for (int i = 0; i < d->n_slots; i++) {
 		struct slot *slot = &d->slots[i];
-		if (!slot->peer || !slot->attempt || slot->stored <= slot->acked)
+		struct peer *peer = slot->lead->peer;
+		if (!peer || !slot->attempt || slot->stored <= slot->acked)
 			continue;
 		slot->acked = slot->stored;
-		peer_send(slot->peer, json_pack("{s:s, s:[{s:I, s:I}]}", "type", "ack", "acks", "attempt",
+		peer_send(peer, json_pack("{s:s, s:[{s:I, s:I}]}", "type", "ack", "acks", "attempt",
 						(json_int_t)slot->attempt, "seq", (json_int_t)slot->stored));
 	}
 }
@@ -280,13 +288,15 @@ static int on_message(struct peer *peer, const json_t *m, struct err *err)
 		return slot ? err_set(err, -EPROTO, "a second hello") : take_hello(peer, m, err);
 	if (!slot)
 		return err_set(err, -EPROTO, "expected hello, got \"%.40s\"", type);
-	watch_heard(&slot->watch, monotonic_s());
+	for_lanes(slot, lane)
+		watch_heard(&lane->watch, monotonic_s());
 	if (str_eq(type, "heartbeat"))
 		return 0;
 	if (!str_eq(type, "progress"))
 		return take_event(slot, m, err);
-	if (json_int_or(m, "attempt", 0) == slot->attempt && slot->attempt)
-		take_progress(slot, m);
+	struct slot *lane = slot_of_attempt(slot, json_int_or(m, "attempt", 0));
+	if (lane)
+		take_progress(lane, m);
 	return 0;
 }
 

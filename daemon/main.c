@@ -36,6 +36,7 @@ static const struct {
 	TEXT("dir", "DIR", "everything in this directory ($SWEEPD_DIR; else ~/.local/share/sweepd)", DAEMON(dir)),
 	TEXT("device", "LIST", "train on these: cpu, cuda:N, UUIDs (default: every GPU that can, else cpu)", DAEMON(device)),
 	NUMBER("devices", "N", "workers at a time on the CPU, each a part of the cores", DAEMON(n_devices), 1, 64, 0),
+	NUMBER("slots", "N", "jobs at a time on each device, sharing it", DAEMON(n_slots), 1, SLOTS_MAX, 1),
 	NUMBER("threads", "N", "threads of each worker; 0: the cores, shared out", DAEMON(threads), 0, 1024, 0),
 	TEXT("backend", "NAME", "backend of the workers: cpu or ref", DAEMON(backend)),
 	TEXT("worker-program", "FILE", "sweep-worker to start", DAEMON(worker_program)),

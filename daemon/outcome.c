@@ -148,7 +148,7 @@ static int plan_move(struct store *store, const struct slot *slot, const struct 
 		}
 		return 0;
 	case ATTEMPT_LOST:
-		if (slot->daemon->stopping) { /* killed because it did not heed the stop: not the job's fault */
+		if (slot->daemon->stopping || slot_is_bystander(slot)) { /* what did not heed was not this job */
 			*move = (struct job_move){.to = JOB_QUEUED, .reason = reason};
 			return 0;
 		}
@@ -168,8 +168,9 @@ static int plan_move(struct store *store, const struct slot *slot, const struct 
 static int find_fault(struct store *store, const struct slot *slot, int64_t attempt, const struct outcome *o,
 		      enum fault *ret, struct err *err)
 {
+	int signal = slot->lead->signal;
 	bool crashed = o->attempt == ATTEMPT_LOST && o->fail_class == FAIL_LOST && !slot_was_killed(slot) &&
-		       slot->signal != SIGKILL && slot->signal != SIGTERM && slot->signal >= 0;
+		       signal != SIGKILL && signal != SIGTERM && signal >= 0;
 	*ret = FAULT_NONE;
 	if (o->attempt == ATTEMPT_FAILED && o->fail_class == FAIL_DEVICE)
 		*ret = FAULT_DEVICE;
@@ -188,8 +189,8 @@ static int heed_device(struct store *store, const struct slot *slot, const struc
 	if (r < 0)
 		return r;
 	if (o->attempt == ATTEMPT_DONE)
-		return trust_good(&o->trust, store, slot, true, err);
-	return trust_fault(&o->trust, store, slot, fault, row->job, o->reason, err);
+		return trust_good(&o->trust, store, slot->lead, true, err);
+	return trust_fault(&o->trust, store, slot->lead, fault, row->job, o->reason, err);
 }
 
 #define BREAKER_ROWS 16 /* attempts looked at for each job that trips it: a job may have several */
@@ -247,5 +248,5 @@ void outcome_done(struct slot *slot, const struct outcome *o)
 	if (o->stopped_sweep)
 		log_warn("s%lld: its circuit breaker tripped, %lld jobs are paused: %s", (long long)o->stopped_sweep,
 			 (long long)o->n_paused, o->reason);
-	trust_done(&o->trust, slot);
+	trust_done(&o->trust, slot->lead);
 }

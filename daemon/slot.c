@@ -22,8 +22,10 @@
 
 bool slot_is_free(const struct slot *slot)
 {
-	return slot->state == SLOT_READY && slot->peer && !slot->exited && !slot->attempt &&
-	       slot->kill_step == KILL_NONE && !slot->surplus && !health_is_aside(&slot->health, monotonic_s());
+	const struct slot *lead = slot->lead;
+	return lead->state == SLOT_READY && lead->peer && !lead->exited && !slot->attempt && slot->lane < lead->capacity &&
+	       slot->kill_step == KILL_NONE && lead->kill_step < KILL_TERM && !slot->surplus &&
+	       !health_is_aside(&lead->health, monotonic_s());
 }
 
 /* --- watching the process --- */
@@ -150,7 +152,8 @@ static int start_process(struct slot *slot, struct err *err)
 	}
 	slot->pid = slot->process->pid;
 	slot->started_s = monotonic_s();
-	watch_start(&slot->watch, slot->started_s);
+	for_lanes(slot, lane)
+		watch_start(&lane->watch, slot->started_s);
 	proc_unprotect(slot->pid);
 	record_process(slot);
 	log_info("%s: worker %lld started, pid %d", slot->device, (long long)slot->worker, (int)slot->pid);
@@ -195,9 +198,11 @@ static void begin_worker(struct slot *slot)
 	slot->state = SLOT_ADDING;
 	slot->exited = false;
 	slot->started_s = monotonic_s(); /* also of one that cannot be started: the next one waits */
-	slot->pid = 0;
-	slot->kill_step = KILL_NONE;
-	slot->kill_reason[0] = '\0';
+	slot->pid = slot->capacity = 0;
+	for_lanes(slot, lane) {
+		lane->kill_step = KILL_NONE;
+		lane->kill_reason[0] = '\0';
+	}
 	slot->useful = slot->greeted = false;
 	slot->how[0] = '\0';
 	slot->signal = -1;
@@ -206,6 +211,21 @@ static void begin_worker(struct slot *slot)
 
 /* --- asking it to end --- */
 
+/* A job that does not heed costs its worker: first the others in it are asked for a checkpoint (SIGTERM). */
+static void terminate(struct slot *slot, double at_s)
+{
+	struct slot *lead = slot->lead;
+	slot->kill_at_s = INFINITY;
+	if (lead->kill_step >= KILL_TERM)
+		return;
+	log_warn("%s: worker pid %d does not heed; SIGTERM", lead->device, (int)lead->pid);
+	kill(-lead->pid, SIGTERM);
+	if (lead != slot)
+		memcpy(lead->kill_reason, slot->kill_reason, sizeof(lead->kill_reason));
+	lead->kill_step = KILL_TERM;
+	lead->kill_at_s = at_s;
+}
+
 static void escalate(struct slot *slot, double now_s)
 {
 	double step_s = slot->daemon->options.ask_ms / 1000.0;
@@ -213,10 +233,8 @@ static void escalate(struct slot *slot, double now_s)
 	case KILL_NONE:
 		return;
 	case KILL_ASKED:
-		log_warn("%s: worker pid %d does not heed; SIGTERM", slot->device, (int)slot->pid);
-		kill(-slot->pid, SIGTERM);
-		slot->kill_step = KILL_TERM;
-		break;
+		terminate(slot, now_s + step_s);
+		return;
 	case KILL_TERM:
 		log_warn("%s: worker pid %d does not heed SIGTERM; SIGKILL", slot->device, (int)slot->pid);
 		kill(-slot->pid, SIGKILL);
@@ -230,13 +248,14 @@ static void escalate(struct slot *slot, double now_s)
 
 static bool has_process(const struct slot *slot)
 {
-	return slot->pid > 0 && !slot->exited && (slot->state == SLOT_STARTING || slot->state == SLOT_READY);
+	const struct slot *lead = slot->lead;
+	return lead->pid > 0 && !lead->exited && (lead->state == SLOT_STARTING || lead->state == SLOT_READY);
 }
 
 static void begin_kill(struct slot *slot, enum kill_step step, double in_s, const char *reason)
 {
 	double at_s = monotonic_s() + in_s;
-	if (!has_process(slot) || slot->kill_step > step || (slot->kill_step == step && slot->kill_at_s <= at_s))
+	if (!has_process(slot) || slot->lead->kill_step > step || slot->kill_step > step || (slot->kill_step == step && slot->kill_at_s <= at_s))
 		return;
 	slot->kill_step = step;
 	slot->kill_at_s = at_s;
@@ -246,6 +265,7 @@ static void begin_kill(struct slot *slot, enum kill_step step, double in_s, cons
 
 void slot_kill(struct slot *slot, const char *reason)
 {
+	slot = slot->lead;
 	if (!has_process(slot) || slot->kill_step == KILL_KILL)
 		return;
 	log_warn("%s: worker pid %d is killed: %s", slot->device, (int)slot->pid, reason);
@@ -273,8 +293,8 @@ void slot_ask(struct slot *slot, enum slot_wish wish, uid_t by, const char *why)
 		return;
 	slot->wish = wish;
 	slot->wished_by = by;
-	if (slot->peer)
-		peer_send(slot->peer, message_of(slot, wish));
+	if (slot->lead->peer)
+		peer_send(slot->lead->peer, message_of(slot, wish));
 	begin_kill(slot, KILL_ASKED, (checkpoint ? o->drain_ms : o->ask_ms) / 1000.0, why);
 }
 
@@ -294,13 +314,15 @@ void slot_attach(struct slot *slot, struct peer *peer)
 	slot->peer = peer;
 	slot->state = SLOT_READY;
 	slot->greeted = true;
-	watch_connected(&slot->watch, monotonic_s());
+	for_lanes(slot, lane)
+		watch_connected(&lane->watch, monotonic_s());
 }
 
 void slot_detach(struct slot *slot)
 {
 	slot->peer = NULL;
-	watch_disconnected(&slot->watch);
+	for_lanes(slot, lane)
+		watch_disconnected(&lane->watch);
 	slot_check_gone(slot);
 }
 
@@ -315,15 +337,15 @@ void slot_take_attempt(struct slot *slot, int64_t attempt, int64_t job, double b
 		return;
 	}
 	watch_attempt(&slot->watch, monotonic_s(), began_s, limit_s);
-	cgroup_of("", slot->pid, &slot->group);
+	cgroup_of("", slot->lead->pid, &slot->group);
 	oom_read(&slot->oom, &slot->group);
 }
 
 void slot_forget_attempt(struct slot *slot)
 {
 	slot_take_attempt(slot, 0, 0, NAN, 0);
-	slot->useful = true;
-	slot->bad_lines = 0;
+	slot->lead->useful = true;
+	slot->lead->bad_lines = 0;
 	if (slot->kill_step == KILL_ASKED && !slot->daemon->stopping)
 		slot->kill_step = KILL_NONE; /* it heeded: the worker stays */
 	daemon_poke(slot->daemon);
@@ -339,13 +361,13 @@ void slot_send_run(struct slot *slot, const char *config, const char *data_dir)
 {
 	struct err err;
 	autofree char *dir = paths_job_dir(&slot->daemon->paths, slot->job);
-	if (!slot->peer)
+	if (!slot->lead->peer)
 		return;
 	if (fs_mkdirs(dir, 0750, &err) < 0) /* the worker will fail there and say so */
 		log_error("job %lld: %s", (long long)slot->job, err.text);
 	json_t *object = json_parse(config, strlen(config), &err);
 	INVARIANT(object, "stored configuration of job %lld: %s", (long long)slot->job, err.text);
-	peer_send(slot->peer, json_pack("{s:s, s:I, s:I, s:s, s:s?, s:o, s:b}", "type", "run", "attempt",
+	peer_send(slot->lead->peer, json_pack("{s:s, s:I, s:I, s:s, s:s?, s:o, s:b}", "type", "run", "attempt",
 					(json_int_t)slot->attempt, "job", (json_int_t)slot->job, "job_dir", dir,
 					"data_dir", data_dir, "config", object, "resume", 1));
 }
@@ -360,13 +382,21 @@ static double tick_empty(struct slot *slot, double now_s)
 	return INFINITY;
 }
 
+static bool has_attempt(const struct slot *slot)
+{
+	for_lanes(slot, lane)
+		if (lane->attempt)
+			return true;
+	return false;
+}
+
 static double tick_alive(struct slot *slot, double now_s)
 {
 	if (slot->exited) {
 		slot_check_gone(slot);
 		return slot->gone_by_s;
 	}
-	if (slot->surplus && !slot->attempt)
+	if (slot->surplus && !has_attempt(slot))
 		slot_begin_stop(slot);
 	double next = slot->daemon->workers.paused ? INFINITY : slot_look(slot, now_s); /* else the silence is ours */
 	if (slot->kill_step != KILL_NONE && now_s >= slot->kill_at_s)
@@ -374,8 +404,23 @@ static double tick_alive(struct slot *slot, double now_s)
 	return slot->kill_step == KILL_NONE ? next : MIN(next, slot->kill_at_s);
 }
 
+/* Its job's deadlines; the worker's are its lead's. */
+static double tick_lane(struct slot *slot, double now_s)
+{
+	if (!slot->attempt || !has_process(slot))
+		return INFINITY;
+	double next = slot->daemon->workers.paused ? INFINITY : slot_look(slot, now_s);
+	if (slot->kill_step != KILL_NONE && now_s >= slot->kill_at_s)
+		escalate(slot, now_s);
+	if (slot->lead->kill_step != KILL_NONE) /* perhaps since a moment ago, after its own tick */
+		next = MIN(next, slot->lead->kill_at_s);
+	return slot->kill_step == KILL_NONE ? next : MIN(next, slot->kill_at_s);
+}
+
 double slot_tick(struct slot *slot, double now_s)
 {
+	if (slot != slot->lead)
+		return tick_lane(slot, now_s);
 	switch (slot->state) {
 	case SLOT_EMPTY:
 		return tick_empty(slot, now_s);
@@ -408,8 +453,11 @@ void slot_vacate(struct slot *slot)
 	slot->restart_at_s = now_s + restart_delay_s(slot->quick_ends);
 	if (health_is_aside(&slot->health, now_s))
 		slot->restart_at_s = MAX(slot->restart_at_s, slot->health.until_s);
-	slot_take_attempt(slot, 0, 0, NAN, 0);
-	slot->worker = slot->pid = 0;
+	for_lanes(slot, lane) {
+		slot_take_attempt(lane, 0, 0, NAN, 0);
+		lane->kill_step = KILL_NONE;
+	}
+	slot->worker = slot->pid = slot->capacity = 0;
 	slot->bad_lines = 0;
 	slot->state = SLOT_EMPTY;
 	daemon_poke(slot->daemon);

@@ -1,6 +1,7 @@
-/* A device's place for one worker process: the live handle (pid, descriptors, timers, the attempt it trains), never the
- * record (those are rows).  Whether the process was started by this daemon or adopted from the last one makes no
- * difference: it is watched by a pidfd and by its connection.
+/* A place for one job.  The places of a device lie side by side and share one worker process; the first of them, their
+ * lead, has it: the live handle (pid, descriptors, timers), never the record (those are rows).  Whether the process was
+ * started by this daemon or adopted from the last one makes no difference: it is watched by a pidfd and by its connection.
+ * The states are the worker's; the other places stay EMPTY.
  *
  *   EMPTY --slot_tick--> ADDING --row committed, spawned--> STARTING --hello--> READY
  *     ^                                                       ^  |                |
@@ -24,13 +25,17 @@ enum kill_step { KILL_NONE, KILL_ASKED, KILL_TERM, KILL_KILL };
 
 struct slot {
 	struct daemon *daemon;
+	struct slot *lead; /* who has the worker; itself where it is the first.  Below: "lead" is only of use in it */
+	int lane;	   /* 0 is the lead's */
+	int n_lanes;	   /* lead: places that share its worker */
+	int capacity;	   /* lead: jobs at a time that the worker takes, as it said; 0: it has not */
 	char device[DEVICE_ID_MAX];
 	enum device_kind kind;
 	char name[128]; /* of the device, as its worker found it */
 	int threads;
 	bool surplus; /* of a last daemon with more devices: ends with its job, and is not filled again */
 	enum slot_state state;
-	/* the process */
+	/* the process: lead */
 	int64_t worker; /* its row */
 	pid_t pid;
 	int pidfd;
@@ -54,7 +59,7 @@ struct slot {
 	uid_t wished_by;
 	int64_t acked; /* highest seq told */
 	int64_t stored; /* highest seq committed */
-	/* its end */
+	/* its end: ASKED is of the place's job (of the lead: or of the worker), TERM and KILL are the lead's */
 	enum kill_step kill_step;
 	double kill_at_s; /* the next step */
 	char kill_reason[256];
@@ -64,6 +69,10 @@ struct slot {
 	int quick_ends;	     /* in a row: soon after the start, without having been useful */
 	struct health health; /* of the device */
 };
+
+/* For each place that shares its worker. */
+#define for_lanes(place, each) \
+	for (struct slot *each = (place)->lead; each < (place)->lead + (place)->lead->n_lanes; each++)
 
 /* Makes the slots and takes over the workers that the store knows as alive; those that are not end with their
  * attempts. */
@@ -75,7 +84,12 @@ double slot_tick(struct slot *slot, double now_s);
 bool slot_is_free(const struct slot *slot);
 struct slot *slot_of_worker(struct daemon *d, int64_t worker);
 struct slot *slot_of_job(struct daemon *d, int64_t job);
+/* The lead of that connection. */
 struct slot *slot_of_peer(struct daemon *d, const struct peer *peer);
+/* The place, of those that share its worker, that trains the attempt; NULL. */
+struct slot *slot_of_attempt(struct slot *slot, int64_t attempt);
+/* Its attempt went with a worker that was killed for another one's. */
+bool slot_is_bystander(const struct slot *slot);
 bool slots_empty(const struct daemon *d);
 
 /* Sends the job whose attempt here is committed, and makes its directory.  Nothing without a connection: hello will. */

@@ -17,6 +17,7 @@
 #include "common/utf8.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -25,7 +26,8 @@
 
 struct replay {
 	uv_work_t work;
-	struct slot *slot;
+	struct slot *slot; /* the worker's */
+	struct slot *lane; /* whose attempt this is; one after the other */
 	bool cleared; /* what it started is gone; the three below are known */
 	char *mark, *log;
 	struct cgroup group;
@@ -125,11 +127,12 @@ static void work_on(uv_work_t *work)
 
 bool slot_was_killed(const struct slot *slot)
 {
-	return slot->kill_step >= KILL_TERM;
+	return slot->lead->kill_step >= KILL_TERM;
 }
 
 static const char *gone_reason(const struct slot *slot)
 {
+	slot = slot->lead;
 	return slot_was_killed(slot) ? slot->kill_reason : slot->how;
 }
 
@@ -143,7 +146,7 @@ static void complete_how(struct slot *slot, const struct replay *r)
 	if (slot_was_killed(slot))
 		return;
 	if (r->attempt)
-		slot->out_of_memory = oom_judge(&slot->oom, &r->oom, slot->signal);
+		slot->out_of_memory = oom_judge(&r->lane->oom, &r->oom, slot->signal);
 	if (slot->out_of_memory != OOM_NO)
 		slots_claim_oom_kill(slot->daemon, slot);
 	if (slot->out_of_memory == OOM_YES)
@@ -159,11 +162,12 @@ static void complete_how(struct slot *slot, const struct replay *r)
 static void say_lost(struct replayed *in)
 {
 	const struct slot *slot = in->slot;
+	bool bystander = slot_is_bystander(in->replay->lane);
 	in->outcome = (struct outcome){.attempt = ATTEMPT_LOST, .fail_class = FAIL_LOST, .epoch = -1};
 	if (slot->out_of_memory != OOM_NO)
 		in->outcome.fail_class = FAIL_OOM;
-	snprintf(in->outcome.reason, sizeof(in->outcome.reason), "worker %s%s", slot_was_killed(slot) ? "killed: " : "",
-		 gone_reason(slot));
+	snprintf(in->outcome.reason, sizeof(in->outcome.reason), "worker %s%s%s", slot_was_killed(slot) ? "killed: " : "",
+		 bystander ? "another of its jobs: " : "", gone_reason(slot));
 }
 
 static int store_events(struct replayed *in, struct store *store, struct err *err)
@@ -195,7 +199,16 @@ static int end_attempt(struct replayed *in, struct store *store, struct err *err
 		return r;
 	if (!in->said)
 		say_lost(in);
-	return outcome_apply(store, in->slot, row.id, &in->outcome, err);
+	return outcome_apply(store, in->replay->lane, row.id, &in->outcome, err);
+}
+
+/* Another attempt of the same worker, which has not ended yet. */
+static struct slot *next_lane(const struct replay *r)
+{
+	for_lanes(r->slot, lane)
+		if (lane->attempt && lane != r->lane)
+			return lane;
+	return NULL;
 }
 
 static bool is_last(const struct replayed *in)
@@ -216,13 +229,14 @@ static int apply_replayed(struct input *input, struct store *store, struct err *
 	struct replayed *in = (struct replayed *)input;
 	in->said = in->settled = false;
 	int r = in->replay->attempt ? end_attempt(in, store, err) : heed_spawn_fault(in, store, err);
-	if (r < 0 || !is_last(in))
+	if (r < 0 || !is_last(in) || next_lane(in->replay))
 		return r;
 	return store_worker_gone(store, in->slot->worker, gone_reason(in->slot), err);
 }
 
 static void add_input(struct slot *slot, struct replay *r);
 static void submit_stretch(struct replay *r);
+static void replay_lane(struct replay *r, struct slot *lane);
 
 static void done_replayed(struct input *input)
 {
@@ -254,9 +268,15 @@ static void done_replayed(struct input *input)
 		log_warn("%s: %d process%s that worker %lld left behind %s killed", slot->device, r->leftovers,
 			 r->leftovers == 1 ? "" : "es", (long long)slot->worker, r->leftovers == 1 ? "was" : "were");
 	if (ended)
-		outcome_done(slot, &in->outcome);
+		outcome_done(r->lane, &in->outcome);
 	else if (!r->attempt)
 		trust_done(&in->trust, slot);
+	struct slot *next = next_lane(r);
+	slot_take_attempt(r->lane, 0, 0, NAN, 0);
+	if (next) {
+		replay_lane(r, next);
+		return;
+	}
 	replay_free(r);
 	slot_vacate(slot);
 }
@@ -321,17 +341,33 @@ static void submit_stretch(struct replay *r)
 	uv_queue_work(&r->slot->daemon->loop, &r->work, work_on, worked_on);
 }
 
+/* From the beginning of its attempt's file; a place without an attempt has none. */
+static void replay_lane(struct replay *r, struct slot *lane)
+{
+	autofree char *dir = paths_job_dir(&lane->daemon->paths, lane->job);
+	free(r->path);
+	lines_fini(&r->lines);
+	lines_init(&r->lines, WORKER_LINE_MAX);
+	r->lane = lane;
+	r->attempt = lane->attempt;
+	r->path = r->attempt ? xasprintf("%s/events.%lld.jsonl", dir, (long long)r->attempt) : NULL;
+	r->group = lane->group;
+	r->offset = 0;
+	r->at_end = r->said_unread = false;
+	submit_stretch(r);
+}
+
 void slot_end(struct slot *slot)
 {
-	autofree char *dir = paths_job_dir(&slot->daemon->paths, slot->job);
 	struct replay *r = xcalloc(1, sizeof(*r));
+	struct slot *first = slot;
+	for_lanes(slot, lane)
+		if (lane->attempt && !first->attempt)
+			first = lane;
 	r->work.data = r;
 	r->slot = slot;
-	r->attempt = slot->attempt;
-	r->path = r->attempt ? xasprintf("%s/events.%lld.jsonl", dir, (long long)r->attempt) : NULL;
 	r->mark = spawn_mark(slot);
 	r->log = spawn_log_path(slot);
-	r->group = slot->group;
 	lines_init(&r->lines, WORKER_LINE_MAX);
-	submit_stretch(r);
+	replay_lane(r, first);
 }

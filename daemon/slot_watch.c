@@ -21,8 +21,9 @@ static void kill_silent(struct slot *slot, const char *what, double now_s)
 {
 	char since[DURATION_TEXT_MAX], reason[128];
 	snprintf(reason, sizeof(reason), "%s for %s", what, duration_text(now_s - slot->watch.heard_s, since));
-	if (slot->wish == WISH_NONE)
-		slot->wish = WISH_STALL; /* its job's outcome is a hang */
+	for_lanes(slot, lane)
+		if (lane->attempt && lane->wish == WISH_NONE)
+			lane->wish = WISH_STALL; /* its job's outcome is a hang */
 	slot_kill(slot, reason);
 }
 
@@ -54,14 +55,16 @@ double slot_look(struct slot *slot, double now_s)
 	double next_s;
 	struct watch_limits limits = limits_of(&slot->daemon->options);
 	enum watch_verdict verdict = watch_look(&slot->watch, &limits, now_s, &next_s);
-	if (slot->kill_step == KILL_KILL)
+	if (slot->lead->kill_step == KILL_KILL)
 		return INFINITY;
 	switch (verdict) {
 	case WATCH_LATE:
-		kill_silent(slot, "no connection", now_s);
+		if (slot == slot->lead)
+			kill_silent(slot, "no connection", now_s);
 		return INFINITY;
 	case WATCH_SILENT:
-		kill_silent(slot, "no heartbeat", now_s);
+		if (slot == slot->lead)
+			kill_silent(slot, "no heartbeat", now_s);
 		return INFINITY;
 	case WATCH_STALLED:
 		if (slot->wish < WISH_STALL)

@@ -77,9 +77,10 @@ int spawn_worker(struct slot *slot, uv_exit_cb on_exit, struct err *err)
 	if (log_fd < 0)
 		return log_fd;
 	char *backend = slot->kind == DEVICE_CUDA ? "cuda" : (char *)d->options.backend;
+	autofree char *slots = xasprintf("%d", d->options.n_slots);
 	char *args[] = {program, "--socket", d->paths.worker, "--token-file", token_file, "--worker",
-			worker,  "--device", slot->device,    "--threads",    threads,    backend ? "--backend" : NULL,
-			backend, NULL};
+			worker,  "--device", slot->device,    "--threads",    threads,    "--slots",
+			slots,	 backend ? "--backend" : NULL, backend, NULL};
 	autofree char *mark = spawn_mark(slot);
 	autofree char **env = marked_environment(mark);
 	uv_stdio_container_t stdio[] = {

@@ -95,8 +95,8 @@ int store_end_attempt(struct store *s, int64_t attempt, enum attempt_state state
 		      const char *reason, struct err *err);
 /* -ENOENT: no such attempt. */
 int store_attempt(struct store *s, int64_t attempt, struct attempt_row *ret, struct err *err);
-/* The live attempt of a worker; 1 or 0. */
-int store_worker_attempt(struct store *s, int64_t worker, struct attempt_row *ret, struct err *err);
+/* The live attempts of a worker; caller frees. */
+int store_worker_attempts(struct store *s, int64_t worker, struct attempt_row **ret, size_t *ret_n, struct err *err);
 /* A durable event of a worker (docs/protocol.md).  1: stored; 0: it was stored before; -EPROTO: a gap in seq, an unknown
  * type, a member missing or of another type, or the attempt has ended.  Terminal types are stored like the others: what
  * follows from them is the caller's. */

@@ -64,17 +64,26 @@ int store_attempt(struct store *s, int64_t attempt, struct attempt_row *ret, str
 	return 0;
 }
 
-int store_worker_attempt(struct store *s, int64_t worker, struct attempt_row *ret, struct err *err)
+int store_worker_attempts(struct store *s, int64_t worker, struct attempt_row **ret, size_t *ret_n, struct err *err)
 {
-	struct stmt *q = store_query(s, "worker_attempt");
+	size_t n = 0;
+	struct attempt_row *rows = NULL;
+	struct stmt *q = store_query(s, "worker_attempts");
+	int r;
 	stmt_bind_int(q, 1, worker);
-	int r = stmt_step(q, err);
-	if (r != 1)
+	while ((r = stmt_step(q, err)) == 1) {
+		rows = xrealloc_array(rows, n + 1, sizeof(*rows));
+		rows[n++].id = stmt_int(q, 0);
+	}
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = store_attempt(s, rows[i].id, &rows[i], err);
+	if (r < 0) {
+		free(rows);
 		return r;
-	int64_t id = stmt_int(q, 0);
-	stmt_reset(q);
-	r = store_attempt(s, id, ret, err);
-	return r < 0 ? r : 1;
+	}
+	*ret = rows;
+	*ret_n = n;
+	return 0;
 }
 
 /* --- events --- */

@@ -73,8 +73,8 @@ UPDATE attempt SET state = ?2, class = ?3, reason = ?4, ended_ms = ?5 WHERE id =
 -- name: attempt
 SELECT job, worker, number, state, last_seq FROM attempt WHERE id = ?1;
 
--- name: worker_attempt
-SELECT id FROM attempt WHERE worker = ?1 AND state = 'running';
+-- name: worker_attempts
+SELECT id FROM attempt WHERE worker = ?1 AND state = 'running' ORDER BY id;
 
 -- name: add_event
 INSERT INTO event (at_ms, sweep, job, attempt, seq, kind, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7);

@@ -17,22 +17,29 @@
 
 #define RETRY_MS 500
 
+struct place {
+	struct slot *slot;
+	json_t *held; /* a `run` that a full disk had no room for: tried again */
+	off_t sent;   /* of the slot's event file */
+};
+
 struct link {
 	const struct link_config *config;
-	const struct slot_device *device;
-	struct slot *slot;
+	const struct slot_device *devices;
+	struct place places[SLOTS_MAX];
+	int n_places;
 	int socket, wake_fd, signal_fd;
 	bool welcomed; /* hello is answered: events may flow */
 	bool stopping;
-	json_t *held; /* a `run` that a full disk had no room for: tried again */
 	struct lines lines;
 	char *out; /* bytes to send: [0, out_used) */
 	size_t out_used;
-	off_t sent; /* of the slot's event file */
 	double heard_s;	    /* when sweepd was last heard, or its welcomed connection ended */
 	double tried_s;	    /* last connect() */
 	double heartbeat_s; /* last one sent */
 };
+
+#define for_places(l, p) for (struct place *p = (l)->places; p < (l)->places + (l)->n_places; p++)
 
 static void wake(void *arg)
 {
@@ -80,18 +87,21 @@ static int send_hello(struct link *l, struct err *err)
 		return r;
 	token[strcspn(token, "\n")] = '\0';
 	struct device_info info;
-	l->device->backend->info(l->device->device, &info);
+	const struct slot_device *first = l->devices;
+	first->backend->info(first->device, &info);
 	json_t *jobs = json_array();
-	struct event_log *events = slot_events(l->slot);
-	if (events)
-		json_array_append_new(jobs, json_pack("{s:I, s:I}", "attempt", (json_int_t)event_log_attempt(events),
-						      "next_seq", (json_int_t)event_log_last_seq(events) + 1));
+	for_places(l, p) {
+		struct event_log *events = slot_events(p->slot);
+		if (events)
+			json_array_append_new(jobs, json_pack("{s:I, s:I}", "attempt", (json_int_t)event_log_attempt(events),
+							      "next_seq", (json_int_t)event_log_last_seq(events) + 1));
+	}
 	json_t *device = json_pack("{s:s, s:s, s:s, s:b, s:i}", "id", l->config->device_id, "kind",
-				   str_eq(l->device->backend->name, "cuda") ? "cuda" : "cpu", "name", info.name, "bf16",
-				   info.amp && str_eq(info.amp, "bf16"), "threads", l->device->threads);
+				   str_eq(first->backend->name, "cuda") ? "cuda" : "cpu", "name", info.name, "bf16",
+				   info.amp && str_eq(info.amp, "bf16"), "threads", first->threads * l->n_places);
 	send_json(l, json_pack("{s:s, s:i, s:I, s:s, s:I, s:o, s:i, s:o}", "type", "hello", "protocol",
 			       PROTOCOL_VERSION, "worker", (json_int_t)l->config->worker, "token", token, "pid",
-			       (json_int_t)getpid(), "device", device, "slots", 1, "jobs", jobs));
+			       (json_int_t)getpid(), "device", device, "slots", l->n_places, "jobs", jobs));
 	return 0;
 }
 
@@ -125,66 +135,94 @@ static void reconnect(struct link *l)
 		fprintf(stderr, "%s\n", err.text);
 }
 
-static bool is_ours(struct link *l, const json_t *message)
+/* Where the attempt is that the message speaks of, or NULL. */
+static struct place *place_of(struct link *l, const json_t *message)
 {
-	struct event_log *events = slot_events(l->slot);
-	return events && json_int_or(message, "attempt", -1) == event_log_attempt(events);
+	for_places(l, p) {
+		struct event_log *events = slot_events(p->slot);
+		if (events && json_int_or(message, "attempt", -1) == event_log_attempt(events))
+			return p;
+	}
+	return NULL;
 }
 
-static void fence(struct link *l)
+static void fence(struct place *p)
 {
-	event_log_fence(slot_events(l->slot));
-	atomic_store(&slot_control(l->slot)->fence, true);
+	event_log_fence(slot_events(p->slot));
+	atomic_store(&slot_control(p->slot)->fence, true);
 }
 
 static void take_acks(struct link *l, const json_t *message, bool rewind)
 {
 	size_t i;
 	json_t *ack;
-	struct event_log *events = slot_events(l->slot);
-	if (rewind)
-		l->sent = 0;
+	for_places(l, p)
+		p->sent = rewind ? 0 : p->sent;
 	json_array_foreach(json_object_get(message, "acks"), i, ack) {
-		if (!is_ours(l, ack))
+		struct place *p = place_of(l, ack);
+		if (!p)
 			continue;
+		struct event_log *events = slot_events(p->slot);
 		uint64_t seq = (uint64_t)json_int_or(ack, "seq", 0);
 		if (rewind)
-			l->sent = event_log_seek(events, seq);
-		if (event_log_ended(events) && seq >= event_log_last_seq(events)) {
-			slot_forget(l->slot);
-			return;
-		}
+			p->sent = event_log_seek(events, seq);
+		if (event_log_ended(events) && seq >= event_log_last_seq(events))
+			slot_forget(p->slot);
 	}
 }
 
 static void begin_stop(struct link *l)
 {
 	l->stopping = true;
-	atomic_store(&slot_control(l->slot)->release, RELEASE_STOP);
+	for_places(l, p)
+		atomic_store(&slot_control(p->slot)->release, RELEASE_STOP);
 }
 
-static int start_job(struct link *l, const json_t *message, struct err *err)
+/* One that is empty, else one whose job has ended: sweepd knows that, or it would not send another. */
+static struct place *free_place(struct link *l)
 {
-	if (slot_events(l->slot) && event_log_ended(slot_events(l->slot)))
-		slot_forget(l->slot);
-	if (slot_training(l->slot))
-		return err_set(err, -EPROTO, "sweepd sent a job to a slot that trains");
-	l->sent = 0;
-	json_decref(steal_ptr(l->held));
-	int r = slot_start(l->slot, message, err);
+	struct place *over = NULL;
+	for_places(l, p) {
+		struct event_log *events = slot_events(p->slot);
+		if (!events && !p->held)
+			return p;
+		if (events && event_log_ended(events) && !slot_training(p->slot) && !over)
+			over = p;
+	}
+	return over;
+}
+
+static int start_at(struct link *l, struct place *p, const json_t *message, struct err *err)
+{
+	slot_forget(p->slot);
+	p->sent = 0;
+	int r = slot_start(p->slot, message, err);
 	if (r == 0 && l->stopping)
 		begin_stop(l);
 	if (r != -ENOSPC && r != -EDQUOT)
 		return r;
 	fprintf(stderr, "%s; trying again\n", err->text);
-	l->held = json_incref((json_t *)message);
+	p->held = json_incref((json_t *)message);
 	return 0;
+}
+
+static int start_job(struct link *l, const json_t *message, struct err *err)
+{
+	struct place *p = free_place(l);
+	if (!p)
+		return err_set(err, -EPROTO, "sweepd sent a job to a worker that trains as many as it can");
+	return start_at(l, p, message, err);
 }
 
 static int start_held(struct link *l, struct err *err)
 {
-	autojson json_t *message = steal_ptr(l->held);
-	return message && !l->stopping ? start_job(l, message, err) : 0;
+	int r = 0;
+	for_places(l, p) {
+		autojson json_t *message = steal_ptr(p->held);
+		if (r == 0 && message && !l->stopping)
+			r = start_at(l, p, message, err);
+	}
+	return r;
 }
 
 static enum release_why release_of(const char *why)
@@ -198,12 +236,13 @@ static enum release_why release_of(const char *why)
 static int take_message(struct link *l, const json_t *message, struct err *err)
 {
 	const char *type = json_str_or(message, "type", "");
-	struct train_control *control = slot_control(l->slot);
-	bool ours = is_ours(l, message);
+	struct place *ours = place_of(l, message);
+	struct train_control *control = ours ? slot_control(ours->slot) : NULL;
 	if (str_eq(type, "run"))
 		return start_job(l, message, err);
-	if (str_eq(type, "fence") && json_int_or(message, "attempt", -1) == json_int_or(l->held, "attempt", 0))
-		json_decref(steal_ptr(l->held));
+	for_places(l, p)
+		if (str_eq(type, "fence") && json_int_or(message, "attempt", -1) == json_int_or(p->held, "attempt", 0))
+			json_decref(steal_ptr(p->held));
 	if (str_eq(type, "welcome")) {
 		take_acks(l, message, true);
 		l->welcomed = true;
@@ -212,7 +251,7 @@ static int take_message(struct link *l, const json_t *message, struct err *err)
 	} else if (str_eq(type, "stop")) {
 		begin_stop(l);
 	} else if (str_eq(type, "fence") && ours) {
-		fence(l);
+		fence(ours);
 	} else if (str_eq(type, "cancel") && ours) {
 		atomic_store(&control->cancel, true);
 	} else if (str_eq(type, "checkpoint") && ours) {
@@ -261,11 +300,11 @@ static int receive(struct link *l, struct err *err)
 	return 0;
 }
 
-static void queue_progress(struct link *l)
+static void queue_progress(struct link *l, struct place *place)
 {
 	struct train_progress p;
-	struct event_log *events = slot_events(l->slot);
-	if (!l->welcomed || !events || !slot_progress(l->slot, &p))
+	struct event_log *events = slot_events(place->slot);
+	if (!l->welcomed || !events || !slot_progress(place->slot, &p))
 		return;
 	json_t *o = json_pack("{s:s, s:I, s:i, s:I, s:I, s:s}", "type", "progress", "attempt",
 			      (json_int_t)event_log_attempt(events), "epoch", p.epoch, "step", (json_int_t)p.step,
@@ -276,16 +315,38 @@ static void queue_progress(struct link *l)
 }
 
 /* The next stretch of the event file, once what came before is on its way. */
-static void queue_events(struct link *l)
+static void queue_events(struct link *l, struct place *p)
 {
-	struct event_log *events = slot_events(l->slot);
+	struct event_log *events = slot_events(p->slot);
 	if (!l->welcomed || !events || l->out_used > OUT_SIZE - WORKER_LINE_MAX)
 		return;
-	ssize_t n = event_log_read(events, l->sent, l->out + l->out_used, OUT_SIZE - l->out_used);
+	ssize_t n = event_log_read(events, p->sent, l->out + l->out_used, OUT_SIZE - l->out_used);
 	if (n <= 0)
 		return;
 	l->out_used += (size_t)n;
-	l->sent += n;
+	p->sent += n;
+}
+
+/* With the device lost nothing is said any more: this process ends, and sweepd reads the rest in the files, so that it
+ * sends no other job in between. */
+static bool has_lost_device(struct link *l)
+{
+	for_places(l, p)
+		if (slot_has_lost_device(p->slot))
+			return true;
+	return false;
+}
+
+/* False: there was nothing new. */
+static bool queue_all_events(struct link *l)
+{
+	bool any = false;
+	for_places(l, p) {
+		off_t before = p->sent;
+		queue_events(l, p);
+		any |= p->sent != before;
+	}
+	return any;
 }
 
 static void queue_heartbeat(struct link *l)
@@ -318,14 +379,15 @@ static void drain_fd(int fd)
 /* Whatever is new since the last time, as far as the socket takes it. */
 static void send_news(struct link *l)
 {
-	off_t before;
-	queue_progress(l);
+	bool any = true;
+	for_places(l, p)
+		queue_progress(l, p);
 	queue_heartbeat(l);
-	do {
-		before = l->sent;
-		queue_events(l);
+	while (l->socket >= 0 && any) {
+		any = !has_lost_device(l) && queue_all_events(l);
 		transmit(l);
-	} while (l->socket >= 0 && l->out_used == 0 && l->sent != before);
+		any = any && l->out_used == 0;
+	}
 }
 
 static int serve_once(struct link *l, struct err *err)
@@ -358,16 +420,27 @@ static int serve_once(struct link *l, struct err *err)
 /* Nothing trains, and whoever should know the outcome does or is gone; a fenced attempt is nobody's. */
 static bool may_end(struct link *l)
 {
-	if (slot_training(l->slot))
-		return false;
-	return l->socket < 0 || !slot_events(l->slot) || atomic_load(&slot_control(l->slot)->fence);
+	for_places(l, p) {
+		bool told = l->socket < 0 || !slot_events(p->slot) || atomic_load(&slot_control(p->slot)->fence);
+		if (slot_training(p->slot) || !told)
+			return false;
+	}
+	return true;
+}
+
+static bool any_trains(struct link *l)
+{
+	for_places(l, p)
+		if (slot_training(p->slot))
+			return true;
+	return false;
 }
 
 static void heed_orphanhood(struct link *l)
 {
 	double alone = l->socket < 0 ? monotonic_s() - l->heard_s : 0;
 	double limit = l->config->orphan_timeout_s;
-	bool idle = !slot_training(l->slot);
+	bool idle = !any_trains(l);
 	if (l->stopping || alone < (idle ? MIN(IDLE_ORPHAN_TIMEOUT_S, limit) : limit))
 		return;
 	fprintf(stderr, "no sweepd for %.0f s: ending\n", alone);
@@ -376,17 +449,27 @@ static void heed_orphanhood(struct link *l)
 
 /* Forgets a fenced attempt.  One whose end waits for room on a full disk is tried again each time; one whose end cannot
  * be written would look alive for ever: the worker ends, which says it too. */
-static int heed_end(struct link *l, struct err *err)
+static int heed_end(struct place *p, struct err *err)
 {
-	struct event_log *events = slot_events(l->slot);
-	if (!events || !event_log_retry(events) || slot_training(l->slot))
+	struct event_log *events = slot_events(p->slot);
+	if (!events || !event_log_retry(events) || slot_training(p->slot))
 		return 0;
 	if (!event_log_ended(events))
 		return err_set(err, -EIO, "attempt %lld ended, but its end cannot be recorded",
 			       (long long)event_log_attempt(events));
-	if (atomic_load(&slot_control(l->slot)->fence))
-		slot_forget(l->slot);
+	if (atomic_load(&slot_control(p->slot)->fence))
+		slot_forget(p->slot);
 	return 0;
+}
+
+static int heed_ends(struct link *l, struct err *err)
+{
+	int r = 0;
+	for_places(l, p)
+		r = r ? r : heed_end(p, err);
+	if (r == 0 && has_lost_device(l) && !any_trains(l))
+		r = err_set(err, -ENODEV, "this process cannot use %s any more", l->config->device_id);
+	return r;
 }
 
 static int open_fds(struct link *l, struct err *err)
@@ -403,27 +486,31 @@ static int open_fds(struct link *l, struct err *err)
 	return 0;
 }
 
-int link_serve(const struct link_config *config, const struct slot_device *device, struct err *err)
+int link_serve(const struct link_config *config, const struct slot_device devices[], int n_slots, struct err *err)
 {
-	struct link l = {.config = config, .device = device, .socket = -1, .wake_fd = -1, .signal_fd = -1};
+	struct link l = {.config = config, .devices = devices, .n_places = n_slots, .socket = -1, .wake_fd = -1, .signal_fd = -1};
 	int r = open_fds(&l, err);
 	if (r < 0)
 		goto close_fds;
 	lines_init(&l.lines, CONTROL_LINE_MAX);
 	l.out = xmalloc(OUT_SIZE);
-	l.slot = slot_new(device, wake, &l);
+	for (int i = 0; i < n_slots; i++)
+		l.places[i].slot = slot_new(&devices[i], wake, &l);
 	l.heard_s = monotonic_s();
 	r = try_connect(&l, err);
 	while (r == 0 && !(l.stopping && may_end(&l))) {
 		r = serve_once(&l, err);
 		heed_orphanhood(&l);
 		if (r == 0)
-			r = heed_end(&l, err);
+			r = heed_ends(&l, err);
 	}
-	if (slot_training(l.slot)) /* an error of the link: the job keeps what it has */
-		atomic_store(&slot_control(l.slot)->release, RELEASE_STOP);
-	slot_free(l.slot);
-	json_decref(l.held);
+	for_places(&l, p) /* after an error of the link: the jobs keep what they have */
+		if (slot_training(p->slot))
+			atomic_store(&slot_control(p->slot)->release, RELEASE_STOP);
+	for_places(&l, p) {
+		slot_free(p->slot);
+		json_decref(p->held);
+	}
 	lines_fini(&l.lines);
 	free(l.out);
 close_fds:

@@ -19,12 +19,12 @@ struct options {
 	struct standalone_config standalone;
 	const char *backend;
 	bool alone, devices, json;
-	int threads;
+	int threads, slots;
 	const char **overrides;
 };
 
 enum { OPT_SOCKET = 256, OPT_TOKEN, OPT_WORKER, OPT_DEVICE, OPT_ORPHAN, OPT_ALONE, OPT_OVERRIDE, OPT_DATA, OPT_BACKEND,
-       OPT_DIR, OPT_RESUME, OPT_THREADS, OPT_MANUAL, OPT_DEVICES, OPT_JSON };
+       OPT_DIR, OPT_RESUME, OPT_THREADS, OPT_MANUAL, OPT_DEVICES, OPT_JSON, OPT_SLOTS };
 
 static const struct argp_option option_table[] = {
 	{0, 0, 0, 0, "One configuration by hand:", 1},
@@ -45,6 +45,7 @@ static const struct argp_option option_table[] = {
 	{"socket", OPT_SOCKET, "PATH", 0, "sweepd's worker socket", 0},
 	{"token-file", OPT_TOKEN, "FILE", 0, "Holds the token that sweepd expects", 0},
 	{"worker", OPT_WORKER, "N", 0, "sweepd's number for this worker", 0},
+	{"slots", OPT_SLOTS, "N", 0, "Jobs at a time; they share the device and --threads (default: 1)", 0},
 	{"orphan-timeout", OPT_ORPHAN, "SECONDS", 0, "Without sweepd so long: checkpoint and end (default: 86400)", 0},
 	{"manual", OPT_MANUAL, 0, OPTION_HIDDEN, 0, 0}, /* the build makes sweep-worker(1) with it */
 	{0},
@@ -128,6 +129,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 			argp_error(state, "--device %s: this build trains on the CPU only", arg);
 		o->link.device_id = arg;
 		break;
+	case OPT_SLOTS:
+		o->slots = (int)parse_count(arg, "--slots", state);
+		if (o->slots > SLOTS_MAX)
+			argp_error(state, "--slots: at most %d", SLOTS_MAX);
+		break;
 	case OPT_ORPHAN:
 		o->link.orphan_timeout_s = (double)parse_count(arg, "--orphan-timeout", state);
 		break;
@@ -140,6 +146,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 			argp_error(state, "--backend %s does not train on %s", o->backend, o->link.device_id);
 		if (o->alone && !o->standalone.config_file)
 			argp_error(state, "--standalone needs --config FILE");
+		if (o->alone && o->slots > 1)
+			argp_error(state, "--standalone trains one job; --slots goes with --socket");
 		if (!o->alone && (!o->link.socket_path || !o->link.token_file || !o->link.worker))
 			argp_error(state, "expected --standalone --config FILE, or --socket, --token-file and --worker");
 		break;
@@ -201,15 +209,29 @@ static void choose_device(struct options *o)
 		o->link.device_id = str_eq(o->backend, "cuda") ? "cuda:0" : "cpu";
 }
 
-static int serve(const struct options *o, const struct slot_device *device)
+static int serve(const struct options *o, const struct slot_device *devices)
 {
 	struct err err;
 	if (o->alone)
-		return standalone_run(&o->standalone, device);
-	if (link_serve(&o->link, device, &err) == 0)
+		return standalone_run(&o->standalone, devices);
+	if (link_serve(&o->link, devices, o->slots, &err) == 0)
 		return EXIT_OK;
 	fprintf(stderr, "error: %s\n", err.text);
 	return EXIT_BAD_OUTCOME;
+}
+
+/* A handle on the device for each slot, with its share of the threads. */
+static int open_devices(const struct options *o, struct slot_device devices[SLOTS_MAX], struct err *err)
+{
+	int threads = MAX((o->threads ? o->threads : usable_cores()) / o->slots, 1);
+	struct device_spec spec = {.threads = threads, .id = o->link.device_id};
+	for (int i = 0; i < o->slots; i++) {
+		devices[i] = (struct slot_device){.backend = backend_find(o->backend), .threads = threads};
+		int r = devices[i].backend->open(&devices[i].device, &spec, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
 }
 
 int main(int argc, char **argv)
@@ -223,6 +245,7 @@ int main(int argc, char **argv)
 		.link = {.orphan_timeout_s = ORPHAN_TIMEOUT_S},
 		.standalone = {.job_dir = "sweep-worker-run", .overrides = overrides},
 		.overrides = overrides,
+		.slots = 1,
 	};
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
@@ -230,17 +253,18 @@ int main(int argc, char **argv)
 		return list_devices(o.json);
 	choose_device(&o);
 	struct err err;
-	struct slot_device device = {.backend = backend_find(o.backend), .threads = o.threads ? o.threads : usable_cores()};
-	if (!device.backend) {
+	struct slot_device devices[SLOTS_MAX] = {0};
+	if (!backend_find(o.backend)) {
 		fprintf(stderr, "error: no backend \"%s\" in this build\n", o.backend);
 		return EXIT_USAGE;
 	}
-	struct device_spec spec = {.threads = device.threads, .id = o.link.device_id};
-	if (device.backend->open(&device.device, &spec, &err) < 0) {
+	int code = EXIT_BAD_OUTCOME;
+	if (open_devices(&o, devices, &err) < 0)
 		fprintf(stderr, "error: %s\n", err.text);
-		return EXIT_BAD_OUTCOME;
-	}
-	int code = serve(&o, &device);
-	device.backend->close(device.device);
+	else
+		code = serve(&o, devices);
+	for (int i = 0; i < SLOTS_MAX; i++)
+		if (devices[i].device)
+			devices[i].backend->close(devices[i].device);
 	return code;
 }

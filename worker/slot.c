@@ -13,7 +13,7 @@ struct slot {
 	void *wake_arg;
 	pthread_t thread;
 	bool started; /* thread is to be joined */
-	atomic_bool training;
+	atomic_bool training, lost_device;
 	struct train_job job;
 	char *job_dir, *data_dir;
 	struct event_log *events;
@@ -63,7 +63,8 @@ bool slot_progress(struct slot *slot, struct train_progress *ret)
 static void *slot_main(void *arg)
 {
 	struct slot *slot = arg;
-	train_job_run(&slot->job);
+	if (train_job_run(&slot->job) == -ENODEV)
+		atomic_store(&slot->lost_device, true);
 	atomic_store(&slot->training, false);
 	slot->wake(slot->wake_arg);
 	return NULL;
@@ -150,6 +151,11 @@ struct event_log *slot_events(struct slot *slot)
 bool slot_training(const struct slot *slot)
 {
 	return atomic_load(&slot->training);
+}
+
+bool slot_has_lost_device(const struct slot *slot)
+{
+	return atomic_load(&slot->lost_device);
 }
 
 void slot_forget(struct slot *slot)

@@ -1,5 +1,6 @@
 /* One place on the device: at most one job at a time, trained in a thread of its own (its OpenMP team belongs to that
- * thread).  All verbs are for the main thread. */
+ * thread).  Each place has a handle of its own on the device; what the backend can share between them (a GPU's context,
+ * its data sets and plans) it shares.  All verbs are for the main thread. */
 #pragma once
 
 #include "backend.h"
@@ -8,10 +9,10 @@
 
 struct slot;
 
-struct slot_device { /* what the slots of a worker share */
+struct slot_device {
 	const struct backend *backend;
-	struct device *device;
-	int threads;
+	struct device *device; /* of the slot */
+	int threads;	       /* likewise */
 };
 
 struct slot *slot_new(const struct slot_device *device, void (*wake)(void *arg), void *arg);
@@ -24,6 +25,8 @@ int slot_start(struct slot *slot, const json_t *run, struct err *err);
 /* The attempt in the slot, running or ended but not yet forgotten; NULL: none. */
 struct event_log *slot_events(struct slot *slot);
 bool slot_training(const struct slot *slot); /* its thread is alive */
+/* A job here has found that this process cannot use the device any more: it must end. */
+bool slot_has_lost_device(const struct slot *slot);
 /* Its last event is stored by the daemon (or nobody wants it): the slot is free again. */
 void slot_forget(struct slot *slot);
 

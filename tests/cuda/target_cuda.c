@@ -5,11 +5,16 @@
 #include "worker/cuda/plan.h"
 #include "worker/cuda/runner_cuda.h"
 
-static struct cuda *cuda;
+static struct device *kept;
+static struct cuda *cuda; /* its */
 
 static int open_once(const char *id, struct err *err)
 {
-	return cuda ? 0 : cuda_new(&cuda, id, true, err);
+	struct device_spec spec = {.threads = 1, .direct = true, .id = id};
+	int r = kept ? 0 : backend_cuda->open(&kept, &spec, err);
+	if (r == 0)
+		cuda = kept->impl;
+	return r;
 }
 
 static int launch(enum kernel_id id, enum cell cell, union kernel_args *args, struct err *err)

@@ -58,7 +58,7 @@ def test_crashes_of_several_jobs_are_the_devices_too(place):
     place.script(devices={"cpu:0": [["signal", 11]]}, pace_s=0.03)
     place.start("--devices", 2)
     place.wait_idle()
-    place.submit(n=8, epochs=4, retries=3)
+    place.submit(n=16, epochs=4, retries=3)
     place.wait(lambda: all_done(place))
     assert device(place, "cpu:0")["state"] == "set_aside"
     assert "faults in a row, the last: worker killed by signal 11" in device(place, "cpu:0")["reason"]

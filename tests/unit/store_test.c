@@ -242,7 +242,10 @@ static void test_an_attempt_that_has_ended_takes_nothing(void **state)
 	assert_int_equal(add(p, attempt, EPOCH(1, 1, "1")), 0);
 	assert_int_equal(store_attempt(p->store, attempt, &row, &err), 0);
 	assert_int_equal(row.state, ATTEMPT_FAILED);
-	assert_int_equal(store_worker_attempt(p->store, row.worker, &row, &err), 0);
+	size_t n = 7;
+	struct attempt_row *rows = NULL;
+	assert_int_equal(store_worker_attempts(p->store, row.worker, &rows, &n, &err), 0);
+	assert_int_equal(n, 0);
 }
 
 static void test_a_job_has_one_live_attempt(void **state)

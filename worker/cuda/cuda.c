@@ -28,6 +28,7 @@ int cuda_new(struct cuda **ret, const char *id, bool strict, struct err *err)
 {
 	struct cuda *c = xcalloc(1, sizeof(*c));
 	c->strict = strict;
+	pthread_mutex_init(&c->choosing, NULL);
 	int r = driver_open(&c->driver, err);
 	r = r < 0 ? r : cudnn_open(&c->cudnn, err);
 	r = r < 0 ? r : gpu_open(&c->gpu, c->driver, id, err);
@@ -55,5 +56,6 @@ void cuda_free(struct cuda *c)
 	if (c->module)
 		c->driver->cuModuleUnload(c->module);
 	gpu_close(&c->gpu);
+	pthread_mutex_destroy(&c->choosing);
 	free(c);
 }

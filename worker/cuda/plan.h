@@ -13,6 +13,12 @@ struct resident_set { /* a split in device memory, dense */
 	size_t count;
 };
 
+/* Data sets in device memory, each once for all the devices (slots of a worker) that were given the same store: known again
+ * by its contents.  Threads: any. */
+struct resident_store;
+struct resident_store *resident_store_new(void);
+void resident_store_free(struct resident_store *store); /* when its devices are closed; accepts NULL */
+
 struct device {
 	/* A stream of its own for a plan; recipe NULL: for loading. */
 	int (*runner_new)(struct device *device, const struct recipe *recipe, struct runner **ret, struct err *err);
@@ -21,7 +27,10 @@ struct device {
 	enum cell amp_cell; /* with mixed precision: bf16 where tensor cores have it, else fp16 */
 	struct device_info info;
 	struct runner *runner; /* of the resident sets */
-	struct resident_set sets[2];
+	struct resident_store *store; /* borrowed; NULL: load() makes one of its own */
+	struct resident_store *own_store;
+	struct resident *resident; /* what it has of the store */
+	struct resident_set sets[2]; /* a copy of that */
 };
 
 /* Verbs of struct backend but open and info: see worker/backend.h. */

@@ -1,6 +1,8 @@
 /* Data sets in device memory; see plan.h. */
 #include "plan.h"
 
+#include <pthread.h>
+
 #define STAGING_BYTES (4u << 20)
 
 /* What the images of a set look like when they lie without gaps. */
@@ -67,32 +69,156 @@ static int load_set(struct runner *runner, const struct dataset *data, enum spli
 	return r < 0 ? r : upload_labels(runner, set, labels, err);
 }
 
-static void release_sets(struct device *device)
+/* --- the store --- */
+
+struct resident {
+	uint64_t hash;
+	size_t counts[2];
+	struct resident_set sets[2];
+	int users;
+	struct resident *next;
+};
+
+struct resident_store {
+	pthread_mutex_t lock;
+	struct resident *first;
+};
+
+struct resident_store *resident_store_new(void)
 {
-	for (int split = 0; split < 2; split++) {
-		device->runner->ops->release(device->runner, (void *)device->sets[split].source.pixels);
-		device->sets[split] = (struct resident_set){0};
+	struct resident_store *store = xcalloc(1, sizeof(*store));
+	pthread_mutex_init(&store->lock, NULL);
+	return store;
+}
+
+void resident_store_free(struct resident_store *store)
+{
+	if (!store)
+		return;
+	INVARIANT(!store->first, "a data set on the device is still in use");
+	pthread_mutex_destroy(&store->lock);
+	free(store);
+}
+
+static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t n)
+{
+	const unsigned char *p = bytes;
+	uint64_t word = 0;
+	for (; n > 0; n -= MIN(n, sizeof(word)), p += sizeof(word)) {
+		word = 0;
+		memcpy(&word, p, MIN(n, sizeof(word)));
+		hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
+		hash ^= hash >> 32;
 	}
+	return hash;
+}
+
+/* Of all that is computed with. */
+static uint64_t hash_of(const struct dataset *data)
+{
+	uint64_t hash = hash_bytes(0, data->mean, sizeof(data->mean));
+	size_t plane = (size_t)data->size * (size_t)data->size;
+	hash = hash_bytes(hash, data->std, sizeof(data->std));
+	for (int split = 0; split < 2; split++) {
+		const struct image_set *set = &data->sets[split];
+		for (size_t i = 0; i < set->count; i++) {
+			hash = hash_bytes(hash, set->labels + i * set->label_pitch, 1);
+			for (size_t c = 0; c < (set->plane_pitch ? 3 : 1); c++)
+				hash = hash_bytes(hash, set->pixels + i * set->pitch + c * set->plane_pitch, plane);
+		}
+	}
+	return hash;
+}
+
+static void free_resident(struct runner *runner, struct resident *r)
+{
+	for (int split = 0; split < 2; split++)
+		runner->ops->release(runner, (void *)r->sets[split].source.pixels);
+	free(r);
+}
+
+static int upload_resident(struct device *device, const struct dataset *data, uint64_t hash, struct resident **ret,
+			   struct err *err)
+{
+	struct resident *r = xcalloc(1, sizeof(*r));
+	int code = 0;
+	r->hash = hash;
+	for (int split = 0; code == 0 && split < 2; split++) {
+		r->counts[split] = data->sets[split].count;
+		code = load_set(device->runner, data, (enum split)split, &r->sets[split], err);
+	}
+	if (code < 0) {
+		free_resident(device->runner, r);
+		return code;
+	}
+	*ret = r;
+	return 0;
+}
+
+/* With the store's lock, which also keeps two slots from uploading the same. */
+static int find_resident(struct device *device, const struct dataset *data, struct resident **ret, struct err *err)
+{
+	struct resident_store *store = device->store;
+	uint64_t hash = hash_of(data);
+	for (struct resident *r = store->first; r; r = r->next)
+		if (r->hash == hash && r->counts[0] == data->sets[0].count && r->counts[1] == data->sets[1].count) {
+			*ret = r;
+			return 0;
+		}
+	int code = upload_resident(device, data, hash, ret, err);
+	if (code < 0)
+		return code;
+	(*ret)->next = store->first;
+	store->first = *ret;
+	return 0;
+}
+
+static void leave(struct device *device)
+{
+	struct resident *r = device->resident;
+	if (!r)
+		return;
+	pthread_mutex_lock(&device->store->lock);
+	if (--r->users == 0) {
+		struct resident **at = &device->store->first;
+		while (*at != r)
+			at = &(*at)->next;
+		*at = r->next;
+		free_resident(device->runner, r);
+	}
+	pthread_mutex_unlock(&device->store->lock);
+	device->resident = NULL;
+	memset(device->sets, 0, sizeof(device->sets));
 }
 
 int cuda_load(struct device *device, const struct dataset *data, struct err *err)
 {
-	int r = device->runner ? 0 : device->runner_new(device, NULL, &device->runner, err);
-	if (r < 0)
-		return r;
-	release_sets(device);
-	r = load_set(device->runner, data, SPLIT_TRAIN, &device->sets[SPLIT_TRAIN], err);
-	return r < 0 ? r : load_set(device->runner, data, SPLIT_TEST, &device->sets[SPLIT_TEST], err);
+	struct resident *r = NULL;
+	int code = device->runner ? 0 : device->runner_new(device, NULL, &device->runner, err);
+	if (code < 0)
+		return code;
+	if (!device->store)
+		device->store = device->own_store = resident_store_new();
+	leave(device);
+	pthread_mutex_lock(&device->store->lock);
+	code = find_resident(device, data, &r, err);
+	if (code == 0) {
+		r->users++;
+		device->resident = r;
+		memcpy(device->sets, r->sets, sizeof(device->sets));
+	}
+	pthread_mutex_unlock(&device->store->lock);
+	return code;
 }
 
 void cuda_close(struct device *device)
 {
 	if (!device)
 		return;
-	if (device->runner) {
-		release_sets(device);
+	leave(device);
+	if (device->runner)
 		device->runner->ops->close(device->runner);
-	}
+	resident_store_free(device->own_store);
 	if (device->shut)
 		device->shut(device);
 	free(device);

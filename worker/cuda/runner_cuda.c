@@ -119,12 +119,14 @@ static int plan_conv(struct cuda_runner *r, struct launch *launch, struct planne
 static int plan_convs(struct cuda_runner *r, struct program *program, struct err *err)
 {
 	int code = 0;
+	pthread_mutex_lock(&r->cuda->choosing);
 	for (int i = 0; code == 0 && i < program->list.n; i++)
 		if (program->list.items[i].kind == LAUNCH_CONV)
 			code = plan_conv(r, &program->list.items[i], &program->planned[program->n_planned++], err);
 	struct err note; /* a cache that cannot be written costs the next run some seconds */
 	if (code == 0 && conv_cache_save(r->cuda->cache, &note) < 0)
 		fprintf(stderr, "%s\n", note.text);
+	pthread_mutex_unlock(&r->cuda->choosing);
 	return code;
 }
 

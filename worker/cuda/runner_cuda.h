@@ -7,7 +7,9 @@
 #include "driver.h"
 #include "runner.h"
 
-struct cuda { /* one per process: what the runners of a GPU share */
+#include <pthread.h>
+
+struct cuda { /* one per process: what the runners of a GPU, and so the slots of a worker, share */
 	struct gpu gpu;
 	const struct driver *driver;
 	const struct cudnn *cudnn;
@@ -16,6 +18,7 @@ struct cuda { /* one per process: what the runners of a GPU share */
 	struct conv_target *target;
 	struct conv_cache *cache;
 	struct conv_bench *bench;
+	pthread_mutex_t choosing; /* held while plans are chosen: of op, cache and bench */
 	bool strict; /* fp32 keeps its 24 bits (parity tests), instead of TF32 */
 };
 
