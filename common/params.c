@@ -17,6 +17,8 @@ const struct param params[] = {
 	{#name, PARAM_CHOICE, help, 0, 0, false, choices, def, offsetof(struct train_config, name)},
 #define P_TEXT(name, help) {#name, PARAM_TEXT, help, 0, 0, false, NULL, "\"\"", offsetof(struct train_config, name)},
 #define P_OFF(name, help) {#name, PARAM_OFF, help, 0, 0, false, NULL, "false", offsetof(struct train_config, name)},
+#define P_LIST(name, def, lo, hi, help) \
+	{#name, PARAM_LIST, help, lo, hi, false, NULL, def, offsetof(struct train_config, name)},
 #include "params.def"
 };
 const size_t n_params = ARRAY_LEN(params);
@@ -201,6 +203,25 @@ static int check_text(const struct param *p, const json_t *v, struct err *err)
 	return 0;
 }
 
+static int check_list(const struct param *p, const json_t *v, struct err *err)
+{
+	char range[96];
+	autofree char *text = json_dumps(v, JSON_ENCODE_ANY);
+	size_t n = json_array_size(v);
+	bool good = json_is_array(v) && n <= PARAM_LIST_MAX;
+	for (size_t i = 0; good && i < n; i++) {
+		const json_t *item = json_array_get(v, i);
+		double x = json_number_value(item);
+		good = json_is_number(item) && x == floor(x) && x >= p->min && x <= p->max &&
+		       (i == 0 || x > json_number_value(json_array_get(v, i - 1)));
+	}
+	if (good)
+		return 0;
+	range_text(p, range, sizeof(range));
+	return err_set(err, -EINVAL, "\"%s\" needs a list of whole numbers that rise; found %.60s\n"
+		       "  expected: at most %d numbers %s, such as %s", p->name, text, PARAM_LIST_MAX, range, p->default_text);
+}
+
 int param_check(const struct param *p, const json_t *value, struct err *err)
 {
 	switch (p->type) {
@@ -214,8 +235,25 @@ int param_check(const struct param *p, const json_t *value, struct err *err)
 		return check_choice(p, value, err);
 	case PARAM_TEXT:
 		return check_text(p, value, err);
+	case PARAM_LIST:
+		return check_list(p, value, err);
 	}
 	BUG("parameter type");
+}
+
+static void set_list(struct param_list *list, const json_t *value)
+{
+	*list = (struct param_list){.n = (int)json_array_size(value)};
+	for (int i = 0; i < list->n; i++)
+		list->at[i] = (int)json_number_value(json_array_get(value, (size_t)i));
+}
+
+static json_t *get_list(const struct param_list *list)
+{
+	json_t *value = json_array();
+	for (int i = 0; i < list->n; i++)
+		json_array_append_new(value, json_integer(list->at[i]));
+	return value;
 }
 
 void config_set(struct train_config *cfg, const struct param *p, const json_t *value)
@@ -238,6 +276,9 @@ void config_set(struct train_config *cfg, const struct param *p, const json_t *v
 	case PARAM_TEXT:
 		memcpy(f, json_string_value(value), json_string_length(value) + 1);
 		return;
+	case PARAM_LIST:
+		set_list(f, value);
+		return;
 	}
 }
 
@@ -256,8 +297,21 @@ json_t *config_get(const struct train_config *cfg, const struct param *p)
 		return json_string(config_choice(cfg, p->name));
 	case PARAM_TEXT:
 		return json_string(f);
+	case PARAM_LIST:
+		return get_list(f);
 	}
 	BUG("parameter type");
+}
+
+bool config_same(const struct train_config *a, const struct train_config *b, const struct param *p)
+{
+	static const size_t sizes[] = {
+		[PARAM_INT] = sizeof(int),	 [PARAM_NUM] = sizeof(double), [PARAM_BOOL] = sizeof(bool),
+		[PARAM_CHOICE] = sizeof(int), [PARAM_OFF] = sizeof(bool),	 [PARAM_LIST] = sizeof(struct param_list),
+	};
+	if (p->type == PARAM_TEXT)
+		return str_eq(field(a, p), field(b, p));
+	return memcmp(field(a, p), field(b, p), sizes[p->type]) == 0;
 }
 
 void config_defaults(struct train_config *cfg)
@@ -269,11 +323,18 @@ void config_defaults(struct train_config *cfg)
 #define P_CHOICE(name, ...)
 #define P_TEXT(name, ...)
 #define P_OFF(name, ...)
+#define P_LIST(name, ...)
 #include "params.def"
 	};
-	for (size_t i = 0; i < n_params; i++)
-		if (params[i].type == PARAM_CHOICE)
-			*(int *)field(cfg, &params[i]) = choice_index(&params[i], params[i].default_text);
+	for (size_t i = 0; i < n_params; i++) {
+		const struct param *p = &params[i];
+		if (p->type == PARAM_CHOICE)
+			*(int *)field(cfg, p) = choice_index(p, p->default_text);
+		if (p->type == PARAM_LIST) {
+			autojson json_t *value = json_loads(p->default_text, 0, NULL);
+			set_list(field(cfg, p), value);
+		}
+	}
 }
 
 int config_from_json(struct train_config *cfg, const json_t *object, struct err *err)
@@ -306,32 +367,4 @@ json_t *config_to_json(const struct train_config *cfg)
 	for (size_t i = 0; i < n_params; i++)
 		json_object_set_new(object, params[i].name, config_get(cfg, &params[i]));
 	return object;
-}
-
-static int check_pretrained(const struct train_config *cfg, struct err *err)
-{
-	const char *model = config_choice(cfg, "model");
-	if (*cfg->weights && !cfg->pretrained)
-		return err_set(err, -EINVAL, "\"weights\" is for \"pretrained\"\n  expected: pretrained true, or no weights");
-	if (!cfg->pretrained)
-		return 0;
-	if (*cfg->weights && *cfg->weights != '/' && strchr(cfg->weights, '/'))
-		return err_set(err, -EINVAL, "\"weights\" is a path that does not begin with /: jobs run in directories of their own\n"
-					     "  expected: an absolute path, or a name of `sweepctl weights list`");
-	if (!*cfg->weights && !str_eq(model, "resnet18") && !str_eq(model, "resnet50"))
-		return err_set(err, -EINVAL, "\"pretrained\": no ImageNet weights of %s are known\n"
-					     "  expected: model resnet18 or resnet50, or \"weights\"", model);
-	if (!*cfg->weights && !str_eq(config_choice(cfg, "stem"), "imagenet"))
-		return err_set(err, -EINVAL, "\"pretrained\" needs \"stem\" imagenet: ImageNet's conv1 is 7x7, not 3x3\n"
-					     "  expected: stem imagenet, or pretrained false");
-	return 0;
-}
-
-int config_check(const struct train_config *cfg, struct err *err)
-{
-	if (cfg->nesterov && cfg->momentum <= 0)
-		return err_set(err, -EINVAL, "\"nesterov\" needs \"momentum\" above 0\n  expected: momentum 0.9, or nesterov false");
-	if (cfg->image_size != 32 && cfg->image_size != 224)
-		return err_set(err, -EINVAL, "\"image_size\" has no value %d\n  expected: 32 or 224", cfg->image_size);
-	return check_pretrained(cfg, err);
 }

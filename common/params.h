@@ -8,9 +8,13 @@
 
 #include <jansson.h>
 
-enum param_type { PARAM_INT, PARAM_NUM, PARAM_BOOL, PARAM_CHOICE, PARAM_TEXT, PARAM_OFF };
+enum param_type { PARAM_INT, PARAM_NUM, PARAM_BOOL, PARAM_CHOICE, PARAM_TEXT, PARAM_OFF, PARAM_LIST };
 
 #define PARAM_TEXT_MAX 511
+#define PARAM_LIST_MAX 16
+struct param_list { /* whole numbers, ascending */
+	int n, at[PARAM_LIST_MAX];
+};
 
 struct train_config { /* choices hold the index into the row's choices */
 #define P_INT(name, ...) int name;
@@ -19,6 +23,7 @@ struct train_config { /* choices hold the index into the row's choices */
 #define P_CHOICE(name, ...) int name;
 #define P_TEXT(name, ...) char name[PARAM_TEXT_MAX + 1];
 #define P_OFF(name, ...) bool name;
+#define P_LIST(name, ...) struct param_list name;
 #include "params.def"
 };
 
@@ -26,7 +31,7 @@ struct param {
 	const char *name;
 	enum param_type type;
 	const char *help;
-	double min, max; /* int and num: inclusive, but min is excluded when `open` */
+	double min, max; /* int, num and each of a list: inclusive, but min is excluded when `open` */
 	bool open;
 	const char *choices;	   /* choice: "a|b|c" */
 	const char *default_text;  /* as a user would write it */
@@ -59,7 +64,12 @@ void config_set(struct train_config *cfg, const struct param *p, const json_t *v
 int config_from_json(struct train_config *cfg, const json_t *object, struct err *err);
 /* Every parameter in the table's order.  New reference. */
 json_t *config_to_json(const struct train_config *cfg);
-/* Rules between parameters. */
+/* Rules between parameters: what would be meaningless. */
 int config_check(const struct train_config *cfg, struct err *err);
+/* What is merely unusual, or set and not used: a list of sentences, shown where a job is submitted and where it is looked
+ * at.  New reference. */
+json_t *config_warnings(const struct train_config *cfg);
+/* Whether two configurations have the same value of a parameter. */
+bool config_same(const struct train_config *a, const struct train_config *b, const struct param *p);
 /* Value of one parameter as JSON.  New reference. */
 json_t *config_get(const struct train_config *cfg, const struct param *p);

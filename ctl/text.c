@@ -124,6 +124,7 @@ const char *param_type(const struct param *p)
 	static const char *const names[] = {
 		[PARAM_INT] = "int",       [PARAM_NUM] = "number", [PARAM_BOOL] = "bool",
 		[PARAM_CHOICE] = "choice", [PARAM_TEXT] = "text",  [PARAM_OFF] = "bool",
+		[PARAM_LIST] = "list",
 	};
 	return names[p->type];
 }
@@ -141,6 +142,10 @@ char *param_allowed(const struct param *p)
 		if (p->open)
 			return xasprintf("> %s, <= %s", low, high);
 		return xasprintf("%s to %s", low, high);
+	case PARAM_LIST:
+		number_text(p->min, low);
+		number_text(p->max, high);
+		return xasprintf("at most %d numbers that rise, %s to %s", PARAM_LIST_MAX, low, high);
 	case PARAM_BOOL:
 		return xstrdup("true, false");
 	case PARAM_OFF:

@@ -36,6 +36,9 @@ static json_t *value_schema(const struct param *p)
 	case PARAM_NUM:
 		return json_pack("{s:s, s:o, s:o}", "type", "number", p->open ? "exclusiveMinimum" : "minimum", bound(p->min),
 				 "maximum", bound(p->max));
+	case PARAM_LIST:
+		return json_pack("{s:s, s:i, s:{s:s, s:o, s:o}}", "type", "array", "maxItems", PARAM_LIST_MAX, "items", "type",
+				 "integer", "minimum", bound(p->min), "maximum", bound(p->max));
 	case PARAM_BOOL:
 		return json_pack("{s:s}", "type", "boolean");
 	case PARAM_OFF:

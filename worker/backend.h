@@ -73,6 +73,12 @@ struct sums {
 	double loss;	  /* sum over images of the loss (with label smoothing in training, without in evaluation) */
 	uint64_t correct; /* top-1 */
 	uint64_t images;
+	uint64_t skipped; /* training steps that changed no weight: gradients beyond fp16 */
+};
+
+struct memory_use { /* bytes; 0, 0: not known */
+	size_t used;  /* by a plan: parameters, activations, scratch */
+	size_t total; /* that it could have on its device now */
 };
 
 /* What evaluate() tests, and how. */
@@ -125,6 +131,7 @@ struct backend {
 	 * that preparing its kernels took, "convolutions": {convolution: the plan it uses}}.  New reference.  A backend
 	 * that chooses nothing has no such verb. */
 	json_t *(*describe)(const struct plan *plan);
+	void (*memory)(const struct plan *plan, struct memory_use *ret);
 	void (*release)(struct plan *plan); /* accepts NULL */
 	void (*close)(struct device *device); /* accepts NULL */
 };

@@ -68,6 +68,7 @@ static const struct backend cpu = {
 	.begin_epoch = plan_begin_epoch,
 	.run = plan_run,
 	.evaluate = plan_evaluate,
+	.memory = plan_memory,
 	.release = plan_free,
 	.close = cpu_close,
 };

@@ -16,6 +16,8 @@ static const char *const file_names[] = {
 	[CHECKPOINT_LAST] = "last.safetensors",
 	[CHECKPOINT_BEST] = "best.safetensors",
 	[CHECKPOINT_FINAL] = "final.safetensors",
+	[CHECKPOINT_BEST_EMA] = "best-ema.safetensors",
+	[CHECKPOINT_FINAL_EMA] = "final-ema.safetensors",
 };
 
 struct checkpointer {
@@ -87,6 +89,10 @@ static const char *const slot_prefixes[][N_SLOTS] = {
 };
 #define EMA_PREFIX "ema."
 
+/* The state dict of the weights or of their average, or the weights' with what a resume needs beside it.  Counters come
+ * first: they need 8-byte alignment. */
+enum contents { CONTENTS_WEIGHTS, CONTENTS_EMA, CONTENTS_ALL };
+
 /* Parameters and running statistics of the weights or their average; returns how many. */
 static size_t list_model(struct st_tensor *t, const struct net *net, const char *prefix, enum dtype dtype, const void *params,
 			 const void *buffers)
@@ -101,15 +107,16 @@ static size_t list_model(struct st_tensor *t, const struct net *net, const char 
 	return n;
 }
 
-/* The state dict; `all`: with what a resume needs beside it.  Counters first: they need 8-byte alignment. */
-static struct st_tensor *list_tensors(const struct net *net, const struct state *s, bool all, const int64_t *batches,
-				      size_t *ret_n)
+static struct st_tensor *list_tensors(const struct net *net, const struct state *s, enum contents contents,
+				      const int64_t *batches, size_t *ret_n)
 {
+	bool all = contents == CONTENTS_ALL, ema = contents == CONTENTS_EMA;
 	size_t n = 0;
 	struct st_tensor *t = xcalloc((size_t)(5 * net->n_bns + (2 + N_SLOTS) * net->n_params), sizeof(*t));
 	for (int i = 0; i < net->n_bns; i++)
 		counter_tensor(&t[n++], &net->bns[i], batches);
-	n += list_model(t + n, net, "", s->dtype, s->params, s->buffers);
+	n += list_model(t + n, net, "", s->dtype, ema ? s->ema_params : s->params, ema ? s->ema_buffers : s->buffers);
+	all = all && s->steps > 0; /* before the first step there is nothing else */
 	for (int slot = 0; all && slot < N_SLOTS; slot++)
 		for (int i = 0; s->slots[slot] && i < net->n_params; i++)
 			param_tensor(&t[n++], slot_prefixes[s->optimizer][slot], &net->params[i], s->dtype, s->slots[slot]);
@@ -124,8 +131,9 @@ static int write_tensors(struct checkpointer *c, int fd, struct err *err)
 	const struct state *s = &c->snapshot;
 	int64_t batches = (int64_t)s->batches_tracked;
 	size_t n;
-	bool all = c->kind == CHECKPOINT_LAST && s->steps > 0;
-	autofree struct st_tensor *tensors = list_tensors(c->net, s, all, &batches, &n);
+	bool ema = c->kind == CHECKPOINT_BEST_EMA || c->kind == CHECKPOINT_FINAL_EMA;
+	enum contents contents = ema ? CONTENTS_EMA : c->kind == CHECKPOINT_LAST ? CONTENTS_ALL : CONTENTS_WEIGHTS;
+	autofree struct st_tensor *tensors = list_tensors(c->net, s, contents, &batches, &n);
 	autofree char *text = json_line(c->state);
 	autojson json_t *metadata = json_pack("{s:s, s:s}", "format", "pt", "state", text);
 	return safetensors_write(fd, tensors, n, metadata, err);
@@ -228,6 +236,11 @@ static void load_scaler(const json_t *state, struct grad_scaler *ret)
 		*ret = (struct grad_scaler){(float)scale, (uint32_t)good, (uint32_t)skipped};
 }
 
+void checkpointer_use(struct checkpointer *c, struct plan *plan)
+{
+	c->plan = plan;
+}
+
 /* Waits for the writer and takes its error. */
 static int wait_idle_locked(struct checkpointer *c, struct err *err)
 {
@@ -316,7 +329,7 @@ static int load_file(const struct st_file *f, const struct net *net, struct stat
 		return err_set(err, -EBADMSG, "no training state in its metadata");
 	into->steps = (uint64_t)MAX(json_int_or(state, "optimizer_steps", 0), 0);
 	load_scaler(state, &into->scaler);
-	autofree struct st_tensor *wanted = list_tensors(net, into, into->steps > 0, &batches, &n);
+	autofree struct st_tensor *wanted = list_tensors(net, into, CONTENTS_ALL, &batches, &n);
 	int r = read_tensors(f, wanted, n, err);
 	if (r < 0)
 		return r;

@@ -6,6 +6,9 @@
  *                      optimizer.exp_avg_sq.*) + average (ema.*) + state; while the job is unfinished
  *   best.safetensors   the model of the epoch with the best test accuracy
  *   final.safetensors  the model after the last epoch
+ *   best-ema.safetensors, final-ema.safetensors
+ *                      the same of the average of the weights (ema_decay), by its own test accuracy; under the model's
+ *                      names, so that they load as the others do
  *
  * The snapshot is copied on the training thread; bytes are written by a thread of the checkpointer's own.  The event
  * file is fsynced before the rename, so no checkpoint is newer than the events that lead to it; once the attempt has
@@ -17,7 +20,7 @@
 
 #include <jansson.h>
 
-enum checkpoint_kind { CHECKPOINT_LAST, CHECKPOINT_BEST, CHECKPOINT_FINAL };
+enum checkpoint_kind { CHECKPOINT_LAST, CHECKPOINT_BEST, CHECKPOINT_FINAL, CHECKPOINT_BEST_EMA, CHECKPOINT_FINAL_EMA };
 
 struct checkpointer;
 
@@ -27,6 +30,8 @@ int checkpointer_new(struct checkpointer **ret, const char *job_dir, const struc
 /* Copies the plan's state and hands it to the writer, after checkpointer_flush().  state: consumed; for CHECKPOINT_LAST
  * the members epoch and step go into the `checkpoint` event. */
 void checkpointer_write(struct checkpointer *c, enum checkpoint_kind kind, json_t *state);
+/* From now on the state of another plan of the same net and recipe; NULL: of none as yet. */
+void checkpointer_use(struct checkpointer *c, struct plan *plan);
 /* Waits until nothing is being written; the error of the last write, told once. */
 int checkpointer_flush(struct checkpointer *c, struct err *err);
 void checkpointer_free(struct checkpointer *c); /* waits; accepts NULL */

@@ -102,6 +102,13 @@ HD struct optim_f32 optim_coefs_f32(const struct optim_f64 *c)
 	return r;
 }
 
+/* What gradients of that norm, of all parameters together, are multiplied by (torch.nn.utils.clip_grad_norm_). */
+HD double optim_clip(double norm, double max_norm)
+{
+	double scale = max_norm / (norm + 1e-6);
+	return scale > 1 ? 1 : scale;
+}
+
 /* param and slots: updated in place */
 #define OPTIM_ELEMENT(T, suffix, ROOT)                                                                             \
 	HD void sgd_element_##suffix(T *param, T *buf, T grad, const struct optim_##suffix *c)                     \
@@ -117,7 +124,7 @@ HD struct optim_f32 optim_coefs_f32(const struct optim_f64 *c)
 		*avg_sq = c->second * *avg_sq + c->second_new * d * d;                                             \
 		*param = c->keep * *param - c->lr * *avg / (ROOT(*avg_sq) / c->root + c->eps);                     \
 	}                                                                                                          \
-	/* The average of the weights: ema = decay * ema + (1 - decay) * param, as torch's lerp. */                \
+	/* The average of the weights; keep: decay, take: 1 - decay */                                             \
 	HD T ema_element_##suffix(T ema, T param, T keep, T take)                                                  \
 	{                                                                                                          \
 		return keep * ema + take * param;                                                                  \

@@ -19,6 +19,11 @@
 		struct optim_##suffix c = *coefs;                                                                  \
 		_Pragma("omp simd") for (size_t i = 0; i < n; i++)                                                 \
 			adam_element_##suffix(&param[i], &avg[i], &avg_sq[i], grad_scale * grad[i], &c);           \
+	}                                                                                                          \
+	static inline void ema_update_##suffix(size_t n, T *restrict ema, const T *restrict param, T keep, T take) \
+	{                                                                                                          \
+		_Pragma("omp simd") for (size_t i = 0; i < n; i++)                                                 \
+			ema[i] = ema_element_##suffix(ema[i], param[i], keep, take);                               \
 	}
 
 OPTIM_LOOP(float, f32)

@@ -8,67 +8,92 @@
 
 void position_init(struct position *p, const struct train_config *cfg)
 {
-	*p = (struct position){.best_loss = INFINITY, .best_accuracy = -1};
+	*p = (struct position){.best_loss = INFINITY, .best_accuracy = -1, .best_ema_accuracy = -1};
 	schedule_init(&p->schedule, cfg);
+	batch_schedule_init(&p->batch, cfg);
 }
 
 json_t *position_save(const struct position *p)
 {
-	json_t *o = json_pack("{s:i, s:I, s:I, s:I, s:i}", "epoch", p->epoch, "step", (json_int_t)p->step, "correct",
-			      (json_int_t)p->sums.correct, "images", (json_int_t)p->sums.images, "bad_epochs",
-			      p->bad_epochs);
+	json_t *o = json_pack("{s:i, s:I, s:I, s:I, s:I, s:i}", "epoch", p->epoch, "step", (json_int_t)p->step, "correct",
+			      (json_int_t)p->sums.correct, "images", (json_int_t)p->sums.images, "skipped",
+			      (json_int_t)p->sums.skipped, "bad_epochs", p->bad_epochs);
 	json_object_set_new(o, "loss_sum", json_num(p->sums.loss));
 	json_object_set_new(o, "train_seconds", json_num(p->train_seconds));
 	json_object_set_new(o, "best_loss", json_num(p->best_loss));
 	json_object_set_new(o, "best_accuracy", json_num(p->best_accuracy));
+	json_object_set_new(o, "best_ema_accuracy", json_num(p->best_ema_accuracy));
 	json_object_set_new(o, "schedule", schedule_save(&p->schedule));
+	json_object_set_new(o, "batch", batch_schedule_save(&p->batch));
 	return o;
 }
 
-int position_load(struct position *p, const json_t *o, uint32_t steps, struct err *err)
+uint32_t position_steps(const struct position *p, size_t images)
 {
-	int64_t epoch, step, correct, images, bad_epochs;
+	size_t batch = (size_t)p->batch.size;
+	return (uint32_t)((images + batch - 1) / batch);
+}
+
+int position_load(struct position *p, const json_t *o, size_t images, struct err *err)
+{
+	int64_t epoch, step, correct, seen, skipped, bad_epochs;
 	struct position n = *p;
 	int r = json_get_int(o, "epoch", &epoch, err);
 	r = r ? r : json_get_int(o, "step", &step, err);
 	r = r ? r : json_get_int(o, "correct", &correct, err);
-	r = r ? r : json_get_int(o, "images", &images, err);
+	r = r ? r : json_get_int(o, "images", &seen, err);
+	r = r ? r : json_get_int(o, "skipped", &skipped, err);
 	r = r ? r : json_get_int(o, "bad_epochs", &bad_epochs, err);
 	r = r ? r : json_get_num(o, "loss_sum", &n.sums.loss, err);
 	r = r ? r : json_get_num(o, "train_seconds", &n.train_seconds, err);
 	r = r ? r : json_get_num(o, "best_loss", &n.best_loss, err);
 	r = r ? r : json_get_num(o, "best_accuracy", &n.best_accuracy, err);
+	r = r ? r : json_get_num(o, "best_ema_accuracy", &n.best_ema_accuracy, err);
+	r = r ? r : batch_schedule_load(&n.batch, json_object_get(o, "batch"), err);
 	r = r ? r : schedule_load(&n.schedule, json_object_get(o, "schedule"), err);
 	if (r < 0)
 		return r;
 	if (epoch < 0 || epoch > INT_MAX || bad_epochs < 0 || bad_epochs > epoch)
 		return err_set(err, -EINVAL, "epoch %lld with %lld bad ones", (long long)epoch, (long long)bad_epochs);
+	uint32_t steps = position_steps(&n, images);
 	if (step < 0 || step > steps)
 		return err_set(err, -EINVAL, "step %lld in an epoch of %u", (long long)step, steps);
-	if (correct < 0 || images < correct || (images == 0) != (step == 0))
-		return err_set(err, -EINVAL, "%lld of %lld images correct", (long long)correct, (long long)images);
+	if (skipped < 0 || skipped > step)
+		return err_set(err, -EINVAL, "%lld of %lld steps left out", (long long)skipped, (long long)step);
+	if (correct < 0 || seen < correct || (seen == 0) != (step == 0))
+		return err_set(err, -EINVAL, "%lld of %lld images correct", (long long)correct, (long long)seen);
 	n.epoch = (int)epoch;
 	n.step = (uint32_t)step;
 	n.sums.correct = (uint64_t)correct;
-	n.sums.images = (uint64_t)images;
+	n.sums.images = (uint64_t)seen;
+	n.sums.skipped = (uint64_t)skipped;
 	n.bad_epochs = (int)bad_epochs;
 	*p = n;
 	return 0;
 }
 
-bool position_end_epoch(struct position *p, double test_loss, double test_accuracy)
+/* Notes a larger value; NaN is never one. */
+static bool raise(double *best, double value)
 {
-	bool best = test_accuracy > p->best_accuracy;
-	if (best)
-		p->best_accuracy = test_accuracy;
-	if (test_loss < p->best_loss) {
-		p->best_loss = test_loss;
+	bool better = value > *best;
+	if (better)
+		*best = value;
+	return better;
+}
+
+struct position_best position_end_epoch(struct position *p, const struct epoch_result *result, double ema_accuracy,
+					const struct memory_use *memory)
+{
+	struct position_best best = {raise(&p->best_accuracy, result->test_accuracy), raise(&p->best_ema_accuracy, ema_accuracy)};
+	if (result->test_loss < p->best_loss - p->schedule.cfg->min_delta) {
+		p->best_loss = result->test_loss;
 		p->bad_epochs = 0;
 	} else {
 		p->bad_epochs++;
 	}
-	schedule_step(&p->schedule, test_loss);
+	schedule_step(&p->schedule, result);
 	p->epoch++;
+	batch_schedule_step(&p->batch, p->epoch, result, memory);
 	p->step = 0;
 	p->sums = (struct sums){0};
 	p->train_seconds = 0;

@@ -26,10 +26,19 @@ json_t *resume_save(const struct train_job *job, const struct position *at)
 	return state;
 }
 
-/* Parameters that may differ between a checkpoint and the job that goes on from it: they do not move a bit. */
-static bool may_differ(const char *name)
+/* Whether a schedule would have been another with another number of epochs. */
+static bool counts_epochs(const struct train_config *cfg)
 {
-	static const char *const names[] = {"epochs",		     "patience", "num_workers", "pin_memory",
+	return cfg->scheduler == SCHEDULER_ONE_CYCLE || cfg->use_fsgdm ||
+	       (cfg->scheduler == SCHEDULER_COSINE && cfg->cosine_t_max == 0);
+}
+
+/* Parameters that may differ between a checkpoint and the job that goes on from it: they do not move a bit. */
+static bool may_differ(const struct train_config *cfg, const char *name)
+{
+	if (str_eq(name, "epochs"))
+		return !counts_epochs(cfg);
+	static const char *const names[] = {"patience",		     "min_delta", "num_workers", "pin_memory",
 					    "checkpoint_interval_s", "use_wandb"};
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (str_eq(name, names[i]))
@@ -42,7 +51,7 @@ static int same_config(const json_t *state, const struct train_config *cfg, stru
 	const json_t *stored = json_object_get(state, "config");
 	for (size_t i = 0; i < n_params; i++) {
 		autojson json_t *mine = config_get(cfg, &params[i]);
-		if (may_differ(params[i].name) || json_equal(mine, json_object_get(stored, params[i].name)))
+		if (may_differ(cfg, params[i].name) || json_equal(mine, json_object_get(stored, params[i].name)))
 			continue;
 		return err_set(err, -EINVAL, "the checkpoint was made with another %s; start without it (remove last.safetensors)",
 			       params[i].name);
@@ -67,7 +76,7 @@ static char *runtime_difference(const struct train_job *job, const json_t *state
 	return NULL;
 }
 
-int resume_load(const struct train_job *job, const struct net *net, uint32_t steps, struct state *state,
+int resume_load(const struct train_job *job, const struct net *net, size_t images, struct state *state,
 		struct position *at, char **ret_note, struct err *err)
 {
 	autojson json_t *saved = NULL;
@@ -77,7 +86,7 @@ int resume_load(const struct train_job *job, const struct net *net, uint32_t ste
 	r = same_config(saved, &job->config, err);
 	if (r < 0)
 		return r;
-	r = position_load(at, saved, steps, err);
+	r = position_load(at, saved, images, err);
 	if (r < 0)
 		return err_prefix(err, -EBADMSG, "last.safetensors");
 	*ret_note = runtime_difference(job, saved);

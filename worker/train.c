@@ -21,6 +21,17 @@ static const struct backend *backend_of(const struct training *t)
 	return t->job->backend;
 }
 
+static size_t train_images(const struct training *t)
+{
+	return t->data->sets[SPLIT_TRAIN].count;
+}
+
+static uint32_t count_steps(const struct training *t, enum split split)
+{
+	size_t images = t->data->sets[split].count, batch = (size_t)t->batch;
+	return (uint32_t)((images + batch - 1) / batch);
+}
+
 /* Begins to write.  A write before this one that failed (a full disk) is said, and training goes on: the next may do
  * better, and only the last one is worth a job. */
 static void begin_checkpoint(struct training *t, enum checkpoint_kind kind)
@@ -46,7 +57,7 @@ static int init_state(struct training *t, struct err *err)
 {
 	struct state state;
 	backend_of(t)->state_alloc(t->plan, &state);
-	int r = t->job->resume ? resume_load(t->job, t->net, t->steps, &state, &t->at, &t->resumed_note, err) : -ENOENT;
+	int r = t->job->resume ? resume_load(t->job, t->net, train_images(t), &state, &t->at, &t->resumed_note, err) : -ENOENT;
 	if (r == -EBADMSG) {
 		job_log(t->job->job_dir, "%s; training starts afresh", err->text);
 		t->resumed_note = xasprintf("started afresh: %s", err->text);
@@ -73,32 +84,45 @@ static int open_data(struct training *t, struct err *err)
 	return dataset_open(&t->data, name, dir, (size_t)cfg->train_images, (size_t)cfg->test_images, err);
 }
 
+/* Images of the smallest step of an epoch. */
+static size_t smallest_batch(const struct training *t, int batch)
+{
+	size_t images = train_images(t), tail = images % (size_t)batch;
+	return tail ? tail : MIN(images, (size_t)batch);
+}
+
 /* The net, if every step of an epoch has as many images as it needs. */
 static int make_net(struct training *t, struct err *err)
 {
 	const struct train_config *cfg = &t->job->config;
 	t->net = net_new(config_choice(cfg, "model"), (enum stem)cfg->stem, t->data->size, t->data->classes);
 	INVARIANT(t->net, "params.def offers a model that model.c does not have");
-	size_t images = t->data->sets[SPLIT_TRAIN].count, batch = (size_t)cfg->batch_size, tail = images % batch;
-	size_t smallest = tail ? tail : MIN(images, batch), needed = (size_t)net_min_batch(t->net);
+	size_t smallest = smallest_batch(t, cfg->batch_size), needed = (size_t)net_min_batch(t->net);
 	if (smallest >= needed)
 		return 0;
 	return err_set(err, -EINVAL,
-		       "the last batch of an epoch has %zu image (%zu images, batch_size %zu)\n"
+		       "the last batch of an epoch has %zu image (%zu images, batch_size %d)\n"
 		       "  expected: at least %zu: %s with stem %s reduces an image of %dx%d to one value a channel, whose "
 		       "variance batch norm needs\n"
-		       "  do this:  another batch_size or train_images", smallest, images, batch, needed,
+		       "  do this:  another batch_size or train_images", smallest, train_images(t), cfg->batch_size, needed,
 		       config_choice(cfg, "model"), config_choice(cfg, "stem"), t->data->size, t->data->size);
 }
 
-static int prepare_plan(struct training *t, struct err *err)
+static struct recipe make_recipe(const struct train_config *cfg)
 {
-	const struct train_config *cfg = &t->job->config;
 	struct recipe recipe = {
 		.amp = cfg->use_amp,
 		.deterministic = cfg->deterministic,
-		.optim = {.optimizer = OPTIMIZER_SGD, .nesterov = cfg->nesterov, .weight_decay = cfg->weight_decay},
+		.optim = {.optimizer = (enum optimizer)cfg->optimizer,
+			  .nesterov = cfg->nesterov,
+			  .dampening = cfg->dampening,
+			  .beta2 = cfg->beta2,
+			  .eps = cfg->eps,
+			  .weight_decay = cfg->weight_decay},
+		.spare_bn_bias = !cfg->decay_bn_bias,
 		.lr_scale = LR_SCALES_ONE,
+		.clip_norm = cfg->clip_grad_norm,
+		.ema_decay = cfg->ema_decay,
 		.label_smoothing = cfg->label_smoothing,
 		.random_crop = cfg->random_crop,
 		.random_flip = cfg->random_flip,
@@ -106,16 +130,63 @@ static int prepare_plan(struct training *t, struct err *err)
 		.num_workers = cfg->num_workers,
 	};
 	pretrained_lr_scales(cfg, recipe.lr_scale);
-	int r = backend_of(t)->load(t->job->device, t->data, err);
-	if (r < 0)
-		return r;
-	return backend_of(t)->prepare(t->job->device, t->net, &recipe, cfg->batch_size, &t->plan, err);
+	return recipe;
 }
 
-static uint32_t count_steps(const struct training *t, enum split split)
+static int prepare_plan(struct training *t, int batch, struct err *err)
 {
-	size_t images = t->data->sets[split].count, batch = (size_t)t->job->config.batch_size;
-	return (uint32_t)((images + batch - 1) / batch);
+	const struct recipe recipe = make_recipe(&t->job->config);
+	int r = backend_of(t)->prepare(t->job->device, t->net, &recipe, batch, &t->plan, err);
+	if (r == 0)
+		t->batch = batch;
+	return r;
+}
+
+/* Gives the plan's state to one of another batch size; where there is no room for it, back to the size there was. */
+static int change_plan(struct training *t, int batch, struct err *err)
+{
+	struct state state;
+	struct err why;
+	int before = t->batch;
+	backend_of(t)->state_alloc(t->plan, &state);
+	int r = backend_of(t)->state_get(t->plan, &state, err);
+	if (r < 0) {
+		state_fini(&state);
+		return r;
+	}
+	backend_of(t)->release(t->plan);
+	t->plan = NULL;
+	r = prepare_plan(t, batch, &why);
+	if (r == -ENOMEM && t->at.step == 0) {
+		job_log(t->job->job_dir, "epoch %d: the batch stays at %d: %s", t->at.epoch + 1, before, why.text);
+		batch_schedule_refuse(&t->at.batch, before, true);
+		r = prepare_plan(t, before, &why);
+	}
+	if (r < 0)
+		*err = why;
+	else
+		r = backend_of(t)->state_set(t->plan, &state, err);
+	state_fini(&state);
+	return r;
+}
+
+/* Before steps are made: the plan has the epoch's batch size. */
+static int fit_batch(struct training *t, struct err *err)
+{
+	int before = t->batch, batch = t->at.batch.size, r = 0;
+	if (batch != before && smallest_batch(t, batch) < (size_t)net_min_batch(t->net)) {
+		job_log(t->job->job_dir, "epoch %d: the batch stays at %d: with %d the last one of an epoch would have one image",
+			t->at.epoch + 1, before, batch);
+		batch_schedule_refuse(&t->at.batch, before, false);
+	} else if (batch != before) {
+		r = change_plan(t, batch, err);
+		if (r == 0 && t->batch != before)
+			job_log(t->job->job_dir, "epoch %d: batches of %d, before of %d", t->at.epoch + 1, t->batch, before);
+		checkpointer_use(t->checkpointer, t->plan);
+	}
+	t->steps = position_steps(&t->at, train_images(t));
+	t->test_steps = count_steps(t, SPLIT_TEST);
+	return r;
 }
 
 /* Everything before the first step.  ret_class: what a failure here is called. */
@@ -132,18 +203,17 @@ static int prepare(struct training *t, enum fail_class *ret_class, struct err *e
 	if (r < 0)
 		return r;
 	*ret_class = FAIL_INTERNAL;
-	r = prepare_plan(t, err);
+	r = backend_of(t)->load(t->job->device, t->data, err);
+	r = r < 0 ? r : prepare_plan(t, t->job->config.batch_size, err);
 	if (r < 0)
 		return r;
-	t->steps = count_steps(t, SPLIT_TRAIN);
-	t->test_steps = count_steps(t, SPLIT_TEST);
+	t->values = xmalloc(count_steps(t, SPLIT_TRAIN) * sizeof(*t->values)); /* enough: batches only grow */
 	r = init_state(t, err);
 	if (r < 0) {
 		*ret_class = r == -EINVAL ? FAIL_CONFIG : FAIL_INTERNAL;
 		return r;
 	}
-	t->order = xmalloc(t->data->sets[SPLIT_TRAIN].count * sizeof(*t->order));
-	t->values = xmalloc(t->steps * sizeof(*t->values));
+	t->order = xmalloc(train_images(t) * sizeof(*t->order));
 	t->last_checkpoint_s = monotonic_s();
 	r = checkpointer_new(&t->checkpointer, t->job->job_dir, t->net, backend_of(t), t->plan, t->job->events, err);
 	return r < 0 ? r : training_emit_started(t, err);
@@ -187,10 +257,10 @@ static uint32_t chunk_steps(double step_s, uint32_t left)
 	return MIN(MAX(n, 1u), left);
 }
 
-/* The rest of the epoch under way. */
-static int train_epoch(struct training *t, enum outcome *ret, struct err *err)
+static int begin_epoch(struct training *t, struct err *err)
 {
-	size_t images = t->data->sets[SPLIT_TRAIN].count;
+	size_t images = train_images(t);
+	double lr_scale = batch_schedule_lr_scale(&t->at.batch);
 	epoch_order(t->order, images, (uint64_t)t->job->config.seed, (uint32_t)t->at.epoch);
 	struct epoch_tables tables = {
 		.epoch = t->at.epoch,
@@ -198,9 +268,17 @@ static int train_epoch(struct training *t, enum outcome *ret, struct err *err)
 		.n_order = images,
 		.steps = t->values,
 	};
+	schedule_values(&t->at.schedule, t->steps, t->values);
 	for (uint32_t i = 0; i < t->steps; i++)
-		t->values[i] = (struct step_values){schedule_lr(&t->at.schedule), t->job->config.momentum};
-	int r = backend_of(t)->begin_epoch(t->plan, &tables, err);
+		t->values[i].lr *= lr_scale;
+	return backend_of(t)->begin_epoch(t->plan, &tables, err);
+}
+
+/* The rest of the epoch under way. */
+static int train_epoch(struct training *t, enum outcome *ret, struct err *err)
+{
+	int r = fit_batch(t, err);
+	r = r < 0 ? r : begin_epoch(t, err);
 	if (r < 0)
 		return r;
 	while (t->at.step < t->steps) {
@@ -224,9 +302,9 @@ static int train_epoch(struct training *t, enum outcome *ret, struct err *err)
 }
 
 /* The whole test split.  A job that ends in it goes on with its beginning. */
-static int test_epoch(struct training *t, struct sums *sums, enum outcome *ret, struct err *err)
+static int test_epoch(struct training *t, bool ema, struct sums *sums, enum outcome *ret, struct err *err)
 {
-	const struct eval_options options = {.ema = false};
+	const struct eval_options options = {.ema = ema};
 	for (uint32_t step = 0; step < t->test_steps;) {
 		uint32_t n = chunk_steps(t->test_step_s, t->test_steps - step);
 		training_progress(t, true, step, t->test_steps);
@@ -242,36 +320,65 @@ static int test_epoch(struct training *t, struct sums *sums, enum outcome *ret, 
 	return 0;
 }
 
+/* Tests the weights, and their average where there is one. */
+static int test_all(struct training *t, struct tested *ret_tested, enum outcome *ret, struct err *err)
+{
+	double start = monotonic_s();
+	int r = test_epoch(t, false, &ret_tested->weights, ret, err);
+	if (r == 0 && *ret == GO_ON && t->job->config.ema_decay > 0)
+		r = test_epoch(t, true, &ret_tested->ema, ret, err);
+	ret_tested->seconds = monotonic_s() - start;
+	return r;
+}
+
+static void log_cut(const struct training *t, double lr)
+{
+	const struct train_config *cfg = &t->job->config;
+	bool cuts = cfg->scheduler == SCHEDULER_STEP || cfg->scheduler == SCHEDULER_MULTI_STEP ||
+		    cfg->scheduler == SCHEDULER_PLATEAU;
+	if (cuts && t->at.schedule.lr < lr)
+		job_log(t->job->job_dir, "epoch %d: %s lowers lr %g -> %g", t->at.epoch, config_choice(cfg, "scheduler"), lr,
+			t->at.schedule.lr);
+}
+
 /* Tests, records the epoch and moves to the next one. */
 static int end_epoch(struct training *t, enum outcome *ret, struct err *err)
 {
-	struct sums test = {0};
-	double start = monotonic_s(), lr = schedule_lr(&t->at.schedule);
-	int r = test_epoch(t, &test, ret, err);
+	struct tested tested = {0};
+	double lr = t->at.schedule.lr;
+	int r = test_all(t, &tested, ret, err);
 	if (r < 0 || *ret != GO_ON)
 		return r;
-	r = training_emit_epoch(t, lr, &test, monotonic_s() - start, err);
+	struct epoch_result result = {
+		.test_loss = sums_loss(&tested.weights),
+		.test_accuracy = sums_percent(&tested.weights),
+		.train_loss = sums_loss(&t->at.sums),
+		.train_accuracy = sums_percent(&t->at.sums),
+	};
+	r = training_emit_epoch(t, &result, &tested, err);
 	if (r < 0)
 		return r;
-	double loss = test.loss / (double)test.images;
-	if (!isfinite(loss))
-		return err_set(err, -EDOM, "the test loss is not finite (%g) after epoch %d; a smaller lr may help", loss,
+	if (!isfinite(result.test_loss))
+		return err_set(err, -EDOM, "the test loss is not finite (%g) after epoch %d; a smaller lr may help", result.test_loss,
 			       t->at.epoch + 1);
-	bool best = position_end_epoch(&t->at, loss, sums_percent(&test));
-	if (schedule_lr(&t->at.schedule) != lr)
-		job_log(t->job->job_dir, "epoch %d: %s lowers lr %g -> %g", t->at.epoch,
-			config_choice(&t->job->config, "scheduler"), lr, schedule_lr(&t->at.schedule));
-	if (best)
+	struct memory_use memory = {0};
+	backend_of(t)->memory(t->plan, &memory);
+	double ema_accuracy = tested.ema.images ? sums_percent(&tested.ema) : NAN;
+	struct position_best best = position_end_epoch(&t->at, &result, ema_accuracy, &memory);
+	log_cut(t, lr);
+	if (best.weights)
 		begin_checkpoint(t, CHECKPOINT_BEST);
+	if (best.ema)
+		begin_checkpoint(t, CHECKPOINT_BEST_EMA);
 	return 0;
 }
 
 /* Waits for room on a full disk, as long as nobody wants something else of the job. */
-static int write_final(struct training *t, enum outcome *ret, struct err *err)
+static int write_final(struct training *t, enum checkpoint_kind kind, enum outcome *ret, struct err *err)
 {
 	bool said = false;
 	int r;
-	while (is_no_room(r = write_checkpoint(t, CHECKPOINT_FINAL, err)) && *ret == FINISHED) {
+	while (is_no_room(r = write_checkpoint(t, kind, err)) && *ret == FINISHED) {
 		const struct train_control *control = t->job->control;
 		if (!said)
 			job_log(t->job->job_dir, "waits for room: %s", err->text);
@@ -302,7 +409,10 @@ static int train_epochs(struct training *t, enum outcome *ret, struct err *err)
 			return r;
 	}
 	*ret = FINISHED;
-	return write_final(t, ret, err);
+	int r = write_final(t, CHECKPOINT_FINAL, ret, err);
+	if (r == 0 && *ret == FINISHED && cfg->ema_decay > 0)
+		r = write_final(t, CHECKPOINT_FINAL_EMA, ret, err);
+	return r;
 }
 
 static void training_fini(struct training *t)

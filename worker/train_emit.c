@@ -48,15 +48,16 @@ int training_emit_started(struct training *t, struct err *err)
 	json_object_set_new(body, "start_epoch", json_integer(t->at.epoch));
 	json_object_set_new(body, "start_step", json_integer(t->at.step));
 	json_object_set_new(body, "num_workers", json_integer(cfg->num_workers));
-	json_object_set_new(body, "batch_size", json_integer(cfg->batch_size));
+	json_object_set_new(body, "batch_size", json_integer(t->at.batch.size));
 	json_object_set_new(body, "train_images", json_integer((json_int_t)t->data->sets[SPLIT_TRAIN].count));
 	json_object_set_new(body, "test_images", json_integer((json_int_t)t->data->sets[SPLIT_TEST].count));
-	json_object_set_new(body, "steps_per_epoch", json_integer(t->steps));
+	json_object_set_new(body, "steps_per_epoch", json_integer(position_steps(&t->at, t->data->sets[SPLIT_TRAIN].count)));
+	json_object_set_new(body, "warnings", config_warnings(cfg));
 	json_object_set(body, "pretrained", t->pretrained ? t->pretrained : json_null());
 	record_plan(t, body);
 	json_object_set_new(body, "resumed_note", t->resumed_note ? json_string(t->resumed_note) : json_null());
 	job_log(t->job->job_dir, "%s, batch %d, %s on %s (%s backend, %d threads)%s", config_choice(cfg, "model"),
-		cfg->batch_size, json_string_value(json_object_get(body, "amp")),
+		t->at.batch.size, json_string_value(json_object_get(body, "amp")),
 		json_string_value(json_object_get(body, "device")), t->job->backend->name, t->job->threads,
 		t->at.epoch || t->at.step ? ", goes on from its checkpoint" : "");
 	int r = event_emit(t->job->events, "started", body, err);
@@ -84,6 +85,11 @@ void training_progress(struct training *t, bool testing, uint32_t step, uint32_t
 	t->job->progress(t->job->progress_arg, &p);
 }
 
+double sums_loss(const struct sums *s)
+{
+	return s->images ? s->loss / (double)s->images : NAN;
+}
+
 double sums_percent(const struct sums *s)
 {
 	return s->images ? 100.0 * (double)s->correct / (double)s->images : 0;
@@ -102,22 +108,44 @@ static void add_telemetry(struct training *t, json_t *epoch)
 		json_object_set_new(epoch, "joules", json_real(used.joules));
 }
 
-int training_emit_epoch(struct training *t, double lr, const struct sums *test, double test_seconds, struct err *err)
+static int emit_metric(struct training *t, const char *name, double value, struct err *err)
+{
+	json_t *body = json_pack("{s:i, s:s}", "epoch", t->at.epoch + 1, "name", name);
+	json_object_set_new(body, "value", json_num(value));
+	return event_emit(t->job->events, "metric", body, err);
+}
+
+/* What has no column of its own. */
+static int emit_metrics(struct training *t, const struct tested *tested, struct err *err)
+{
+	struct device_info info;
+	int r = 0;
+	t->job->backend->info(t->job->device, &info);
+	if (tested->ema.images) {
+		r = emit_metric(t, "ema_test_loss", sums_loss(&tested->ema), err);
+		r = r < 0 ? r : emit_metric(t, "ema_test_accuracy", sums_percent(&tested->ema), err);
+	}
+	if (r == 0 && t->job->config.use_amp && info.amp && str_eq(info.amp, "fp16"))
+		r = emit_metric(t, "skipped_steps", (double)t->at.sums.skipped, err);
+	return r;
+}
+
+int training_emit_epoch(struct training *t, const struct epoch_result *result, const struct tested *tested, struct err *err)
 {
 	const struct position *at = &t->at;
-	const struct sums *train = &at->sums;
-	json_t *body = json_pack("{s:i, s:i, s:I}", "epoch", at->epoch + 1, "batch_size", t->job->config.batch_size,
-				 "ram_mib", (json_int_t)procstat_peak_ram_mib());
-	json_object_set_new(body, "lr", json_num(lr));
-	json_object_set_new(body, "train_loss", json_num(train->loss / (double)train->images));
-	json_object_set_new(body, "train_accuracy", json_num(sums_percent(train)));
-	json_object_set_new(body, "test_loss", json_num(test->loss / (double)test->images));
-	json_object_set_new(body, "test_accuracy", json_num(sums_percent(test)));
+	json_t *body = json_pack("{s:i, s:i, s:I}", "epoch", at->epoch + 1, "batch_size", t->batch, "ram_mib",
+				 (json_int_t)procstat_peak_ram_mib());
+	json_object_set_new(body, "lr", json_num(t->values[0].lr));
+	json_object_set_new(body, "train_loss", json_num(result->train_loss));
+	json_object_set_new(body, "train_accuracy", json_num(result->train_accuracy));
+	json_object_set_new(body, "test_loss", json_num(result->test_loss));
+	json_object_set_new(body, "test_accuracy", json_num(result->test_accuracy));
 	json_object_set_new(body, "train_seconds", json_num(at->train_seconds));
-	json_object_set_new(body, "test_seconds", json_num(test_seconds));
-	json_object_set_new(body, "images_per_second", json_num((double)train->images / at->train_seconds));
+	json_object_set_new(body, "test_seconds", json_num(tested->seconds));
+	json_object_set_new(body, "images_per_second", json_num((double)at->sums.images / at->train_seconds));
 	add_telemetry(t, body);
-	return event_emit(t->job->events, "epoch", body, err);
+	int r = event_emit(t->job->events, "epoch", body, err);
+	return r < 0 ? r : emit_metrics(t, tested, err);
 }
 
 const char *const release_names[N_RELEASE_WHYS] = {"", "stop", "pause", "time_limit"};

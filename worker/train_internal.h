@@ -21,6 +21,7 @@ struct training {
 	struct position at;
 	uint32_t *order;
 	struct step_values *values; /* of the epoch's steps */
+	int batch; /* images of the plan's steps */
 	uint32_t steps, test_steps; /* of an epoch, of its test */
 	double last_checkpoint_s, last_progress_s;
 	double step_s, test_step_s; /* measured; 0: not yet */
@@ -30,13 +31,19 @@ struct training {
 	int64_t device_bytes; /* of the plan; 0: not known */
 };
 
+struct tested { /* the test after an epoch */
+	struct sums weights, ema; /* ema: of no images where there is no average */
+	double seconds;
+};
+
+double sums_loss(const struct sums *sums);    /* mean over the images; NaN of none */
 double sums_percent(const struct sums *sums); /* of correct images; 0 of none */
 
 /* From here on what it uses is recorded, until its outcome is. */
 int training_emit_started(struct training *t, struct err *err);
 /* A few times a second.  step: of steps, of the training or of its test. */
 void training_progress(struct training *t, bool testing, uint32_t step, uint32_t steps);
-int training_emit_epoch(struct training *t, double lr, const struct sums *test, double test_seconds, struct err *err);
+int training_emit_epoch(struct training *t, const struct epoch_result *result, const struct tested *tested, struct err *err);
 int training_emit_outcome(struct training *t, enum outcome outcome, struct err *err);
 /* code: of an error; class: what it is called unless the code says more. */
 void training_emit_failed(struct training *t, int code, enum fail_class class, const struct err *err);

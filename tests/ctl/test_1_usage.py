@@ -72,7 +72,7 @@ def test_changing_verbs_without_a_daemon_are_exit_3(grid):
 
 def test_params(place):
     out = place.run("params", "plateau", "lr").stdout
-    assert "plateau_patience" in out and "momentum" not in out
+    assert "plateau_patience" in out and "label_smoothing" not in out
     assert "StepLR, ReduceLROnPlateau" in place.run("params", "scheduler").stdout
     names = {p["name"]: p for p in place.json("params")}
     assert float(names["weight_decay"]["default"]) == 0.0005

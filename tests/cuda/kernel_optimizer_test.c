@@ -26,7 +26,7 @@ static const struct optim_settings adamw = {OPTIMIZER_ADAMW, .beta2 = 0.999, .ep
 static void arenas_open(struct arenas *t, enum cell cell, uint32_t weights, uint32_t others, float scale)
 {
 	uint32_t half = weights / 16 * 8, ends[] = {half, weights, weights, weights, weights, weights + others};
-	*t = (struct arenas){.weights = weights, .others = others, .state = {.scaler.scale = scale, .steps = 4}};
+	*t = (struct arenas){.weights = weights, .others = others, .state = {.scaler.scale = scale, .clip = 1, .steps = 4}};
 	memcpy(t->ends, ends, sizeof(ends));
 	bench_init(&t->b, cell);
 	bench_share(&t->b, &t->state, sizeof(t->state));
@@ -124,7 +124,7 @@ static void check_step(enum cell cell, uint32_t weights, uint32_t others, const 
 	assert_memory_equal(t.slots[1].data, e.vf, all * sizeof(float));
 	assert_all_near("copy", array_read(&t.copy), t.params.values, weights, cell_rounding(cell), cell_least(cell));
 	assert_true((double)t.state.scaler.scale == (double)scale && t.state.scaler.skipped_steps == 0);
-	assert_int_equal(t.state.steps, 5);
+	assert_true(t.state.steps == 5 && t.state.moved);
 	bench_fini(&t.b);
 }
 
@@ -207,6 +207,97 @@ static void test_grad_check(void **state)
 		}
 }
 
+/* Clipped gradients are the ones that optim_clip() gives, and the optimizer uses them. */
+static void check_clip(enum cell cell, uint32_t weights, uint32_t others, double max_norm, float scale)
+{
+	struct arenas t;
+	arenas_open(&t, cell, weights, others, scale);
+	double squares = 0;
+	for (size_t i = 0; i < weights + others; i++) {
+		double g = (i < weights ? t.weight_grads.values[i] : t.other_grads.values[i - weights]) / (double)scale;
+		squares += g * g;
+	}
+	union kernel_args args = {.grad_norm = {.state = &t.state,
+						.weight_grads = t.weight_grads.data,
+						.other_grads = t.other_grads.data,
+						.weights = weights,
+						.others = others,
+						.max_norm = (float)max_norm}};
+	bench_scratch(&t.b, KERNEL_GRAD_NORM, &args, &args.grad_norm.partials, &args.grad_norm.tickets);
+	bench_run(&t.b, KERNEL_GRAD_NORM, &args, (struct region[]){{&t.state, sizeof(t.state), true}}, 1);
+	double clip = (double)t.state.clip, expected = optim_clip(sqrt(squares), max_norm);
+	assert_true(fabs(clip - expected) <= 1e-6 * expected);
+	for (size_t i = 0; i < weights; i++)
+		t.weight_grads.values[i] = 0;
+	for (size_t i = 0; i < others; i++)
+		t.other_grads.values[i] = (double)scale;
+	array_fill(&t.weight_grads);
+	array_fill(&t.other_grads);
+	const struct optim_settings plain = {OPTIMIZER_SGD};
+	args = optimizer_args(&t, &plain, 0);
+	run_optimizer(&t, &args);
+	double rate = (double)t.rounded[OPTIM_SEGMENTS - 1].lr, first = (double)t.rounded[OPTIM_SEGMENTS - 1].first;
+	size_t at = weights + others - 1; /* a gradient of 1, clipped, behind the momentum there was */
+	double before = t.params.values[at], buf = first * t.slots[0].values[at] + clip;
+	assert_true(fabs(array_read(&t.params)[at] - (before - rate * buf)) <= 1e-6);
+	bench_fini(&t.b);
+}
+
+static void test_clip(void **state)
+{
+	for (enum cell cell = 0; cell < CELL_COUNT; cell++) {
+		check_clip(cell, 72, 24, 0.5, 4);
+		check_clip(cell, 72, 24, 1e9, 4); /* nothing to clip */
+		check_clip(cell, 4104, 808, 3, 256);
+	}
+	check_clip(CELL_BF16, 300 * 256 * 8, 64, 10, 1); /* threads loop */
+}
+
+/* Averages only after a step that was made; after the first one copies. */
+static void check_ema(uint64_t steps, bool moved, size_t params, size_t running)
+{
+	struct bench b;
+	struct step_state s = {.steps = steps, .moved = moved};
+	bench_init(&b, CELL_F32);
+	bench_share(&b, &s, sizeof(s));
+	struct array from[] = {array_random(&b, CELL_F32, params, 0, 1), array_random(&b, CELL_F32, running, 0, 1)};
+	struct array ema[] = {array_random(&b, CELL_F32, params, 0, 1), array_random(&b, CELL_F32, running, 0, 1)};
+	union kernel_args args = {.ema = {&s, from[0].data, from[1].data, ema[0].data, ema[1].data, (uint32_t)params,
+					  (uint32_t)running, 0.75}};
+	double keep = !moved ? 1 : steps == 1 ? 0 : 0.75;
+	for (int k = 0; k < 2; k++)
+		for (size_t i = 0; i < ema[k].count; i++)
+			from[k].values[i] = keep * ema[k].values[i] + (1 - keep) * from[k].values[i];
+	bench_run(&b, KERNEL_EMA, &args, (struct region[]){KEPT(ema[0]), KEPT(ema[1])}, 2);
+	for (int k = 0; k < 2; k++)
+		assert_all_near("average", array_read(&ema[k]), from[k].values, ema[k].count, 1e-6, 1e-6);
+	bench_fini(&b);
+}
+
+static void test_ema(void **state)
+{
+	check_ema(1, true, 4104, 808);
+	check_ema(2, true, 8, 0);
+	check_ema(7, true, 264, 40);
+	check_ema(7, false, 264, 40);
+}
+
+static void test_exchange(void **state)
+{
+	struct bench b;
+	bench_init(&b, CELL_F32);
+	struct array x = array_random(&b, CELL_F32, 4104, 0, 1), y = array_random(&b, CELL_F32, 4104, 5, 1);
+	union kernel_args args = {.exchange = {x.data, y.data, 4104}};
+	autofree double *was = xmalloc(4104 * sizeof(double));
+	memcpy(was, x.values, 4104 * sizeof(double));
+	autofree double *other = xmalloc(4104 * sizeof(double));
+	memcpy(other, y.values, 4104 * sizeof(double));
+	bench_run(&b, KERNEL_EXCHANGE, &args, (struct region[]){KEPT(x), KEPT(y)}, 2);
+	assert_all_near("x", array_read(&x), other, 4104, 1e-7, 0);
+	assert_all_near("y", array_read(&y), was, 4104, 1e-7, 0);
+	bench_fini(&b);
+}
+
 /* Found: nothing moves, the scale is halved.  Then it doubles after as many good steps as asked. */
 static void test_loss_scale(void **state)
 {
@@ -221,6 +312,7 @@ static void test_loss_scale(void **state)
 	assert_memory_equal(t.params.data, before, 4912 * sizeof(float));
 	assert_int_equal(t.state.found_inf, 0);
 	assert_int_equal(t.state.scaler.skipped_steps, 1);
+	assert_true(t.state.steps == 4 && !t.state.moved);
 	assert_true(t.state.scaler.scale == 128);
 	run_optimizer(&t, &args);
 	assert_true(t.state.scaler.scale == 128 && t.state.scaler.good_steps == 1);
@@ -259,6 +351,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_optimizers),       cmocka_unit_test(test_threads_loop), cmocka_unit_test(test_no_copy),
+		cmocka_unit_test(test_clip),	   cmocka_unit_test(test_ema),		cmocka_unit_test(test_exchange),
 		cmocka_unit_test(test_grad_check), cmocka_unit_test(test_loss_scale),   cmocka_unit_test(test_cast),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

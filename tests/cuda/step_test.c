@@ -2,7 +2,7 @@
  * parameters, running statistics, evaluation; small networks of every shape that the builder tells apart.
  *
  * Gradients are read from the momentum after the first step, where without weight decay they are the same. */
-#include "tests/parity/parity.h"
+#include "tests/parity/recipes.h"
 
 #include "tests/cuda/runner_host.h"
 #include "tests/cuda/target.h"
@@ -205,6 +205,7 @@ static void test_scale_too_large(void **state)
 	assert_memory_equal(s->params, before.params, s->param_count * sizeof(float));
 	assert_memory_equal(s->slots[0], before.slots[0], s->param_count * sizeof(float));
 	assert_true(s->scaler.scale == 0x1p39f && s->scaler.good_steps == 0 && s->scaler.skipped_steps == 3);
+	assert_true(s->steps == 0 && s->batches_tracked == 1 && sums.skipped == 1);
 	assert_true(isfinite(sums.loss) && sums.images == PIECES_BATCH);
 	state_fini(&before);
 	job_close(&job);
@@ -212,11 +213,17 @@ static void test_scale_too_large(void **state)
 	net_free(net);
 }
 
+static void test_recipes(void **state)
+{
+	recipes_check("host");
+}
+
 int main(void)
 {
-	struct CMUnitTest tests[ARRAY_LEN(cases) + 2] = {
+	struct CMUnitTest tests[ARRAY_LEN(cases) + 3] = {
 		[ARRAY_LEN(cases)] = cmocka_unit_test(test_pieces),
 		[ARRAY_LEN(cases) + 1] = cmocka_unit_test(test_scale_too_large),
+		[ARRAY_LEN(cases) + 2] = cmocka_unit_test(test_recipes),
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
 		tests[i] = (struct CMUnitTest){.name = cases[i].name, .test_func = test_step,

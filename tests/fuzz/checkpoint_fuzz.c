@@ -55,7 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	config_defaults(&config);
 	position_init(&position, &config);
 	if (r == 0)
-		position_load(&position, saved, 10, &err);
+		position_load(&position, saved, 1280, &err);
 	state_fini(&state);
 	return 0;
 }

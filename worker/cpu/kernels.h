@@ -18,6 +18,16 @@ void cells_add(enum cell cell, void *sum, const void *term, size_t n);
 struct optim_arenas { /* of all parameters */
 	float *params, *grads, *slots[N_SLOTS];
 };
-/* One step: span i of n, none longer than OPTIM_CHUNK, with coefficients coefs[spans[i].kind]. */
-void optim_step(enum optimizer optimizer, const struct optim_f32 *coefs, const struct param_span *spans, size_t n,
+struct optim_spans { /* spans of all parameters (param_spans.h), none longer than OPTIM_CHUNK */
+	const struct param_span *items;
+	size_t n;
+	double *partials; /* (n): scratch */
+};
+/* One step with coefficients coefs[kind]; gradients are multiplied by grad_scale first. */
+void optim_step(enum optimizer optimizer, const struct optim_f32 *coefs, float grad_scale, const struct optim_spans *spans,
 		const struct optim_arenas *arenas);
+/* Euclidean norm of all gradients. */
+double optim_grad_norm(const struct optim_spans *spans, const float *grads);
+/* ema = keep * ema + take * values; n of them */
+void optim_ema(float *ema, const float *values, size_t n, float keep, float take);
+void floats_swap(float *a, float *b, size_t n);

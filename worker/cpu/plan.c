@@ -45,8 +45,9 @@ static int state_block_init(struct plan *plan, struct err *err)
 {
 	size_t line = 16; /* floats of a cache line */
 	size_t params = (plan->net->param_count + line - 1) / line * line;
-	size_t slots = (size_t)n_slots(plan);
-	int r = block_init(&plan->state, ((2 + slots) * params + plan->net->buffer_count) * sizeof(float), "the parameters",
+	size_t buffers = (plan->net->buffer_count + line - 1) / line * line;
+	size_t slots = (size_t)n_slots(plan), ema = plan->recipe.ema_decay > 0;
+	int r = block_init(&plan->state, ((2 + slots + ema) * params + (1 + ema) * buffers) * sizeof(float), "the parameters",
 			   err);
 	if (r < 0)
 		return r;
@@ -56,7 +57,12 @@ static int state_block_init(struct plan *plan, struct err *err)
 	for (size_t i = 0; i < slots; i++)
 		a->slots[i] = a->grads + (i + 1) * params;
 	plan->buffers = a->grads + (slots + 1) * params;
-	plan->n_spans = param_spans(plan->net, &plan->recipe, OPTIM_CHUNK, &plan->spans);
+	plan->ema_buffers = ema ? plan->buffers + buffers : NULL;
+	plan->ema_params = ema ? plan->buffers + 2 * buffers : NULL;
+	struct param_span *spans;
+	plan->spans.n = param_spans(plan->net, &plan->recipe, OPTIM_CHUNK, &spans);
+	plan->spans.items = spans;
+	plan->spans.partials = xcalloc(plan->spans.n, sizeof(double));
 	return 0;
 }
 
@@ -199,6 +205,13 @@ int plan_new(struct plan **ret, struct device *device, const struct net *net, co
 	return 0;
 }
 
+void plan_memory(const struct plan *plan, struct memory_use *ret)
+{
+	size_t free_bytes = memory_available("");
+	ret->used = plan->state.bytes + plan->work.bytes;
+	ret->total = free_bytes == SIZE_MAX ? SIZE_MAX : ret->used + free_bytes;
+}
+
 void plan_free(struct plan *plan)
 {
 	if (!plan)
@@ -206,13 +219,25 @@ void plan_free(struct plan *plan)
 	loader_free(plan->loader);
 	passes_free(plan);
 	block_fini(&plan->state);
-	free(plan->spans);
+	free((void *)plan->spans.items);
+	free(plan->spans.partials);
 	dnn_free(plan->dnn);
 	nodes_fini(&plan->nodes);
 	free(plan);
 }
 
 /* --- state --- */
+
+/* The weights, or their average, in the arenas. */
+static void plan_use(struct plan *plan, bool ema)
+{
+	if (plan->ema_in == ema)
+		return;
+	INVARIANT(plan->ema_params, "no average of the weights is kept");
+	floats_swap(plan->arenas.params, plan->ema_params, plan->net->param_count);
+	floats_swap(plan->buffers, plan->ema_buffers, plan->net->buffer_count);
+	plan->ema_in = ema;
+}
 
 void plan_state_alloc(const struct plan *plan, struct state *ret)
 {
@@ -222,6 +247,12 @@ void plan_state_alloc(const struct plan *plan, struct state *ret)
 int plan_state_get(struct plan *plan, struct state *into, struct err *err)
 {
 	size_t params = plan->net->param_count;
+	plan_enter(plan);
+	plan_use(plan, false);
+	if (plan->ema_params) {
+		values_copy(into->ema_params, into->dtype, plan->ema_params, DTYPE_F32, params);
+		values_copy(into->ema_buffers, into->dtype, plan->ema_buffers, DTYPE_F32, plan->net->buffer_count);
+	}
 	values_copy(into->params, into->dtype, plan->arenas.params, DTYPE_F32, params);
 	for (int i = 0; i < n_slots(plan); i++)
 		values_copy(into->slots[i], into->dtype, plan->arenas.slots[i], DTYPE_F32, params);
@@ -236,10 +267,17 @@ int plan_state_set(struct plan *plan, const struct state *from, struct err *err)
 	size_t params = plan->net->param_count;
 	INVARIANT(from->param_count == params && from->buffer_count == plan->net->buffer_count,
 		  "a state of another net");
+	bool stepped = from->steps > 0;
+	plan->ema_in = false;
+	if (plan->ema_params) {
+		values_copy(plan->ema_params, DTYPE_F32, stepped ? from->ema_params : from->params, from->dtype, params);
+		values_copy(plan->ema_buffers, DTYPE_F32, stepped ? from->ema_buffers : from->buffers, from->dtype,
+			    plan->net->buffer_count);
+	}
 	values_copy(plan->arenas.params, DTYPE_F32, from->params, from->dtype, params);
 	values_copy(plan->buffers, DTYPE_F32, from->buffers, from->dtype, plan->net->buffer_count);
 	for (int i = 0; i < n_slots(plan); i++)
-		if (from->steps > 0)
+		if (stepped)
 			values_copy(plan->arenas.slots[i], DTYPE_F32, from->slots[i], from->dtype, params);
 		else
 			memset(plan->arenas.slots[i], 0, params * sizeof(float));
@@ -272,6 +310,13 @@ static int loss_check(const struct plan *plan, const struct batch *batch, double
 		       loss, batch->step + 1, plan->tables.epoch + 1);
 }
 
+static void ema_update(struct plan *plan)
+{
+	double keep = plan->steps == 1 ? 0 : plan->recipe.ema_decay;
+	optim_ema(plan->ema_params, plan->arenas.params, plan->net->param_count, (float)keep, (float)(1 - keep));
+	optim_ema(plan->ema_buffers, plan->buffers, plan->net->buffer_count, (float)keep, (float)(1 - keep));
+}
+
 static void step_update(struct plan *plan, const struct pass *pass, uint32_t step)
 {
 	struct optim_f64 coefs[PARAM_KINDS];
@@ -280,8 +325,13 @@ static void step_update(struct plan *plan, const struct pass *pass, uint32_t ste
 	param_coefs(coefs, &plan->recipe, &plan->tables.steps[step], ++plan->steps);
 	for (int kind = 0; kind < PARAM_KINDS; kind++)
 		rounded[kind] = optim_coefs_f32(&coefs[kind]);
-	optim_step(plan->recipe.optim.optimizer, rounded, plan->spans, plan->n_spans, &plan->arenas);
+	double clip = plan->recipe.clip_norm, scale = 1;
+	if (clip > 0)
+		scale = optim_clip(optim_grad_norm(&plan->spans, plan->arenas.grads), clip);
+	optim_step(plan->recipe.optim.optimizer, rounded, (float)scale, &plan->spans, &plan->arenas);
 	plan->batches_tracked++;
+	if (plan->ema_params)
+		ema_update(plan);
 }
 
 /* Adds what the last forward pass found, image by image. */
@@ -316,6 +366,7 @@ static int step_run(struct plan *plan, const struct batch *batch, struct sums *s
 int plan_run(struct plan *plan, uint32_t first, uint32_t n, struct sums *sums, struct err *err)
 {
 	plan_enter(plan);
+	plan_use(plan, false);
 	if (!loader_at_train(plan->loader, first))
 		loader_start_train(plan->loader, &plan->tables, &plan->recipe, first);
 	for (uint32_t i = 0; i < n; i++) {
@@ -333,6 +384,7 @@ int plan_evaluate(struct plan *plan, enum split split, const struct eval_options
 		  struct sums *sums, struct err *err)
 {
 	plan_enter(plan);
+	plan_use(plan, options->ema);
 	if (!loader_at_eval(plan->loader, split, first))
 		loader_start_eval(plan->loader, split, first);
 	for (uint32_t i = 0; i < n; i++) {

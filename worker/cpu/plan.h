@@ -34,11 +34,12 @@ struct plan {
 	struct dnn *dnn;
 	struct nodes nodes;
 	struct loader *loader;
-	struct block state;				/* holds the following two */
+	struct block state;				/* holds the following three lines */
 	struct optim_arenas arenas;			/* in net order */
 	float *buffers;					/* running statistics */
-	struct param_span *spans;
-	size_t n_spans;
+	float *ema_params, *ema_buffers;		/* NULL: none */
+	bool ema_in; /* the average is in the arenas, the weights in its place */
+	struct optim_spans spans;
 	uint64_t steps, batches_tracked;
 	struct pass *passes[MAX_PASSES];
 	int n_passes;
@@ -55,6 +56,7 @@ int plan_begin_epoch(struct plan *plan, const struct epoch_tables *tables, struc
 int plan_run(struct plan *plan, uint32_t first, uint32_t n, struct sums *sums, struct err *err);
 int plan_evaluate(struct plan *plan, enum split split, const struct eval_options *options, uint32_t first, uint32_t n,
 		  struct sums *sums, struct err *err);
+void plan_memory(const struct plan *plan, struct memory_use *ret);
 void plan_free(struct plan *plan); /* accepts NULL */
 
 /* For tests: fills everything that must not outlive a step (the passes' memory and the gradients) with NaN. */

@@ -58,6 +58,8 @@ void memory_init(struct memory *m, const struct param_map *map, const struct mem
 	for (int i = 0; i < sizes->slots; i++)
 		m->slots[i] = take(&bump, params, sizeof(float));
 	m->running = take(&bump, map->buffers, sizeof(float));
+	m->ema_params = sizes->ema ? take(&bump, params, sizeof(float)) : NULL;
+	m->ema_running = sizes->ema ? take(&bump, map->buffers, sizeof(float)) : NULL;
 	m->copies = sizes->cell == CELL_F32 ? m->params : take(&bump, map->weights, cell);
 	m->weight_grads = take(&bump, map->weights, cell);
 	m->other_grads = take(&bump, map->others, sizeof(float));

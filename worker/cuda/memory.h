@@ -15,6 +15,7 @@ struct bn_vectors { /* (C) each, C padded */
 struct memory_sizes {
 	enum cell cell;
 	int slots;	 /* of the optimizer */
+	bool ema;
 	size_t order;	 /* images of the training set */
 	size_t steps;	 /* of an epoch */
 	size_t labels;	 /* of the largest batch */
@@ -30,6 +31,7 @@ struct memory {
 	/* state: what a checkpoint keeps */
 	float *params, *slots[N_SLOTS]; /* weights, others; slots that the optimizer has not are NULL */
 	float *running;
+	float *ema_params, *ema_running; /* NULL: none */
 	struct bn_vectors *bns; /* of net->bns; in host memory, pointing to the device's */
 	/* of a step */
 	void *copies, *weight_grads; /* (weights) T; with fp32 cells copies is params */

@@ -22,7 +22,8 @@ struct plan {
 	struct memory memory;
 	void *block;
 	struct list_programs train, eval[2];
-	struct program *running, *copies;
+	struct program *running, *copies, *exchange;
+	bool ema_in; /* the average is in the arenas, the weights in its place */
 	struct epoch_tables tables;
 	struct step_state host; /* what is on the device, between two runs */
 	uint64_t batches_tracked;
@@ -38,7 +39,7 @@ static int tail_of(size_t images, int batch)
 
 /* Writes every list of the plan; with programs NULL only the sizes are wanted. */
 struct lists {
-	struct launch_list train[2], eval[2][2], running, copies; /* [tail] */
+	struct launch_list train[2], eval[2][2], running, copies, exchange; /* [tail] */
 };
 
 static void build_lists(const struct plan *plan, const struct memory *memory, struct lists *lists,
@@ -59,12 +60,14 @@ static void build_lists(const struct plan *plan, const struct memory *memory, st
 	}
 	step_build_running(&lists->running, p, memory, sizes);
 	step_build_copies(&lists->copies, p, memory, sizes);
+	step_build_exchange(&lists->exchange, p, memory, sizes);
 }
 
 static struct launch_list *list_at(struct lists *lists, int i)
 {
 	struct launch_list *all[] = {&lists->train[0],	 &lists->train[1],   &lists->eval[0][0], &lists->eval[0][1],
-				     &lists->eval[1][0], &lists->eval[1][1], &lists->running,	 &lists->copies};
+				     &lists->eval[1][0], &lists->eval[1][1], &lists->running,	 &lists->copies,
+				     &lists->exchange};
 	return i < (int)ARRAY_LEN(all) ? all[i] : NULL;
 }
 
@@ -88,6 +91,7 @@ static int allocate(struct plan *plan, enum cell cell, struct err *err)
 	struct memory_sizes sizes = {
 		.cell = cell,
 		.slots = n_slots(plan),
+		.ema = plan->recipe.ema_decay > 0,
 		.order = images,
 		.steps = plan->train.batches,
 		.labels = (size_t)plan->problem.batch,
@@ -122,7 +126,8 @@ static int prepare_programs(struct plan *plan, struct err *err)
 	struct memory_sizes sizes = {0};
 	build_lists(plan, &plan->memory, &lists, &sizes);
 	struct program **programs[] = {&plan->train.full,   &plan->train.tail,	 &plan->eval[0].full, &plan->eval[0].tail,
-				       &plan->eval[1].full, &plan->eval[1].tail, &plan->running,      &plan->copies};
+				       &plan->eval[1].full, &plan->eval[1].tail, &plan->running,      &plan->copies,
+				       &plan->exchange};
 	int r = 0;
 	for (int i = 0; r == 0 && list_at(&lists, i); i++)
 		r = prepare_program(plan, list_at(&lists, i), programs[i], err);
@@ -169,6 +174,7 @@ static int plan_init(struct plan *plan, int batch, struct err *err)
 	plan->host = (struct step_state){
 		.seed = plan->recipe.seed,
 		.scaler.scale = cell == CELL_F16 ? SCALER_INIT : 1,
+		.clip = 1,
 		.bad_step = NO_BAD_STEP,
 	};
 	r = device->runner_new(device, &plan->recipe, &plan->runner, err);
@@ -225,6 +231,7 @@ void cuda_release(struct plan *plan)
 		free_programs(plan, &plan->eval[SPLIT_TEST]);
 		plan->runner->ops->program_free(plan->runner, plan->running);
 		plan->runner->ops->program_free(plan->runner, plan->copies);
+		plan->runner->ops->program_free(plan->runner, plan->exchange);
 		plan->runner->ops->release(plan->runner, plan->block);
 		plan->runner->ops->close(plan->runner);
 	}
@@ -258,14 +265,31 @@ static int download_into(struct plan *plan, const float *device, size_t count,
 	return r;
 }
 
+/* The weights, or their average, in the arenas. */
+static int use(struct plan *plan, bool ema, struct err *err)
+{
+	if (plan->ema_in == ema)
+		return 0;
+	INVARIANT(plan->exchange, "no average of the weights is kept");
+	int r = plan->runner->ops->run(plan->runner, plan->exchange, 1, err);
+	if (r == 0)
+		plan->ema_in = ema;
+	return r;
+}
+
 int cuda_state_get(struct plan *plan, struct state *into, struct err *err)
 {
 	const struct memory *m = &plan->memory;
-	size_t params = param_map_size(&plan->map);
-	int r = download_into(plan, m->params, params, param_map_unpack, into->params, err);
+	size_t params = param_map_size(&plan->map), running = plan->map.buffers;
+	int r = use(plan, false, err);
+	r = r < 0 ? r : download_into(plan, m->params, params, param_map_unpack, into->params, err);
 	for (int i = 0; r == 0 && i < n_slots(plan); i++)
 		r = download_into(plan, m->slots[i], params, param_map_unpack, into->slots[i], err);
-	r = r < 0 ? r : download_into(plan, m->running, plan->map.buffers, param_map_unpack_running, into->buffers, err);
+	r = r < 0 ? r : download_into(plan, m->running, running, param_map_unpack_running, into->buffers, err);
+	if (r == 0 && m->ema_params)
+		r = download_into(plan, m->ema_params, params, param_map_unpack, into->ema_params, err);
+	if (r == 0 && m->ema_params)
+		r = download_into(plan, m->ema_running, running, param_map_unpack_running, into->ema_buffers, err);
 	into->steps = plan->host.steps;
 	into->batches_tracked = plan->batches_tracked;
 	into->scaler = is_scaled(plan) ? plan->host.scaler : (struct grad_scaler){0};
@@ -287,12 +311,19 @@ int cuda_state_set(struct plan *plan, const struct state *from, struct err *err)
 	size_t params = param_map_size(&plan->map), values = plan->net->param_count;
 	autofree void *none = xcalloc(values, sizeof(float));
 	bool stepped = from->steps > 0;
+	plan->ema_in = false;
 	int r = upload_from(plan, from->params, from->dtype, values, m->params, params, param_map_pack, err);
 	for (int i = 0; r == 0 && i < n_slots(plan); i++)
 		r = upload_from(plan, stepped ? from->slots[i] : none, stepped ? from->dtype : DTYPE_F32, values, m->slots[i],
 				params, param_map_pack, err);
 	r = r < 0 ? r : upload_from(plan, from->buffers, from->dtype, plan->net->buffer_count, m->running,
 				    plan->map.buffers, param_map_pack_running, err);
+	if (r == 0 && m->ema_params)
+		r = upload_from(plan, stepped ? from->ema_params : from->params, from->dtype, values, m->ema_params, params,
+				param_map_pack, err);
+	if (r == 0 && m->ema_params)
+		r = upload_from(plan, stepped ? from->ema_buffers : from->buffers, from->dtype, plan->net->buffer_count,
+				m->ema_running, plan->map.buffers, param_map_pack_running, err);
 	if (r == 0 && plan->copies)
 		r = plan->runner->ops->run(plan->runner, plan->copies, 1, err);
 	plan->host.steps = from->steps;
@@ -343,15 +374,18 @@ static int run_with_sums(struct plan *plan, const struct list_programs *programs
 	r = r < 0 ? r : ops->download(plan->runner, state, plan->memory.state, sizeof(*state), err);
 	if (r < 0)
 		return r;
-	*sums = (struct sums){state->loss, state->correct, state->images};
+	*sums = (struct sums){state->loss, state->correct, state->images, sums->skipped};
 	return 0;
 }
 
 int cuda_run(struct plan *plan, uint32_t first, uint32_t n, struct sums *sums, struct err *err)
 {
-	int r = run_with_sums(plan, &plan->train, first, n, sums, err);
+	uint32_t skipped = plan->host.scaler.skipped_steps;
+	int r = use(plan, false, err);
+	r = r < 0 ? r : run_with_sums(plan, &plan->train, first, n, sums, err);
 	if (r < 0)
 		return r;
+	sums->skipped += plan->host.scaler.skipped_steps - skipped;
 	plan->batches_tracked += n;
 	if (plan->host.bad_step != NO_BAD_STEP)
 		return err_set(err, -EDOM, "the training loss is not finite (%g) at step %u of epoch %d; a smaller lr may help",
@@ -362,8 +396,15 @@ int cuda_run(struct plan *plan, uint32_t first, uint32_t n, struct sums *sums, s
 int cuda_evaluate(struct plan *plan, enum split split, const struct eval_options *options, uint32_t first, uint32_t n,
 		  struct sums *sums, struct err *err)
 {
-	int r = plan->runner->ops->run(plan->runner, plan->running, 1, err);
+	int r = use(plan, options->ema, err);
+	r = r < 0 ? r : plan->runner->ops->run(plan->runner, plan->running, 1, err);
 	return r < 0 ? r : run_with_sums(plan, &plan->eval[split], first, n, sums, err);
+}
+
+void cuda_memory(const struct plan *plan, struct memory_use *ret)
+{
+	*ret = (struct memory_use){.used = plan->memory.bytes};
+	ret->total = plan->memory.bytes + plan->runner->ops->free_bytes(plan->runner);
 }
 
 /* --- for tests and measurements --- */
@@ -387,7 +428,8 @@ int cuda_step_list(const struct net *net, const struct recipe *recipe, enum cell
 	struct units units;
 	struct param_map map;
 	struct memory memory;
-	struct memory_sizes sizes = {.cell = cell, .slots = optim_slots(recipe->optim.optimizer), .order = (size_t)n, .steps = 1, .labels = (size_t)n};
+	struct memory_sizes sizes = {.cell = cell, .slots = optim_slots(recipe->optim.optimizer),
+				     .ema = recipe->ema_decay > 0, .order = (size_t)n, .steps = 1, .labels = (size_t)n};
 	struct step_problem problem = {.net = net, .units = &units, .recipe = recipe, .batch = n};
 	int r = units_init(&units, net, err);
 	if (r < 0)

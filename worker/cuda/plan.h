@@ -45,13 +45,14 @@ int cuda_run(struct plan *plan, uint32_t first, uint32_t n, struct sums *sums, s
 int cuda_evaluate(struct plan *plan, enum split split, const struct eval_options *options, uint32_t first, uint32_t n,
 		  struct sums *sums, struct err *err);
 json_t *cuda_describe(const struct plan *plan);
+void cuda_memory(const struct plan *plan, struct memory_use *ret);
 void cuda_release(struct plan *plan);
 void cuda_close(struct device *device);
 /* All of them, for a table's initializer. */
 #define CUDA_VERBS                                                                                                    \
 	.load = cuda_load, .prepare = cuda_prepare, .state_alloc = cuda_state_alloc, .state_get = cuda_state_get,     \
 	.state_set = cuda_state_set, .begin_epoch = cuda_begin_epoch, .run = cuda_run, .evaluate = cuda_evaluate,     \
-	.describe = cuda_describe, .release = cuda_release, .close = cuda_close
+	.memory = cuda_memory, .describe = cuda_describe, .release = cuda_release, .close = cuda_close
 
 /* The list of one training step on n images, for counting and tests: freed with launch_list_fini(). */
 int cuda_step_list(const struct net *net, const struct recipe *recipe, enum cell cell, int n, struct launch_list *ret,

@@ -20,6 +20,7 @@ struct runner_ops {
 	/* Zeroed, 256-byte aligned.  -ENOMEM: err says how much was wanted and how much there was. */
 	int (*alloc)(struct runner *runner, size_t bytes, void **ret, struct err *err);
 	void (*release)(struct runner *runner, void *memory); /* accepts NULL */
+	size_t (*free_bytes)(struct runner *runner);	      /* that alloc() could have now; 0: not known */
 	/* Between host and device memory; back when the bytes have been copied. */
 	int (*upload)(struct runner *runner, void *to, const void *from, size_t bytes, struct err *err);
 	int (*download)(struct runner *runner, void *to, const void *from, size_t bytes, struct err *err);

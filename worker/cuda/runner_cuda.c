@@ -71,6 +71,15 @@ static void cuda_memory_release(struct runner *runner, void *memory)
 		r->cuda->driver->cuMemFree(address(memory));
 }
 
+static size_t cuda_free_bytes(struct runner *runner)
+{
+	struct cuda_runner *r = self(runner);
+	size_t unused = 0, total = 0;
+	if (gpu_use(&r->cuda->gpu, NULL) < 0 || r->cuda->driver->cuMemGetInfo(&unused, &total) != CUDA_SUCCESS)
+		return 0;
+	return unused;
+}
+
 static int cuda_upload(struct runner *runner, void *to, const void *from, size_t bytes, struct err *err)
 {
 	struct cuda_runner *r = self(runner);
@@ -310,6 +319,7 @@ static const struct runner_ops cuda_ops = {
 	.own_bytes = CONV_WORKSPACE_BYTES,
 	.alloc = cuda_alloc,
 	.release = cuda_memory_release,
+	.free_bytes = cuda_free_bytes,
 	.upload = cuda_upload,
 	.download = cuda_download,
 	.prepare = cuda_program_prepare,

@@ -138,6 +138,20 @@ static void build_optimizer(struct builder *b)
 		};
 		kernel_done(b, check);
 	}
+	if (recipe->clip_norm > 0) {
+		struct launch *norm = kernel_add(b, KERNEL_GRAD_NORM, weights * cell + others * 4, "", "grad_norm");
+		norm->kernel.args.grad_norm = (struct grad_norm_args){
+			.state = m->state,
+			.weight_grads = m->weight_grads,
+			.other_grads = m->other_grads,
+			.weights = (uint32_t)weights,
+			.others = (uint32_t)others,
+			.max_norm = (float)recipe->clip_norm,
+			.partials = m->partials,
+			.tickets = m->tickets,
+		};
+		kernel_done(b, norm);
+	}
 	size_t moved = 8 * (1 + (size_t)optim_slots(recipe->optim.optimizer)); /* bytes of a parameter and its slots */
 	size_t bytes = weights * (moved + cell + (m->cell == CELL_F32 ? 0 : cell)) + others * (moved + 4);
 	struct launch *optimizer = kernel_add(b, KERNEL_OPTIMIZER, bytes, "", "optimizer");
@@ -161,6 +175,26 @@ static void build_optimizer(struct builder *b)
 	kernel_done(b, optimizer);
 }
 
+static void build_ema(struct builder *b)
+{
+	const struct memory *m = b->memory;
+	size_t params = param_map_size(m->map), running = m->map->buffers;
+	if (!m->ema_params)
+		return;
+	struct launch *ema = kernel_add(b, KERNEL_EMA, 12 * (params + running), "", "ema");
+	ema->kernel.args.ema = (struct ema_args){
+		.state = m->state,
+		.params = m->params,
+		.running = m->running,
+		.ema_params = m->ema_params,
+		.ema_running = m->ema_running,
+		.param_count = (uint32_t)params,
+		.running_count = (uint32_t)running,
+		.keep = b->problem->recipe->ema_decay,
+	};
+	kernel_done(b, ema);
+}
+
 void step_build_train(struct launch_list *list, const struct step_problem *problem, const struct memory *memory, int n,
 		      struct memory_sizes *sizes)
 {
@@ -175,6 +209,7 @@ void step_build_train(struct launch_list *list, const struct step_problem *probl
 	step_build_forward(&b, &source);
 	step_build_backward(&b);
 	build_optimizer(&b);
+	build_ema(&b);
 	builder_fini(&b);
 }
 
@@ -200,6 +235,24 @@ void step_build_running(struct launch_list *list, const struct step_problem *pro
 		.eps = (float)BN_EPS,
 	};
 	kernel_done(&b, running);
+}
+
+static void build_exchange(struct builder *b, float *x, float *y, size_t count, const char *what)
+{
+	struct launch *exchange = kernel_add(b, KERNEL_EXCHANGE, 16 * count, "exchange", what);
+	exchange->kernel.args.exchange = (struct exchange_args){x, y, (uint32_t)count};
+	kernel_done(b, exchange);
+}
+
+void step_build_exchange(struct launch_list *list, const struct step_problem *problem, const struct memory *memory,
+			 struct memory_sizes *sizes)
+{
+	struct builder b = {.problem = problem, .net = problem->net, .memory = memory, .sizes = sizes, .list = list};
+	if (!memory->ema_params)
+		return;
+	build_exchange(&b, memory->params, memory->ema_params, param_map_size(memory->map), "parameters");
+	build_exchange(&b, memory->running, memory->ema_running, memory->map->buffers, "statistics");
+	step_build_copies(list, problem, memory, sizes);
 }
 
 void step_build_copies(struct launch_list *list, const struct step_problem *problem, const struct memory *memory,

@@ -28,6 +28,9 @@ void step_build_eval(struct launch_list *list, const struct step_problem *proble
 /* Before the first batch of an evaluation: scale and shift of every batch norm from its running statistics. */
 void step_build_running(struct launch_list *list, const struct step_problem *problem, const struct memory *memory,
 			struct memory_sizes *sizes);
+/* The weights and their average, where there is one, change places. */
+void step_build_exchange(struct launch_list *list, const struct step_problem *problem, const struct memory *memory,
+			 struct memory_sizes *sizes);
 /* After parameters have come from outside: the copies that convolutions read.  Nothing with fp32 cells. */
 void step_build_copies(struct launch_list *list, const struct step_problem *problem, const struct memory *memory,
 		       struct memory_sizes *sizes);

@@ -3,7 +3,10 @@
 
 #include "worker/augment.h"
 #include "worker/loader.h"
+#include "worker/optim_loop.h"
 #include "worker/state.h"
+
+#include "common/cgroup.h"
 
 #include <math.h>
 #include <omp.h>
@@ -20,6 +23,8 @@ struct plan {
 	struct loader *loader;
 	struct ref_net *ref;
 	double *images; /* (batch, 3, 32, 32): a batch in double */
+	double *ema_params, *ema_buffers; /* NULL: none */
+	bool ema_in; /* the average is in ref's arenas, the weights in its place */
 	uint64_t steps, batches_tracked;
 	struct epoch_tables tables;
 };
@@ -52,6 +57,8 @@ static void ref_release(struct plan *plan)
 	loader_free(plan->loader);
 	ref_net_free(plan->ref);
 	free(plan->images);
+	free(plan->ema_params);
+	free(plan->ema_buffers);
 	free(plan);
 }
 
@@ -70,8 +77,32 @@ static int ref_prepare(struct device *device, const struct net *net, const struc
 	plan->loader = loader;
 	plan->ref = ref_net_new(net, batch);
 	plan->images = xcalloc((size_t)batch * IMAGE_VALUES, sizeof(*plan->images));
+	if (recipe->ema_decay > 0) {
+		plan->ema_params = xcalloc(net->param_count, sizeof(double));
+		plan->ema_buffers = xcalloc(net->buffer_count, sizeof(double));
+	}
 	*ret = plan;
 	return 0;
+}
+
+static void swap(double *a, double *b, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		double was = a[i];
+		a[i] = b[i];
+		b[i] = was;
+	}
+}
+
+/* The weights, or their average, in ref's arenas. */
+static void use(struct plan *plan, bool ema)
+{
+	if (plan->ema_in == ema)
+		return;
+	INVARIANT(plan->ema_params, "no average of the weights is kept");
+	swap(ref_params(plan->ref), plan->ema_params, plan->net->param_count);
+	swap(ref_buffers(plan->ref), plan->ema_buffers, plan->net->buffer_count);
+	plan->ema_in = ema;
 }
 
 static void ref_state_alloc(const struct plan *plan, struct state *ret)
@@ -86,6 +117,11 @@ static int n_slots(const struct plan *plan)
 
 static int ref_state_get(struct plan *plan, struct state *into, struct err *err)
 {
+	use(plan, false);
+	if (plan->ema_params) {
+		values_copy(into->ema_params, into->dtype, plan->ema_params, DTYPE_F64, plan->net->param_count);
+		values_copy(into->ema_buffers, into->dtype, plan->ema_buffers, DTYPE_F64, plan->net->buffer_count);
+	}
 	values_copy(into->params, into->dtype, ref_params(plan->ref), DTYPE_F64, plan->net->param_count);
 	for (int i = 0; i < n_slots(plan); i++)
 		values_copy(into->slots[i], into->dtype, ref_slot(plan->ref, i), DTYPE_F64, plan->net->param_count);
@@ -97,10 +133,17 @@ static int ref_state_get(struct plan *plan, struct state *into, struct err *err)
 
 static int ref_state_set(struct plan *plan, const struct state *from, struct err *err)
 {
+	bool stepped = from->steps > 0;
+	plan->ema_in = false;
+	if (plan->ema_params) {
+		values_copy(plan->ema_params, DTYPE_F64, stepped ? from->ema_params : from->params, from->dtype, plan->net->param_count);
+		values_copy(plan->ema_buffers, DTYPE_F64, stepped ? from->ema_buffers : from->buffers, from->dtype,
+			    plan->net->buffer_count);
+	}
 	values_copy(ref_params(plan->ref), DTYPE_F64, from->params, from->dtype, plan->net->param_count);
 	values_copy(ref_buffers(plan->ref), DTYPE_F64, from->buffers, from->dtype, plan->net->buffer_count);
 	for (int i = 0; i < n_slots(plan); i++)
-		if (from->steps > 0)
+		if (stepped)
 			values_copy(ref_slot(plan->ref, i), DTYPE_F64, from->slots[i], from->dtype, plan->net->param_count);
 		else
 			memset(ref_slot(plan->ref, i), 0, plan->net->param_count * sizeof(double));
@@ -136,12 +179,18 @@ static int train_step(struct plan *plan, const struct batch *batch, struct sums 
 	ref_backward(plan->ref);
 	ref_update(plan->ref, recipe, &plan->tables.steps[batch->step], ++plan->steps);
 	plan->batches_tracked++;
+	if (plan->ema_params) {
+		double keep = plan->steps == 1 ? 0 : recipe->ema_decay;
+		ema_update_f64(plan->net->param_count, plan->ema_params, ref_params(plan->ref), keep, 1 - keep);
+		ema_update_f64(plan->net->buffer_count, plan->ema_buffers, ref_buffers(plan->ref), keep, 1 - keep);
+	}
 	return 0;
 }
 
 static int ref_run(struct plan *plan, uint32_t first, uint32_t n, struct sums *sums, struct err *err)
 {
 	omp_set_num_threads(plan->device->threads);
+	use(plan, false);
 	if (!loader_at_train(plan->loader, first))
 		loader_start_train(plan->loader, &plan->tables, &plan->recipe, first);
 	for (uint32_t i = 0; i < n; i++) {
@@ -159,6 +208,7 @@ static int ref_evaluate(struct plan *plan, enum split split, const struct eval_o
 			struct sums *sums, struct err *err)
 {
 	omp_set_num_threads(plan->device->threads);
+	use(plan, options->ema);
 	if (!loader_at_eval(plan->loader, split, first))
 		loader_start_eval(plan->loader, split, first);
 	for (uint32_t i = 0; i < n; i++) {
@@ -169,6 +219,13 @@ static int ref_evaluate(struct plan *plan, enum split split, const struct eval_o
 		loader_release_batch(plan->loader, batch);
 	}
 	return 0;
+}
+
+static void ref_memory(const struct plan *plan, struct memory_use *ret)
+{
+	size_t free_bytes = memory_available("");
+	ret->used = ref_bytes(plan->ref);
+	ret->total = free_bytes == SIZE_MAX ? SIZE_MAX : ret->used + free_bytes;
 }
 
 static void ref_close(struct device *device)
@@ -188,6 +245,7 @@ const struct backend backend_ref = {
 	.begin_epoch = ref_begin_epoch,
 	.run = ref_run,
 	.evaluate = ref_evaluate,
+	.memory = ref_memory,
 	.release = ref_release,
 	.close = ref_close,
 };

@@ -33,4 +33,6 @@ const double *ref_activation(const struct ref_net *r, int tensor);
  * where another backend's forward pass did, and what is left between their gradients is rounding alone. */
 void ref_set_activation(struct ref_net *r, int tensor, const double *values);
 
+size_t ref_bytes(const struct ref_net *r); /* of its arenas and activations */
+
 void ref_net_free(struct ref_net *r); /* accepts NULL */

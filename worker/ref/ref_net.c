@@ -5,6 +5,8 @@
 #include "worker/optim_loop.h"
 #include "worker/param_spans.h"
 
+#include <math.h>
+
 struct ref_net {
 	const struct net *net;
 	int max_batch, n; /* n: of the last forward pass */
@@ -77,6 +79,14 @@ void ref_net_free(struct ref_net *r)
 	free(r->bn_inv_std);
 	free(r->loss);
 	free(r);
+}
+
+size_t ref_bytes(const struct ref_net *r)
+{
+	size_t values = (2 + N_SLOTS) * r->net->param_count + 2 * r->net->buffer_count;
+	for (int i = 0; i < r->net->n_tensors; i++)
+		values += 2 * (size_t)r->max_batch * tensor_size(r->net, i);
+	return values * sizeof(double);
 }
 
 double *ref_params(struct ref_net *r)
@@ -276,9 +286,18 @@ void ref_backward(struct ref_net *r)
 		op_backward(r, &r->net->ops[i]);
 }
 
+static double grad_norm(const struct ref_net *r)
+{
+	double sum = 0;
+	for (size_t i = 0; i < r->net->param_count; i++)
+		sum += r->grads[i] * r->grads[i];
+	return sqrt(sum);
+}
+
 void ref_update(struct ref_net *r, const struct recipe *recipe, const struct step_values *values, uint64_t t)
 {
 	struct optim_f64 coefs[PARAM_KINDS];
+	double scale = recipe->clip_norm > 0 ? optim_clip(grad_norm(r), recipe->clip_norm) : 1;
 	param_coefs(coefs, recipe, values, t);
 	for (int i = 0; i < r->net->n_params; i++) {
 		const struct net_param *p = &r->net->params[i];
@@ -286,8 +305,8 @@ void ref_update(struct ref_net *r, const struct recipe *recipe, const struct ste
 		double *param = r->params + p->offset, *a = r->slots[0] + p->offset, *b = r->slots[1] + p->offset;
 		const double *grad = r->grads + p->offset;
 		if (recipe->optim.optimizer == OPTIMIZER_SGD)
-			sgd_update_f64(p->count, param, a, grad, 1, c);
+			sgd_update_f64(p->count, param, a, grad, scale, c);
 		else
-			adam_update_f64(p->count, param, a, b, grad, 1, c);
+			adam_update_f64(p->count, param, a, b, grad, scale, c);
 	}
 }

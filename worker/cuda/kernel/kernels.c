@@ -125,6 +125,12 @@ struct kernel_shape kernel_shape(enum kernel_id id, const union kernel_args *a)
 					     {THREADS, 1, 1}};
 	case KERNEL_GRAD_CHECK:
 		return line(((uint64_t)a->grad_check.weights + a->grad_check.others) / 8, LOOP_BLOCKS);
+	case KERNEL_GRAD_NORM:
+		return line(((uint64_t)a->grad_norm.weights + a->grad_norm.others) / 8, REDUCTION_BLOCKS);
+	case KERNEL_EMA:
+		return line(((uint64_t)a->ema.param_count + a->ema.running_count) / 8, LOOP_BLOCKS);
+	case KERNEL_EXCHANGE:
+		return line(a->exchange.count / 8, LOOP_BLOCKS);
 	case KERNEL_OPTIMIZER:
 		return line(((uint64_t)a->optimizer.weights + a->optimizer.others) / 8, LOOP_BLOCKS);
 	case KERNEL_CAST:
@@ -145,6 +151,9 @@ void kernel_scratch(enum kernel_id id, const union kernel_args *args, size_t *re
 		tickets = shape.grid[0];
 	} else if (id == KERNEL_SOFTMAX_CE) { /* loss, correct, correct5 and padding; column sums of dlogits */
 		partials = (size_t)shape.grid[0] * (8 + args->softmax_ce.c);
+		tickets = 1;
+	} else if (id == KERNEL_GRAD_NORM) { /* a vector per block */
+		partials = (size_t)shape.grid[0] * 8;
 		tickets = 1;
 	} else if (id == KERNEL_OPTIMIZER) {
 		tickets = 1;

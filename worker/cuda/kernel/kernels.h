@@ -38,7 +38,10 @@ enum cell { CELL_BF16, CELL_F16, CELL_F32 };
 	X(AVGPOOL_BACKWARD, avgpool_backward, 1, 1)         \
 	X(SOFTMAX_CE, softmax_ce, 1, 1)                     \
 	X(GRAD_CHECK, grad_check, 1, 1)                     \
+	X(GRAD_NORM, grad_norm, 1, 1)                       \
 	X(OPTIMIZER, optimizer, 1, 1)                       \
+	X(EMA, ema, 0, 1)                                   \
+	X(EXCHANGE, exchange, 0, 0)                         \
 	X(CAST, cast, 1, 0)
 
 #define KERNEL_ID(id, name, cells, hot) KERNEL_##id,
@@ -53,6 +56,8 @@ struct step_state {
 	uint32_t next;	 /* the epoch's step that the next step_begin begins */
 	uint32_t step;	 /* the one that runs */
 	uint32_t found_inf; /* a gradient of this step was not finite: the optimizer changes nothing */
+	uint32_t moved;	    /* the optimizer made its last step */
+	float clip;	    /* gradients are multiplied by it; 1 but for grad_norm */
 	uint64_t steps;	    /* that the optimizer made */
 	struct grad_scaler scaler; /* gradients are multiples of its scale; 1: no scaling */
 	uint32_t bad_step;	  /* the first step whose loss was not finite; NO_BAD_STEP: none */
@@ -232,8 +237,19 @@ struct grad_check_args {
 	uint32_t weights, others; /* elements, multiples of 8 */
 };
 
-/* One step over both regions of the arenas (worker/optim.h), with gradients divided by the loss scale; nothing where
- * found_inf is set.  Then the scale's own step (worker/scaler.h), and found_inf = 0.  Regions: `weights` elements with
+/* state->clip = what clips all gradients, divided by the loss scale, to max_norm (worker/optim.h). */
+struct grad_norm_args {
+	struct step_state *state;
+	const void *weight_grads; /* T */
+	const float *other_grads;
+	uint32_t weights, others; /* elements, multiples of 8 */
+	float max_norm;
+	float *partials;
+	uint32_t *tickets;
+};
+
+/* One step over both regions of the arenas (worker/optim.h), with gradients divided by the loss scale and multiplied by
+ * clip; nothing where found_inf is set.  Then the scale's own step (worker/scaler.h), and found_inf = 0.  Regions: `weights` elements with
  * gradients in T and a copy in T of the new weights, then `others` (batch norm, bias) all in fp32.  Multiples of 8. */
 struct optimizer_args {
 	struct step_state *state;
@@ -247,6 +263,22 @@ struct optimizer_args {
 	enum optimizer optimizer;
 	uint32_t growth_interval; /* 0: the loss scale is fixed */
 	uint32_t *tickets;
+};
+
+/* Where the optimizer made its step: ema = keep * ema + (1 - keep) * value of parameters and of running statistics; after
+ * the first step ema = value.  Counts: multiples of 8. */
+struct ema_args {
+	const struct step_state *state;
+	const float *params, *running;
+	float *ema_params, *ema_running;
+	uint32_t param_count, running_count;
+	double keep;
+};
+
+/* a and b change places; count: a multiple of 8 */
+struct exchange_args {
+	float *a, *b;
+	uint32_t count;
 };
 
 /* to = from, rounded to T; count: a multiple of 8 */
@@ -271,7 +303,10 @@ union kernel_args {
 	struct avgpool_backward_args avgpool_backward;
 	struct softmax_ce_args softmax_ce;
 	struct grad_check_args grad_check;
+	struct grad_norm_args grad_norm;
 	struct optimizer_args optimizer;
+	struct ema_args ema;
+	struct exchange_args exchange;
 	struct cast_args cast;
 };
 

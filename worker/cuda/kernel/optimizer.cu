@@ -18,6 +18,31 @@ CELL_KERNEL(grad_check)
 	}
 }
 
+CELL_KERNEL(grad_norm)
+{
+	__shared__ float sums[256];
+	uint32_t weights = a.weights / 8, all = weights + a.others / 8;
+	float unscale = 1 / a.state->scaler.scale, sum = 0;
+	for (uint32_t v = blockIdx.x * blockDim.x + threadIdx.x; v < all; v += gridDim.x * blockDim.x) {
+		struct float8 g = v < weights ? ld8(a.weight_grads, v) : ld8_f32(a.other_grads, v - weights);
+		EACH8(i)
+			sum += g.v[i] * unscale * (g.v[i] * unscale);
+	}
+	sums[threadIdx.x] = sum;
+	__syncthreads();
+	if (threadIdx.x == 0) {
+		for (uint32_t i = 1; i < blockDim.x; i++)
+			sum += sums[i];
+		st8_f32(a.partials, blockIdx.x, fill8(sum));
+	}
+	if (!last_block(a.tickets, gridDim.x) || threadIdx.x != 0)
+		return;
+	double squares = 0;
+	for (uint32_t block = 0; block < gridDim.x; block++)
+		squares += ld8_other_block(a.partials, block).v[0];
+	a.state->clip = (float)optim_clip(sqrt(squares), a.max_norm);
+}
+
 /* The coefficients of vector v's segment. */
 DEVICE struct optim_f32 PER_CELL(coefs_of)(const struct optimizer_args *a, uint32_t v)
 {
@@ -49,18 +74,19 @@ CELL_KERNEL(optimizer)
 {
 	const struct step_state *s = a.state;
 	uint32_t weights = a.weights / 8, all = s->found_inf ? 0 : weights + a.others / 8;
-	float unscale = 1 / s->scaler.scale;
+	float scale = s->clip / s->scaler.scale;
 	for (uint32_t v = blockIdx.x * blockDim.x + threadIdx.x; v < all; v += gridDim.x * blockDim.x) {
 		struct float8 g = v < weights ? ld8(a.weight_grads, v) : ld8_f32(a.other_grads, v - weights);
 		EACH8(i)
-			g.v[i] *= unscale;
+			g.v[i] *= scale;
 		struct float8 p = PER_CELL(optimized)(&a, v, g);
 		st8_f32(a.params, v, p);
 		if (a.copy && v < weights)
 			st8(a.copy, v, p);
 	}
 	if (last_block(a.tickets, gridDim.x) && first_thread()) {
-		a.state->steps += !s->found_inf;
+		a.state->moved = !s->found_inf;
+		a.state->steps += a.state->moved;
 		scaler_update(&a.state->scaler, s->found_inf, a.growth_interval);
 		a.state->found_inf = 0;
 	}
