@@ -178,7 +178,8 @@ static void begin_stop(struct link *l)
 		atomic_store(&slot_control(p->slot)->release, RELEASE_STOP);
 }
 
-/* One that is empty, else one whose job has ended: sweepd knows that, or it would not send another. */
+/* One that is empty, else one whose job has ended: sweepd knows that, or it would not send another.  Its thread may still be
+ * about to end. */
 static struct place *free_place(struct link *l)
 {
 	struct place *over = NULL;
@@ -186,7 +187,7 @@ static struct place *free_place(struct link *l)
 		struct event_log *events = slot_events(p->slot);
 		if (!events && !p->held)
 			return p;
-		if (events && event_log_ended(events) && !slot_training(p->slot) && !over)
+		if (events && event_log_ended(events) && (!over || slot_training(over->slot)))
 			over = p;
 	}
 	return over;
