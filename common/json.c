@@ -1,6 +1,7 @@
 /* See json.h. */
 #include "json.h"
 
+#include <float.h>
 #include <math.h>
 
 #define MAX_DEPTH 64
@@ -53,7 +54,8 @@ char *number_text(double v, char *buf)
 		snprintf(text, sizeof(text), "%.0f", v);
 		return strcpy(buf, text);
 	}
-	for (int digits = 1; digits <= 17; digits++) {
+	/* A number that has a text of at most 15 digits is that text again at 15, zeros left out; unless it is subnormal. */
+	for (int digits = fabs(v) < DBL_MIN ? 1 : DBL_DIG; digits <= DBL_DECIMAL_DIG; digits++) {
 		snprintf(text, sizeof(text), "%.*g", digits, v);
 		if (strtod(text, NULL) == v)
 			break;

@@ -216,24 +216,27 @@ static int add_console(struct batch *b, const char *path, bool *ret_fits, struct
 struct summing {
 	const struct line_job *job;
 	struct line_best best;
-	struct line line;
+	int64_t at_ms; /* of the last epoch */
+	json_t *detail;
 };
 
 static void take_summed(void *arg, const struct row *row)
 {
 	struct summing *s = arg;
 	line_best_take(&s->best, s->job, row->detail);
-	line_fini(&s->line);
-	line_of_summary(&s->line, s->job, row->at_ms, row->detail, &s->best);
+	json_decref(s->detail);
+	s->detail = json_incref(row->detail);
+	s->at_ms = row->at_ms;
 }
 
 int batch_summary(char **ret, struct rows *rows, const struct batch_job *job, int64_t up_to, struct err *err)
 {
+	autoline struct line line = {0};
 	struct summing s = {.job = &job->line};
 	int r = rows_epochs(rows, job->job, up_to, take_summed, &s, err);
 	if (r == 0)
-		*ret = s.line.n ? line_text(&s.line) : NULL;
-	line_fini(&s.line);
+		*ret = line_of_summary(&line, s.job, s.at_ms, s.detail, &s.best) ? line_text(&line) : NULL;
+	json_decref(s.detail);
 	return r;
 }
 
