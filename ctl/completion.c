@@ -43,13 +43,19 @@ static char *item_names(const struct verb *v)
 	struct catalogue c = {0};
 	char *text = NULL;
 
-	if (!v->args || !strstr(v->args, "[NAME...]") || catalogue_open(&c, NULL, NULL) < 0)
+	if (!v->args || !strstr(v->args, "[NAME") || catalogue_open(&c, NULL, NULL) < 0)
 		return NULL;
 	for (size_t i = 0; i < c.n; i++)
 		if (c.items[i].kind == (str_eq(v->name, "weights") ? PLACE_WEIGHTS : PLACE_DATASETS))
 			text_append(&text, "%s%s", text ? " " : "", c.items[i].name);
 	catalogue_fini(&c);
 	return text;
+}
+
+/* Its names may be files. */
+static bool takes_files(const struct verb *v)
+{
+	return strstr(v->args, "|FILE...]");
 }
 
 /* What a verb takes, as shell. */
@@ -59,7 +65,11 @@ static void bash_arguments(const struct verb *v)
 		autofree char *names = item_names(v);
 		fputs("words=\"", stdout);
 		put_words(v);
-		printf(names ? "\"; ((COMP_CWORD > 2)) && words=\"%s\" ;;\n" : "\" ;;\n", names);
+		fputs("\"", stdout);
+		if (names)
+			printf("; ((COMP_CWORD > 2)) && words=\"%s\"%s", names,
+			       takes_files(v) ? " && compopt -o default 2>/dev/null" : "");
+		puts(" ;;");
 	} else if (takes_targets(v)) {
 		printf("words=$(sweepctl manual targets %s 2>/dev/null | cut -f1) ;;\n", v->name);
 	} else if (str_eq(v->name, "params")) {
@@ -143,7 +153,9 @@ static void zsh_arguments(const struct verb *v)
 		fputs(" \\\n\t\t'1:action:(", stdout);
 		put_words(v);
 		fputs(")'", stdout);
-		if (names)
+		if (names && takes_files(v))
+			printf(" \\\n\t\t'*:name:{_alternative \"names:name:(%s)\" \"files:file:_files\"}'", names);
+		else if (names)
 			printf(" \\\n\t\t'*:name:(%s)'", names);
 	} else if (takes_targets(v)) {
 		printf(" \\\n\t\t'*:target:{_sweepctl_targets %s}'", v->name);

@@ -78,6 +78,8 @@ error_t stock_parse(int key, char *arg, struct argp_state *state)
 			argp_error(state, "--%s is an option of fetch", in->fetchs_own);
 		if (!in->names.n && in->action->fetches)
 			argp_error(state, "which? `%s list` has the names", state->name);
+		if (!in->names.n && in->action->files)
+			argp_error(state, "%s which file?", in->action->name);
 		return 0;
 	}
 	return ARGP_ERR_UNKNOWN;

@@ -12,6 +12,7 @@ struct stock_action {
 	const char *name;
 	int (*run)(struct ctl *ctl, const struct stock_input *input);
 	bool fetches; /* takes the options that are fetch's alone */
+	bool files;   /* its words are files, at least one */
 };
 
 struct stock_input {

@@ -1,10 +1,12 @@
-/* sweepctl weights list|fetch|verify; see stock.h. */
-#include "ctl/stock.h"
+/* sweepctl weights list|fetch|verify|inspect|import; see stock.h and weights_file.h. */
+#include "ctl/weights_file.h"
 
 static const struct stock_action actions[] = {
 	{"list", stock_list},
 	{"fetch", stock_fetch, .fetches = true},
 	{"verify", stock_verify},
+	{"inspect", weights_inspect, .files = true},
+	{"import", weights_import, .files = true},
 	{0},
 };
 
@@ -31,12 +33,12 @@ static int run(struct ctl *ctl, void *data)
 
 const struct verb verb_weights = {
 	.name = "weights",
-	.args = "list|fetch|verify [NAME...]",
-	.line = "ImageNet weights: what is here, bring some, check them",
+	.args = "list|fetch|verify|inspect|import [NAME|FILE...]",
+	.line = "ImageNet weights: what is here, bring some, check them, look into a file, take one in",
 	.group = "Machine",
 	.example = "sweepctl weights fetch resnet50-v2",
 	.input_size = sizeof(struct stock_input),
 	.argp = &argp,
-	.exits = exits_of_stock,
+	.exits = EXITS(EXIT_BAD_OUTCOME, EXIT_NO_SUCH, EXIT_STATE, EXIT_PERMISSION, EXIT_INTERRUPTED),
 	.run = run,
 };

@@ -2,6 +2,7 @@
  *
  * Started by sweepd (--socket) it serves jobs for its whole life; with --standalone it trains one configuration. */
 #include "devices.h"
+#include "inspect.h"
 #include "link.h"
 #include "manual.h"
 #include "standalone.h"
@@ -17,14 +18,14 @@
 struct options {
 	struct link_config link;
 	struct standalone_config standalone;
-	const char *backend;
+	const char *backend, *weights;
 	bool alone, devices, json;
 	int threads, slots;
 	const char **overrides;
 };
 
 enum { OPT_SOCKET = 256, OPT_TOKEN, OPT_WORKER, OPT_DEVICE, OPT_ORPHAN, OPT_ALONE, OPT_OVERRIDE, OPT_DATA, OPT_BACKEND,
-       OPT_DIR, OPT_RESUME, OPT_THREADS, OPT_MANUAL, OPT_DEVICES, OPT_JSON, OPT_SLOTS };
+       OPT_DIR, OPT_RESUME, OPT_THREADS, OPT_MANUAL, OPT_DEVICES, OPT_WEIGHTS, OPT_JSON, OPT_SLOTS };
 
 static const struct argp_option option_table[] = {
 	{0, 0, 0, 0, "One configuration by hand:", 1},
@@ -36,7 +37,8 @@ static const struct argp_option option_table[] = {
 	{"resume", OPT_RESUME, 0, 0, "Go on from DIR/last.safetensors", 0},
 	{0, 0, 0, 0, "What there is:", 2},
 	{"devices", OPT_DEVICES, 0, 0, "List what this machine could train on, and why not on the rest", 0},
-	{"json", OPT_JSON, 0, 0, "That list as one line of JSON", 0},
+	{"weights", OPT_WEIGHTS, "FILE", 0, "What a file of weights holds (.pth, .safetensors), and which networks it fits", 0},
+	{"json", OPT_JSON, 0, 0, "One of these as one line of JSON", 0},
 	{0, 0, 0, 0, "Common:", 3},
 	{"device", OPT_DEVICE, "ID", 0, "Train on it: cpu, cpu:N (one of several on it), cuda:N or a GPU's UUID", 0},
 	{"backend", OPT_BACKEND, "NAME", 0, "cpu (oneDNN), cuda or ref (slow, exact; the specification)", 0},
@@ -110,6 +112,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPT_DEVICES:
 		o->devices = true;
 		break;
+	case OPT_WEIGHTS:
+		o->weights = arg;
+		break;
 	case OPT_JSON:
 		o->json = true;
 		break;
@@ -138,10 +143,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		o->link.orphan_timeout_s = (double)parse_count(arg, "--orphan-timeout", state);
 		break;
 	case ARGP_KEY_END:
-		if (o->devices)
+		if (o->devices || o->weights)
 			break;
 		if (o->json)
-			argp_error(state, "--json goes with --devices");
+			argp_error(state, "--json goes with --devices or --weights");
 		if (o->backend && o->link.device_id && is_gpu(o->link.device_id) != str_eq(o->backend, "cuda"))
 			argp_error(state, "--backend %s does not train on %s", o->backend, o->link.device_id);
 		if (o->alone && !o->standalone.config_file)
@@ -251,6 +256,8 @@ int main(int argc, char **argv)
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
 	if (o.devices)
 		return list_devices(o.json);
+	if (o.weights)
+		return inspect_weights(o.weights, o.json);
 	choose_device(&o);
 	struct err err;
 	struct slot_device devices[SLOTS_MAX] = {0};

@@ -13,7 +13,9 @@ static const struct roff_entry files[] = {
 };
 
 static const struct roff_entry environment[] = {
-	{"SWEEPD_DATA", "directories with data sets, separated by colons; --data is looked into first"},
+	{"SWEEPD_DATA",
+	 "directories with data sets, and in their sub-directory weights files of weights, separated by colons; --data is looked "
+	 "into first"},
 	{"CUDA_VISIBLE_DEVICES", "which GPUs may be used, as everywhere"},
 	{"CUDA_HOME, VIRTUAL_ENV, CONDA_PREFIX", "where else CUDA's libraries may lie"},
 	{"OMP_WAIT_POLICY", "passive unless it is set: waiting threads leave the cores to the loader"},
@@ -37,7 +39,8 @@ void manual_print(const struct argp_option *options)
 	roff_begin("sweep-worker", 1, "trains one image classifier at a time on one device");
 	roff_section("SYNOPSIS");
 	puts(".B sweep\\-worker \\-\\-standalone \\-\\-config\n.I FILE\n[\\fIOPTION\\fR...]\n.br\n"
-	     ".B sweep\\-worker \\-\\-devices\n[\\fB\\-\\-json\\fR]");
+	     ".B sweep\\-worker \\-\\-devices\n[\\fB\\-\\-json\\fR]\n.br\n"
+	     ".B sweep\\-worker \\-\\-weights\n.I FILE\n[\\fB\\-\\-json\\fR]");
 	roff_section("DESCRIPTION");
 	roff_text("With --standalone it trains one configuration without a daemon and prints what happens as JSON "
 		  "lines, the same "
