@@ -42,6 +42,7 @@ mount --rbind /dev "$root/dev"
 mount -t tmpfs -o mode=755 tmpfs "$root/run"
 mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
 mkdir "$root/run/payload" "$root/run/out"
+mount --make-rshared "$root" # as systemd would have it: credentials are mounted by a child, for all to see
 mount --bind "$out" "$root/run/out"
 cp "$payload" "$root/run/payload/run" && chmod 755 "$root/run/payload/run"
 DESTDIR=$root meson install -C "$build" --no-rebuild --quiet >"$out/install.log" 2>&1

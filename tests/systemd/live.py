@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 """What happens to sweepd.service under a real systemd (run by boot.sh): crash, restart, stop, memory.  Prints `ok WHAT`
 line by line, and `end` when all went well; an exception otherwise."""
+import base64
 import fcntl
+import http.server
 import json
 import os
 import pathlib
@@ -11,6 +13,7 @@ import signal
 import sqlite3
 import struct
 import subprocess
+import threading
 import time
 
 STATE = pathlib.Path("/var/lib/sweepd")
@@ -176,5 +179,69 @@ wait(lambda: trains(job), "the job to go on")
 run("sweepctl", "cancel", str(job))
 assert "all well" in run("sweepctl", "db", "check")
 ok("start again: it goes on, the database holds together")
+
+
+# sweep-forward.service: another user, who reads the store and reports, with the network and a credential.
+class Wandb(http.server.BaseHTTPRequestHandler):
+    """As much of W&B as one run needs; keeps what it was told."""
+    lines, keys, ended = [], set(), []
+    answers = {"Viewer": {"viewer": {"id": "u", "entity": "me", "username": "me"}},
+               "UpsertBucket": {"upsertBucket": {"bucket": {"id": "b", "name": "r", "sweepName": None, "project": {
+                   "name": "p", "entity": {"name": "me"}}}, "inserted": True}}}
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.keys.add(base64.b64decode(self.headers["Authorization"].split()[1]).decode())
+        self.lines.extend(body.get("files", {}).get("wandb-history.jsonl", {}).get("content", []))
+        self.ended.extend([body["exitcode"]] if body.get("complete") else [])
+        if body.get("operationName") == "CreateRunFiles":  # the run ends without files
+            return self.answer(410, {"error": "no files here"})
+        return self.answer(200, {"data": self.answers[body["operationName"]]} if "query" in body else {})
+
+    def answer(self, status, what):
+        data = json.dumps(what).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_):
+        pass
+
+
+key = "k" * 40
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Wandb)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+pathlib.Path("/etc/credstore").mkdir(mode=0o700, exist_ok=True)
+pathlib.Path("/etc/credstore/wandb_api_key").write_text(key + "\n")
+pathlib.Path("/etc/credstore/wandb_api_key").chmod(0o600)
+drop_in = pathlib.Path("/run/systemd/system/sweep-forward.service.d")
+drop_in.mkdir(parents=True)
+(drop_in / "test.conf").write_text(f"[Service]\nEnvironment=WANDB_BASE_URL=http://127.0.0.1:{server.server_port}\n")
+run("systemctl", "daemon-reload")
+run("systemctl", "start", "sweep-forward")
+job = submit("sent", epochs=2, train_images=32, use_wandb=True)
+
+
+def forward_journal():
+    return subprocess.run(["journalctl", "-u", "sweep-forward", "--no-pager", "-n", "60"], text=True, capture_output=True,
+                          check=False).stdout
+
+
+def is_sent():
+    return sql(f"SELECT 1 FROM wandb_run WHERE job = {job} AND phase = 'finished'")
+
+
+try:
+    wait(is_sent, "the run to be sent")
+except AssertionError as e:
+    raise AssertionError(f"{e}\n{forward_journal()}\n{sql('SELECT * FROM wandb_sweep')}") from e
+assert Wandb.keys == {f"api:{key}"} and Wandb.ended == [0] and len(Wandb.lines) == 2, (Wandb.ended, Wandb.lines)
+pid = int(run("systemctl", "show", "-P", "MainPID", "sweep-forward").strip())
+assert os.stat(f"/proc/{pid}").st_uid not in (0, user.st_uid)
+assert os.stat(f"/proc/{pid}").st_uid not in {p.stat().st_uid for p in STATE.rglob("*")}, "it has written to the store"
+assert json.loads(run("sweepctl", "show", "--json", str(job)))[0]["wandb"]["phase"] == "finished"
+ok("sweep-forward.service: reads as a member of the group, reports, and has the credential")
+run("systemctl", "stop", "sweep-forward")
 run("systemctl", "stop", "sweepd")
 print("end", flush=True)
