@@ -164,16 +164,26 @@ int installed_check(const struct catalogue_item *item, const char *path, bool *r
 {
 	autojson json_t *record = record_read(item, path);
 	autojson json_t *files = ret_files ? json_object() : NULL;
+	autofree char *differences = NULL;
 	bool all_known = true;
 	for (size_t i = 0; i < n_files(item); i++) {
 		autofree char *file = file_path(item, path, i);
 		bool known;
 		const json_t *told = json_object_get(json_object_get(record, "files"), base_name(file));
-		int r = check_file(item, file, i, told, &known, files, err);
-		if (r < 0)
-			return r;
+		struct err why;
+		int r = check_file(item, file, i, told, &known, files, &why);
+		if (r < 0 && r != -EBADMSG)
+			return err_set(err, r, "%s", why.text);
+		if (r < 0) {
+			char *longer =
+				xasprintf("%s%s%s", differences ? differences : "", differences ? "\n" : "", why.text);
+			free(differences);
+			differences = longer;
+		}
 		all_known = all_known && known;
 	}
+	if (differences)
+		return err_set(err, -EBADMSG, "%s", differences);
 	*ret_known = all_known;
 	if (ret_files)
 		*ret_files = steal_ptr(files);

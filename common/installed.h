@@ -32,7 +32,7 @@ void installed_fini(struct installed *i);
 #define auto_installed __attribute__((cleanup(installed_fini)))
 
 /* Reads every byte and compares it with the catalogue's checksums, and with the record where the catalogue knows none.
- * path: as in struct installed.  -EBADMSG naming the file and what differs.  ret_known: false when only sizes could be
+ * path: as in struct installed.  -EBADMSG with a line for each file that differs.  ret_known: false when only sizes could be
  * compared.  ret_files (may be NULL): the record's "files", new reference. */
 int installed_check(const struct catalogue_item *item, const char *path, bool *ret_known, json_t **ret_files,
 		    struct err *err);

@@ -24,6 +24,18 @@ void fetched_fini(struct fetched *f)
 
 /* --- is it there? --- */
 
+static bool owned_by_us(const char *path)
+{
+	struct stat st;
+	return lstat(path, &st) == 0 && st.st_uid == geteuid();
+}
+
+/* Nobody else can have put a link where we write: root fetches into directories of the service. */
+static bool is_ours(const struct fetch *f)
+{
+	return owned_by_us(f->item->kind == PLACE_WEIGHTS ? f->o->place : f->target);
+}
+
 /* Whether what lies at path is right; ret is filled then.  A damaged one is said. */
 static bool is_right(struct fetch *f, const char *path, struct fetched *ret)
 {
@@ -38,7 +50,7 @@ static bool is_right(struct fetch *f, const char *path, struct fetched *ret)
 		f->told = true;
 		return false;
 	}
-	if (files && str_eq(path, f->target)) /* ours: it need not be read again next time */
+	if (files && str_eq(path, f->target) && is_ours(f)) /* it need not be read again next time */
 		installed_record(f->item, path, found.source ? found.source : "found there", files, NULL);
 	*ret = (struct fetched){
 		.was_there = true, .path = xstrdup(path), .bytes = found.bytes, .source = steal_ptr(found.source)};
@@ -70,6 +82,22 @@ static bool is_there(struct fetch *f, struct fetched *ret)
 }
 
 /* --- one at a time --- */
+
+static int make_work_directory(const struct fetch *f, struct err *err)
+{
+	struct stat st;
+	int r = fs_mkdirs(f->work, 0755, err);
+	if (r < 0)
+		return r;
+	if (lstat(f->work, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid())
+		return err_set(err, -EPERM, "%s is not a directory of yours\n  do this:  remove it, or --data DIR",
+			       f->work);
+	if (f->item->kind == PLACE_DATASETS && lstat(f->target, &st) == 0 && st.st_uid != geteuid())
+		return err_set(err, -EPERM,
+			       "%s belongs to another user\n  do this:  fetch as that user, remove it, or --data DIR",
+			       f->target);
+	return 0;
+}
 
 static int lock(const struct fetch *f, int *ret_fd, struct err *err)
 {
@@ -170,7 +198,7 @@ static int fetch_all(struct fetch *f, struct fetched *ret, struct err *err)
 static int fetch_locked(struct fetch *f, struct fetched *ret, struct err *err)
 {
 	autoclose int held = -1;
-	int r = fs_mkdirs(f->work, 0755, err);
+	int r = make_work_directory(f, err);
 	if (r == 0)
 		r = lock(f, &held, err);
 	if (r == 0 && is_there(f, ret))

@@ -287,6 +287,20 @@ def test_no_right_to_write(place):
     assert not place.server.requests
 
 
+def test_links_that_somebody_else_put_there(place):
+    elsewhere = place.directory / "elsewhere"
+    elsewhere.mkdir()
+    place.datasets.mkdir(parents=True)
+    (place.datasets / ".fetch").symlink_to(elsewhere)
+    assert "is not a directory of yours" in place.fetch(code=7).stderr
+    (place.datasets / ".fetch").unlink()
+    place.fetch()
+    assert list(elsewhere.iterdir()) == []
+    if os.geteuid() == 0:
+        os.chown(place.datasets / "cifar-100-binary", 65534, 65534)
+        assert "belongs to another user" in place.fetch("cifar100", "--again", code=7).stderr
+
+
 def test_two_at_once_do_not_spoil_each_other(place):
     place.server.fault(place.ARCHIVE, servers.hangs(50_000))
     first = subprocess.Popen(place.arguments("dataset", "fetch", "cifar100"), env=place.env, stderr=subprocess.PIPE)
