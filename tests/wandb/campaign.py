@@ -11,6 +11,7 @@ import argparse
 import collections
 import json
 import random
+import shutil
 import sys
 import time
 
@@ -50,6 +51,9 @@ class Campaign:
         self.kills["sweepd"] += 1
         self.start_sweepd()
 
+    def start_forward(self):
+        self.place.forward(*FAST, "--interval-ms", self.options.interval_ms)
+
     def note_peak(self):
         peak = places.resident_kib(self.place.forwarder.pid)
         self.peaks_kib += [peak] if peak else []
@@ -59,7 +63,7 @@ class Campaign:
         self.place.kill_forward()
         self.fake.forget_silence()
         self.kills["sweep-forward"] += 1
-        self.place.forward(*FAST)
+        self.start_forward()
 
     def server_goes(self):
         self.fake.down()
@@ -117,7 +121,7 @@ class Campaign:
     def run(self):
         self.fake.random_faults(self.options.chance)
         self.start_sweepd()
-        self.place.forward(*FAST)
+        self.start_forward()
         self.place.submit_wandb(self.options.runs, self.options.epochs)
         self.mishaps()
         self.wait_progress(self.total * 0.98)
@@ -143,6 +147,7 @@ class Campaign:
     def end(self):
         self.place.end()
         self.fake.down()
+        shutil.rmtree(self.place.dir)
 
 
 def parse(arguments=None):
@@ -154,6 +159,7 @@ def parse(arguments=None):
     parser.add_argument("--chance", type=float, default=0.1, help="that a request meets a fault")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--pace", type=float, default=0, help="seconds that an epoch takes")
+    parser.add_argument("--interval-ms", type=int, default=50, help="between two requests of a run")
     parser.add_argument("--patience", type=float, default=120, help="seconds without progress that are a failure")
     parser.add_argument("--verbose", action="store_true")
     return parser.parse_args(arguments)

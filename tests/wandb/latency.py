@@ -8,6 +8,7 @@ The three take turns, since a shared machine is not the same twice. The server r
 costs is in the figures too."""
 import argparse
 import json
+import shutil
 import statistics
 import time
 
@@ -45,6 +46,7 @@ def delays_ms(forward, server, options):
     finally:
         place.end()
         fake.down()
+        shutil.rmtree(place.dir)
 
 
 def main():
