@@ -10,7 +10,8 @@
 
 #include <math.h>
 
-#define RETRY_S 5.0
+#define RETRY_S	  5.0
+#define PICKY_MAX 16 /* jobs at the head of the queue that wait for another device, behind which others are looked at */
 
 struct start { /* one attempt that begins */
 	struct slot *slot;
@@ -54,19 +55,22 @@ static int apply(struct input *input, struct store *store, struct err *err)
 	size_t n_slots = (size_t)d->n_slots, n_jobs = 0, n_free = 0;
 	int64_t now_ms = wall_ms();
 	autofree struct sched_job *jobs = NULL;
-	autofree bool *is_free = xcalloc(n_slots, sizeof(*is_free));
+	autofree struct sched_slot *slots = xcalloc(n_slots, sizeof(*slots));
 	autofree struct sched_choice *choices = xcalloc(n_slots, sizeof(*choices));
 	clear(in);
 	in->starts = xcalloc(n_slots, sizeof(*in->starts));
 	in->next_ms = store_next_start(store, now_ms);
-	for (size_t i = 0; i < n_slots; i++)
-		n_free += is_free[i] = slot_is_free(&d->slots[i]);
+	for (size_t i = 0; i < n_slots; i++) {
+		const struct slot *slot = &d->slots[i];
+		slots[i] = (struct sched_slot){slot_is_free(slot), slot_is_usable(slot), slot->device};
+		n_free += slots[i].free;
+	}
 	if (!n_free || d->stopping)
 		return 0;
-	int r = store_startable(store, now_ms, (int)n_free, &jobs, &n_jobs, err);
+	int r = store_startable(store, now_ms, (int)n_free + PICKY_MAX, &jobs, &n_jobs, err);
 	if (r < 0)
 		return r;
-	size_t n = sched_pick(jobs, n_jobs, is_free, n_slots, now_ms, choices);
+	size_t n = sched_pick(jobs, n_jobs, slots, n_slots, now_ms, choices);
 	for (size_t i = 0; r == 0 && i < n; i++)
 		r = begin(in, store, &d->slots[choices[i].slot], jobs[choices[i].job].id, err);
 	return r;

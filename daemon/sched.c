@@ -13,12 +13,32 @@ static bool before(const struct sched_job *a, const struct sched_job *b)
 	return a->id < b->id;
 }
 
-/* Index of the first startable job after `last` in order of start, or n. */
-static size_t next_job(const struct sched_job *jobs, size_t n, const struct sched_job *last, int64_t now_ms)
+static bool avoids(const struct sched_job *job, const char *device)
+{
+	const char *at = *device ? strstr(job->avoid, device) : NULL;
+	for (size_t n = strlen(device); at; at = strstr(at + 1, device))
+		if (at > job->avoid && at[-1] == ',' && at[n] == ',')
+			return true;
+	return false;
+}
+
+static bool may_go_on(const struct sched_job *job, const struct sched_slot *slots, size_t n, const char *device)
+{
+	if (!avoids(job, device))
+		return true;
+	for (size_t i = 0; i < n; i++)
+		if (slots[i].usable && !avoids(job, slots[i].device))
+			return false;
+	return true;
+}
+
+/* Index of the first startable job in order of start that is not taken and may go there, or n. */
+static size_t next_job(const struct sched_job *jobs, const bool *taken, size_t n, const struct sched_slot *slots,
+		       size_t n_slots, const char *device, int64_t now_ms)
 {
 	size_t best = n;
 	for (size_t i = 0; i < n; i++) {
-		if (!sched_is_due(jobs[i].not_before_ms, now_ms) || (last && !before(last, &jobs[i])))
+		if (taken[i] || !sched_is_due(jobs[i].not_before_ms, now_ms) || !may_go_on(&jobs[i], slots, n_slots, device))
 			continue;
 		if (best == n || before(&jobs[i], &jobs[best]))
 			best = i;
@@ -26,18 +46,18 @@ static size_t next_job(const struct sched_job *jobs, size_t n, const struct sche
 	return best;
 }
 
-size_t sched_pick(const struct sched_job *jobs, size_t n_jobs, const bool *slot_free, size_t n_slots, int64_t now_ms,
-		  struct sched_choice *out)
+size_t sched_pick(const struct sched_job *jobs, size_t n_jobs, const struct sched_slot *slots, size_t n_slots,
+		  int64_t now_ms, struct sched_choice *out)
 {
 	size_t n = 0;
-	const struct sched_job *last = NULL;
+	autofree bool *taken = xcalloc(n_jobs + 1, sizeof(*taken));
 	for (size_t slot = 0; slot < n_slots; slot++) {
-		if (!slot_free[slot])
+		if (!slots[slot].free)
 			continue;
-		size_t job = next_job(jobs, n_jobs, last, now_ms);
+		size_t job = next_job(jobs, taken, n_jobs, slots, n_slots, slots[slot].device, now_ms);
 		if (job == n_jobs)
-			break;
-		last = &jobs[job];
+			continue;
+		taken[job] = true;
 		out[n++] = (struct sched_choice){.job = job, .slot = slot};
 	}
 	return n;

@@ -4,10 +4,19 @@
 #include "common/base.h"
 #include "common/protocol.h"
 
+#define SCHED_AVOID_MAX 512
+
 struct sched_job {
 	int64_t id;
 	int priority;
 	int64_t not_before_ms;
+	char avoid[SCHED_AVOID_MAX]; /* devices where it has found no memory or a fault: ",cuda:0,MIG-1,"; "" */
+};
+
+struct sched_slot {
+	bool free;
+	bool usable; /* free, or busy with a job: its device is well */
+	const char *device;
 };
 
 struct sched_choice {
@@ -19,9 +28,10 @@ struct sched_choice {
 bool sched_is_due(int64_t not_before_ms, int64_t now_ms);
 
 /* Puts startable jobs (sched_is_due) on free slots: highest priority first, then the lowest id; slots in
- * order.  out holds n_slots entries.  Returns how many. */
-size_t sched_pick(const struct sched_job *jobs, size_t n_jobs, const bool *slot_free, size_t n_slots, int64_t now_ms,
-		  struct sched_choice *out);
+ * order.  A job keeps off the devices that it avoids as long as another one is usable, and waits for that if need be.  out
+ * holds n_slots entries.  Returns how many. */
+size_t sched_pick(const struct sched_job *jobs, size_t n_jobs, const struct sched_slot *slots, size_t n_slots,
+		  int64_t now_ms, struct sched_choice *out);
 
 struct sched_retry {
 	bool again;

@@ -20,12 +20,16 @@
 #define RESTART_MAX_S 60.0
 #define BAD_LINES_MAX 3
 
-bool slot_is_free(const struct slot *slot)
+bool slot_is_usable(const struct slot *slot)
 {
 	const struct slot *lead = slot->lead;
-	return lead->state == SLOT_READY && lead->peer && !lead->exited && !slot->attempt && slot->lane < lead->capacity &&
-	       slot->kill_step == KILL_NONE && lead->kill_step < KILL_TERM && !slot->surplus &&
-	       !health_is_aside(&lead->health, monotonic_s());
+	return lead->state == SLOT_READY && lead->peer && !lead->exited && slot->lane < lead->capacity &&
+	       lead->kill_step < KILL_TERM && !slot->surplus && !health_is_aside(&lead->health, monotonic_s());
+}
+
+bool slot_is_free(const struct slot *slot)
+{
+	return slot_is_usable(slot) && !slot->attempt && slot->kill_step == KILL_NONE;
 }
 
 /* --- watching the process --- */

@@ -82,6 +82,8 @@ void slots_free(struct daemon *d); /* after their handles are closed */
 double slot_tick(struct slot *slot, double now_s);
 /* Free for a job.  Holds from a turn's apply() to its done(): only events of the loop end it. */
 bool slot_is_free(const struct slot *slot);
+/* Its device is well, whether it has a job or not. */
+bool slot_is_usable(const struct slot *slot);
 struct slot *slot_of_worker(struct daemon *d, int64_t worker);
 struct slot *slot_of_job(struct daemon *d, int64_t job);
 /* The lead of that connection. */

@@ -35,12 +35,15 @@ int store_startable(struct store *s, int64_t now_ms, int limit, struct sched_job
 	stmt_bind_int(q, 1, now_ms);
 	stmt_bind_int(q, 2, limit);
 	stmt_bind_int(q, 3, now_ms + SCHED_WAIT_MAX_MS);
-	while ((r = stmt_step(q, err)) == 1)
-		jobs[n++] = (struct sched_job){
+	while ((r = stmt_step(q, err)) == 1) {
+		const char *avoid = stmt_text(q, 3);
+		jobs[n] = (struct sched_job){
 			.id = stmt_int(q, 0),
 			.priority = (int)stmt_int(q, 1),
 			.not_before_ms = stmt_int(q, 2),
 		};
+		snprintf(jobs[n++].avoid, sizeof(jobs[0].avoid), "%s", avoid ? avoid : "");
+	}
 	if (r < 0) {
 		free(jobs);
 		return r;

@@ -46,7 +46,9 @@ LEFT JOIN attempt AS a ON a.job = j.id AND a.state = 'running'
 WHERE j.id = ?1 AND s.state = 'active';
 
 -- name: startable
-SELECT j.id, j.priority, j.not_before_ms FROM job AS j JOIN sweep AS s ON s.id = j.sweep
+SELECT j.id, j.priority, j.not_before_ms,
+  (SELECT ',' || group_concat(DISTINCT device) || ',' FROM attempt WHERE job = j.id AND class IN ('oom', 'device'))
+FROM job AS j JOIN sweep AS s ON s.id = j.sweep
 WHERE j.state = 'queued' AND (j.not_before_ms <= ?1 OR j.not_before_ms > ?3) AND s.state = 'active'
 ORDER BY j.priority DESC, j.id LIMIT ?2;
 

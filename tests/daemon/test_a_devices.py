@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from conftest import PLAIN, WORKER, is_running
+from conftest import PLAIN, ROOT, WORKER, is_running
 
 PATIENT = ["--ask-ms", 10000]  # the answer comes in a moment, but this machine may be busy
 CPU_ONLY = "this build trains on the CPU only"
@@ -191,3 +191,42 @@ def test_a_worker_that_crashes_when_asked(place):
     place.start(*PATIENT, worker=script)
     assert f"was killed by signal {int(signal.SIGSEGV)}" in place.log()
     assert devices(place) == [("cpu", "cpu")] and os.path.exists(place.state / "results.db")
+
+
+def test_the_grid_over_gpus_and_instances(place):
+    """Eight configurations on two GPUs and two MIG instances, of which one has ECC errors and one too little memory: each
+    job goes on elsewhere, and none is lost.  What cannot train is not used."""
+    ecc, oom = "uncorrectable ECC error encountered (CUDA_ERROR_ECC_UNCORRECTABLE)", "19.0 of 4.5 GiB of device memory are free"
+    place.script(found=found(gpu("GPU-aa", 0), gpu("GPU-ecc", 1), gpu("GPU-lost", 2, reason="it is lost from the bus"),
+                             gpu("GPU-cut", 3, reason="it is cut"), gpu("MIG-small", 3, 0), gpu("MIG-2", 3, 1)),
+                 devices={"GPU-ecc": [["failed", "device", ecc]], "MIG-small": [["failed", "oom", oom]]}, pace_s=0.05)
+    place.start(*PATIENT)
+    place.wait_idle()
+    text = (ROOT / "sweeps/grid.json").read_text()
+    first = place.submit(text=text, file_name="grid.json", overrides=[["epochs", "4"]])
+    jobs = range(first, first + 8)
+    place.wait(lambda: all(place.state_of(job) == "done" for job in jobs), "all eight")
+    assert {d for d, in place.sql("SELECT device FROM attempt WHERE state = 'done'")} == {"GPU-aa", "MIG-2"}
+    tried = place.sql("SELECT job, device, count(*) FROM attempt WHERE state = 'failed' GROUP BY 1, 2")
+    assert {d for _, d, _ in tried} == {"GPU-ecc", "MIG-small"}
+    assert all(n == 1 for _, _, n in tried), tried  # nowhere twice
+    assert place.one("SELECT count(*) FROM job WHERE retries_used > 1") == (0,)
+    rows = {d["id"]: d for d in place.ask("status")["devices"]}
+    assert rows["MIG-small"]["state"] == rows["MIG-2"]["state"] == "ready"  # a job that is too big says nothing against it
+    assert rows["GPU-ecc"]["state"] in ("set_aside", "ready", "starting")
+    if len([d for _, d, _ in tried if d == "GPU-ecc"]) >= 3:
+        assert rows["GPU-ecc"]["state"] == "set_aside" and ecc in place.ctl("devices").stdout
+    place.stop()
+
+
+def test_a_gpu_that_vanishes_under_its_worker(place):
+    """Its job goes on elsewhere at once; the worker that comes next does not start, which sets the device aside."""
+    place.script({1: [[["epoch", 1], ["failed", "device", "GPU-aa: it has fallen off the bus"], ["exit", 1]], [["train"]]]},
+                 found=TWO)
+    place.start(*PATIENT, "--device-faults", 2)
+    place.wait_idle()
+    job = place.submit(epochs=3)
+    place.wait_state(job, "done")
+    assert place.sql("SELECT device, state FROM attempt ORDER BY id") == [("GPU-aa", "failed"), ("GPU-bb", "done")]
+    assert place.one("SELECT retries_used FROM job") == (0,) and place.epochs(job) == [1, 2, 3]
+    place.stop()

@@ -5,6 +5,8 @@
 
 #define MAX_SLOTS 4
 
+static const char *const devices[MAX_SLOTS] = {"a", "b", "c", "c"};
+
 static const struct {
 	const char *what;
 	struct sched_job jobs[4];
@@ -13,6 +15,7 @@ static const struct {
 	size_t n_slots;
 	int64_t now_ms;
 	int64_t expected[MAX_SLOTS]; /* the job of each slot; 0: none */
+	bool busy[MAX_SLOTS];	     /* not free, but well */
 } picks[] = {
 	{"nothing to do", {{0}}, 0, {true, true}, 2, 0, {0, 0}},
 	{"no slot", {{1, 0, 0}}, 1, {false}, 1, 0, {0}},
@@ -23,6 +26,12 @@ static const struct {
 	{"its time has not come", {{1, 9, 11}, {2, 0, 10}}, 2, {true, true}, 2, 10, {2, 0}},
 	{"the clock was set back a day: no back-off is so long", {{1, 0, 86400000}, {2, 0, 5}}, 2, {true}, 1, 10, {1}},
 	{"nor by a minute", {{1, 0, 60010}, {2, 0, 5}}, 2, {true}, 1, 10, {2}},
+	{"a job keeps off the device that failed it", {{1, 0, 0, ",a,"}, {2, 0, 0}}, 2, {true, true}, 2, 0, {2, 1}},
+	{"even if it has to wait for another", {{1, 0, 0, ",a,"}, {2, 0, 0}}, 2, {true, false}, 2, 0, {2, 0}, {false, true}},
+	{"but not where there is no other", {{1, 0, 0, ",a,"}}, 1, {true, false}, 2, 0, {1, 0}},
+	{"nor where the other is no other", {{1, 0, 0, ",aa,c,"}}, 1, {false, false, true, true}, 4, 0, {0, 0, 1, 0}},
+	{"nor a device of a like name", {{1, 0, 0, ",aa,ba,"}}, 1, {true, true}, 2, 0, {1, 0}},
+	{"several", {{1, 0, 0, ",a,b,"}}, 1, {true, true, true}, 3, 0, {0, 0, 1}},
 	{"same priority, other order of time", {{2, 1, 5}, {1, 1, 6}}, 2, {true, true}, 2, 6, {1, 2}},
 };
 
@@ -31,7 +40,10 @@ static void test_pick(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(picks); i++) {
 		int64_t got[MAX_SLOTS] = {0};
 		struct sched_choice out[MAX_SLOTS];
-		size_t n = sched_pick(picks[i].jobs, picks[i].n_jobs, picks[i].free, picks[i].n_slots, picks[i].now_ms, out);
+		struct sched_slot slots[MAX_SLOTS];
+		for (size_t k = 0; k < picks[i].n_slots; k++)
+			slots[k] = (struct sched_slot){picks[i].free[k], picks[i].free[k] || picks[i].busy[k], devices[k]};
+		size_t n = sched_pick(picks[i].jobs, picks[i].n_jobs, slots, picks[i].n_slots, picks[i].now_ms, out);
 		for (size_t k = 0; k < n; k++) {
 			assert_true(picks[i].free[out[k].slot]);
 			assert_int_equal(got[out[k].slot], 0);
