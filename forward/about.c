@@ -79,6 +79,36 @@ json_t *about_run(struct follow *f, const struct wsweep_facts *ws, int64_t job, 
 	return o;
 }
 
+static json_t *parameters(struct follow *f, const struct wsweep_facts *ws, struct err *err)
+{
+	size_t i;
+	json_t *name, *map = json_object();
+	json_array_foreach(ws->row->swept, i, name) {
+		json_t *values = NULL;
+		if (rows_values(f->rows, ws->id, json_string_value(name), &values, err) < 0) {
+			json_decref(map);
+			return NULL;
+		}
+		json_object_set_new(map, json_string_value(name), json_pack("{s:o}", "values", values));
+	}
+	return map;
+}
+
+json_t *about_sweep(struct follow *f, const struct wsweep_facts *ws, const char *nonce, struct err *err)
+{
+	json_t *map = parameters(f, ws, err);
+	if (!map)
+		return NULL;
+	autojson json_t *config = json_pack("{s:s, s:s, s:{s:s, s:s}, s:o, s:{s:s}}", "name", ws->row->name, "method", "grid",
+					    "metric", "name", ws->row->metric, "goal",
+					    ws->row->maximize ? "maximize" : "minimize", "parameters", map, "controller", "type",
+					    "local");
+	autofree char *text = json_line(config);
+	autofree char *description = xasprintf("sweepd %s", nonce);
+	return json_pack("{s:s, s:s?, s:s, s:s, s:s, s:s}", "config", text, "entityName", ws->entity, "projectName", ws->project,
+			 "displayName", ws->row->name, "description", description, "state", "RUNNING");
+}
+
 char *about_yaml(const json_t *config)
 {
 	const char *key;

@@ -59,6 +59,14 @@ static struct run *add_run(struct follow *f, struct run_row *row)
 	return f->runs[f->n_runs++] = run_new(f, ws, row);
 }
 
+bool follow_owes(const struct follow *f, const struct wsweep *ws)
+{
+	for (size_t i = 0; i < f->n_runs; i++)
+		if (run_is_of(f->runs[i], ws) && !run_is_settled(f->runs[i]))
+			return true;
+	return false;
+}
+
 static void drop_settled(struct follow *f)
 {
 	size_t kept = 0;
@@ -134,6 +142,7 @@ static void on_committed(void *arg, int64_t event)
 	struct err err;
 	struct touched touched = {0};
 	int r = 0;
+	drop_settled(f);
 	if (!f->rows)
 		r = open_rows(f, &err);
 	else if (event > f->seen_event)

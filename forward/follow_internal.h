@@ -54,5 +54,7 @@ void follow_poke(struct follow *f);
 /* A request to sweepd that is repeated until it is answered: {"ask": verb, "jobs": [...]}.  Consumes jobs; nothing for an
  * empty list. */
 void follow_ask(struct follow *f, const char *verb, json_t *jobs);
+/* Whether a run of that sweep is not wholly sent yet. */
+bool follow_owes(const struct follow *f, const struct wsweep *ws);
 /* The sweep, made on first use.  NULL: the store does not know it; err says why. */
 struct wsweep *follow_sweep(struct follow *f, int64_t sweep, struct err *err);

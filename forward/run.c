@@ -128,8 +128,8 @@ void run_reported(struct run *run, bool stored)
 static void refuse(struct run *run, const char *why)
 {
 	free(run->problem);
-	run->problem = xasprintf("W&B takes no more of it: %s; training goes on, all of it is in `sweepctl wandb export %lld`", why,
-				 (long long)run->job);
+	run->problem = xasprintf("W&B takes no more of it: %s; training goes on, all of it is in `sweepctl wandb export %lld`, and "
+				 "`sweepctl wandb sync %lld` sends it anew", why, (long long)run->job, (long long)run->job);
 	log_error("job %lld: run %s: %s", (long long)run->job, run->id, run->problem);
 	run->at.phase = RUN_REFUSED;
 	run->behind = false;
@@ -191,6 +191,29 @@ static bool heed(struct run *run, enum retry_channel channel, const struct http_
 
 /* --- making the run --- */
 
+/* It was there, and the server had to make it: its lines are gone, and offsets of ours would leave a gap. */
+static bool was_deleted(const struct run *run, const struct graphql_answer *a)
+{
+	return json_is_true(graphql_at(a, GRAPHQL_PATH("upsertBucket", "inserted"))) &&
+	       (run->at.history || run->at.events || run->at.output);
+}
+
+static void take_open(struct run *run, const struct graphql_answer *a)
+{
+	struct wsweep_facts ws;
+	const char *there = graphql_text(a, GRAPHQL_PATH("upsertBucket", "bucket", "sweepName"));
+	wsweep_place(run->ws, graphql_text(a, GRAPHQL_PATH("upsertBucket", "bucket", "project", "entity", "name")),
+		     graphql_text(a, GRAPHQL_PATH("upsertBucket", "bucket", "project", "name")));
+	wsweep_facts(run->ws, &ws);
+	if (ws.there && (!there || !str_eq(there, ws.there)))
+		log_warn("job %lld: run %s does not belong to sweep %s in W&B, as it should", (long long)run->job, run->id,
+			 ws.there);
+	if (run->reopens)
+		wsweep_reopened(run->ws);
+	run->more = true; /* its lines follow at once */
+	acknowledge(run);
+}
+
 static void on_open(void *arg, const struct http_response *r)
 {
 	struct run *run = arg;
@@ -198,19 +221,10 @@ static void on_open(void *arg, const struct http_response *r)
 	run->in_flight = false;
 	graphql_read(&a, r->body, r->size);
 	if (heed(run, RETRY_GRAPHQL, r, &a)) {
-		struct wsweep_facts ws;
-		const char *bucket[] = {"upsertBucket", "bucket", "sweepName", NULL};
-		const char *there = graphql_text(&a, bucket);
-		wsweep_place(run->ws, graphql_text(&a, GRAPHQL_PATH("upsertBucket", "bucket", "project", "entity", "name")),
-			     graphql_text(&a, GRAPHQL_PATH("upsertBucket", "bucket", "project", "name")));
-		wsweep_facts(run->ws, &ws);
-		if (ws.there && (!there || !str_eq(there, ws.there)))
-			log_warn("job %lld: run %s does not belong to sweep %s in W&B, as it should", (long long)run->job, run->id,
-				 ws.there);
-		if (run->reopens)
-			wsweep_reopened(run->ws);
-		run->more = true; /* its lines follow at once */
-		acknowledge(run);
+		if (was_deleted(run, &a))
+			refuse(run, "it was deleted there");
+		else
+			take_open(run, &a);
 	}
 	graphql_fini(&a);
 	follow_poke(run->follow);

@@ -1,6 +1,7 @@
 /* See wsweep.h. */
 #include "wsweep.h"
 
+#include "about.h"
 #include "graphql.h"
 #include "key.h"
 #include "retry.h"
@@ -222,40 +223,19 @@ static bool find_key(struct wsweep *ws)
 	return true;
 }
 
-static json_t *parameters(struct wsweep *ws, struct err *err)
-{
-	size_t i;
-	json_t *name, *map = json_object();
-	json_array_foreach(ws->row.swept, i, name) {
-		json_t *values = NULL;
-		if (rows_values(ws->follow->rows, ws->id, json_string_value(name), &values, err) < 0) {
-			json_decref(map);
-			return NULL;
-		}
-		json_object_set_new(map, json_string_value(name), json_pack("{s:o}", "values", values));
-	}
-	return map;
-}
-
 static void send_create(struct wsweep *ws)
 {
 	struct err err;
 	char nonce[WANDB_ID_SIZE];
-	json_t *map = parameters(ws, &err);
-	if (!map) {
+	struct wsweep_facts facts;
+	nonce_of(ws, nonce);
+	wsweep_facts(ws, &facts);
+	autojson json_t *variables = about_sweep(ws->follow, &facts, nonce, &err);
+	if (!variables) {
 		log_error("sweep s%lld: %s", (long long)ws->id, err.text);
 		ws->due_s = monotonic_s() + RETRY_MAX_S;
 		return;
 	}
-	nonce_of(ws, nonce);
-	autojson json_t *config = json_pack("{s:s, s:s, s:{s:s, s:s}, s:o, s:{s:s}}", "name", ws->row.name, "method", "grid",
-					    "metric", "name", ws->row.metric, "goal", ws->row.maximize ? "maximize" : "minimize",
-					    "parameters", map, "controller", "type", "local");
-	autofree char *text = json_line(config);
-	autofree char *description = xasprintf("sweepd %s", nonce);
-	autojson json_t *variables = json_pack("{s:s, s:s?, s:s, s:s, s:s, s:s}", "config", text, "entityName", ws->entity,
-					       "projectName", ws->project, "displayName", ws->row.name, "description",
-					       description, "state", "RUNNING");
 	send_body(ws, graphql_upsert_sweep(variables));
 }
 
@@ -460,7 +440,7 @@ static const char *wanted_state(struct wsweep *ws)
 		ws->reopened = false;
 		return "RUNNING";
 	}
-	if (over || rows_open_jobs(ws->follow->rows, ws->id, &open, NULL) < 0 || open)
+	if (over || rows_open_jobs(ws->follow->rows, ws->id, &open, NULL) < 0 || open || follow_owes(ws->follow, ws))
 		return NULL;
 	return "FINISHED";
 }

@@ -152,3 +152,21 @@ def test_what_varies_nothing_is_no_sweep(place, fake):
     assert place.compare(1) == [] and not fake.state()["sweeps"]
     run = place.run_of(1)
     assert run["config"]["seed"] == {"value": 3} and "t" in run["config"]["_wandb"]["value"]
+
+
+def test_a_run_that_was_deleted_there_is_sent_anew_when_asked(place, fake):
+    place.script({"1": [[["epoch", 1], ["failed", "config"]], [["train"]]]})
+    place.start()
+    place.forward(*FAST)
+    place.submit_wandb(1, 3)
+    place.wait_forwarded(1)
+    with fake.lock:
+        fake.records.runs.clear()
+    place.ctl("retry", 1)
+    place.wait(lambda: place.sql("SELECT phase FROM wandb_run") == [("refused",)], "the run to be refused")
+    problem, = place.one("SELECT problem FROM wandb_run")
+    assert "deleted" in problem and "sweepctl wandb sync 1" in problem
+    place.wait_state(1, "done")
+    place.ctl("wandb", "sync", 1)
+    place.wait_forwarded(1)
+    assert place.compare(1) == []
