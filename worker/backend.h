@@ -9,6 +9,7 @@
  * To add a backend: a directory with one `const struct backend`, a row in backend.c, a pass of tests/parity. */
 #pragma once
 
+#include "mix.h"
 #include "model.h"
 #include "optim.h"
 #include "scaler.h"
@@ -43,20 +44,12 @@ struct recipe { /* everything about training that a plan must know and that neve
 	double clip_norm; /* gradients are scaled down to this norm of all of them together; 0: never */
 	double ema_decay; /* after each step that was made ema = decay * ema + (1 - decay) * state, the first copies; 0: none */
 	double label_smoothing;
-	bool random_crop, random_flip;
+	struct augment_settings augment; /* prepare() sets its size to the net's */
 	uint64_t seed;	 /* of the augmentation */
 	int num_workers; /* loader threads; the result does not depend on it */
 };
 
 #define LR_SCALES_ONE {1, 1, 1} /* of a recipe without groups */
-
-/* Mixing of one step's batch: with the batch rolled by one (torchvision.transforms.v2: image i with image i - 1, the first
- * with the last).  Labels: lambda of the image's own, 1 - lambda of its partner's. */
-struct mix {
-	enum { MIX_NONE, MIX_MIXUP, MIX_CUTMIX } kind;
-	float lambda;
-	int x1, y1, x2, y2; /* CutMix: the partner's pixels in x1 <= x < x2, y1 <= y < y2 */
-};
 
 /* One epoch's tables; borrowed until the next begin_epoch().  Step s of the epoch trains on
  * order[s * batch .. min((s + 1) * batch, n_order)) with steps[s] and mixes[s]. */
@@ -71,7 +64,7 @@ struct epoch_tables {
 /* Sums over images, accumulated step by step in order, so that run(0,n) and run(0,k)+run(k,n-k) give the same bits. */
 struct sums {
 	double loss;	  /* sum over images of the loss (with label smoothing in training, without in evaluation) */
-	uint64_t correct; /* top-1 */
+	double correct;	  /* top-1; a mixed image counts by its labels' shares */
 	uint64_t images;
 	uint64_t skipped; /* training steps that changed no weight: gradients beyond fp16 */
 };

@@ -13,7 +13,7 @@
 struct buffer {
 	struct batch batch;
 	float *images;
-	int32_t *labels;
+	int32_t *labels, *partners;
 	bool ready;
 };
 
@@ -21,20 +21,28 @@ struct pass { /* constant while a thread may fill */
 	enum split split;
 	bool train;
 	const struct epoch_tables *tables; /* train only */
-	const struct recipe *recipe;	   /* train only */
 	size_t n_images;
 	uint32_t n_batches;
 };
 
+struct filler { /* what one thread fills with */
+	struct loader *loader;
+	struct augmenter augmenter;
+	float *kept; /* room for an image, to mix */
+};
+
 struct loader {
 	const struct dataset *data;
-	struct normalizer normalizer;
-	size_t batch;
+	uint64_t seed;
+	size_t batch, values; /* images of a batch, floats of an image */
+	int size;	      /* of an image's sides */
 	uint32_t ring;
 	struct buffer *buffers;
 	struct pass pass;
 	pthread_mutex_t lock;
 	pthread_cond_t can_fill, is_ready; /* is_ready: a batch is ready, or nobody fills any more */
+	struct filler *fillers; /* one a thread; without threads the training thread's */
+	int n_fillers;
 	pthread_t *threads;
 	int n_threads;
 	bool quit;
@@ -46,24 +54,40 @@ struct loader {
 
 /* --- filling --- */
 
-static void fill(const struct loader *l, struct buffer *buffer, uint32_t step)
+/* Image i of the buffer: its pixels and its label. */
+static void fill_sample(struct filler *f, struct buffer *buffer, size_t i, size_t place)
 {
+	const struct loader *l = f->loader;
 	const struct pass *pass = &l->pass;
 	const struct image_set *set = &l->data->sets[pass->split];
-	size_t first = step * l->batch, n = MIN(l->batch, pass->n_images - first);
-	for (size_t i = 0; i < n; i++) {
-		struct augment_draw draw = augment_draw_none();
-		size_t index = first + i;
-		if (pass->train) {
-			const struct recipe *recipe = pass->recipe;
-			index = pass->tables->order[first + i];
-			draw = augment_draw(recipe->seed, (uint32_t)index, (uint32_t)pass->tables->epoch,
-					    recipe->random_crop, recipe->random_flip);
-		}
-		augment_sample(buffer->images + i * IMAGE_VALUES, set, index, draw, &l->normalizer);
-		buffer->labels[i] = set->labels[index * set->label_pitch];
-	}
-	buffer->batch = (struct batch){.images = buffer->images, .labels = buffer->labels, .n = (int)n, .step = step};
+	float *image = buffer->images + i * l->values;
+	size_t index = pass->train ? pass->tables->order[place] : place;
+	struct sample_key key = {l->seed, (uint32_t)index, pass->train ? (uint32_t)pass->tables->epoch : 0};
+	augment_sample(&f->augmenter, image, set, index, pass->train ? &key : NULL);
+	buffer->labels[i] = set->labels[index * set->label_pitch];
+}
+
+static void mix(struct filler *f, struct buffer *buffer, const struct mix *mix)
+{
+	int n = buffer->batch.n;
+	mix_images(buffer->images, n, f->loader->size, mix, f->kept);
+	for (int i = 0; i < n; i++)
+		buffer->partners[i] = buffer->labels[i > 0 ? i - 1 : n - 1];
+	buffer->batch.partners = buffer->partners;
+	buffer->batch.share = (double)mix->lambda;
+}
+
+static void fill(struct filler *f, struct buffer *buffer, uint32_t step)
+{
+	const struct loader *l = f->loader;
+	const struct mix *mixes = l->pass.train ? l->pass.tables->mixes : NULL;
+	size_t first = step * l->batch, n = MIN(l->batch, l->pass.n_images - first);
+	for (size_t i = 0; i < n; i++)
+		fill_sample(f, buffer, i, first + i);
+	buffer->batch = (struct batch){.images = buffer->images, .labels = buffer->labels, .share = 1, .n = (int)n,
+				       .step = step};
+	if (mixes && mixes[step].kind != MIX_NONE)
+		mix(f, buffer, &mixes[step]);
 }
 
 static bool may_claim(const struct loader *l)
@@ -73,7 +97,8 @@ static bool may_claim(const struct loader *l)
 
 static void *fill_thread(void *arg)
 {
-	struct loader *l = arg;
+	struct filler *filler = arg;
+	struct loader *l = filler->loader;
 	pthread_mutex_lock(&l->lock);
 	for (;;) {
 		while (!l->quit && !may_claim(l))
@@ -84,7 +109,7 @@ static void *fill_thread(void *arg)
 		struct buffer *buffer = &l->buffers[step % l->ring];
 		l->filling++;
 		pthread_mutex_unlock(&l->lock);
-		fill(l, buffer, step);
+		fill(filler, buffer, step);
 		pthread_mutex_lock(&l->lock);
 		buffer->ready = true;
 		l->filling--;
@@ -100,7 +125,7 @@ static int start_threads(struct loader *l, int n, struct err *err)
 {
 	l->threads = xcalloc((size_t)n, sizeof(*l->threads));
 	for (; l->n_threads < n; l->n_threads++) {
-		int r = pthread_create(&l->threads[l->n_threads], NULL, fill_thread, l);
+		int r = pthread_create(&l->threads[l->n_threads], NULL, fill_thread, &l->fillers[l->n_threads]);
 		if (r != 0)
 			return err_sys(err, -r, "cannot start loader thread %d of %d; a smaller num_workers needs fewer",
 				       l->n_threads + 1, n);
@@ -108,24 +133,45 @@ static int start_threads(struct loader *l, int n, struct err *err)
 	return 0;
 }
 
-int loader_new(struct loader **ret, const struct dataset *data, int batch, int num_workers, int ring, struct err *err)
+static void buffers_init(struct loader *l)
 {
-	INVARIANT(batch >= 1 && num_workers >= 0 && ring >= 1, "loader of batch %d, %d workers, ring %d", batch,
-		  num_workers, ring);
-	struct loader *l = xcalloc(1, sizeof(*l));
-	l->data = data;
-	l->batch = (size_t)batch;
-	l->ring = num_workers > 0 ? (uint32_t)ring : 1;
 	l->buffers = xcalloc(l->ring, sizeof(*l->buffers));
 	for (uint32_t i = 0; i < l->ring; i++) {
-		l->buffers[i].images = xcalloc(l->batch * IMAGE_VALUES, sizeof(float));
+		l->buffers[i].images = xcalloc(l->batch * l->values, sizeof(float));
 		l->buffers[i].labels = xcalloc(l->batch, sizeof(int32_t));
+		l->buffers[i].partners = xcalloc(l->batch, sizeof(int32_t));
 	}
-	normalizer_init(&l->normalizer, data->mean, data->std);
+}
+
+static void fillers_init(struct loader *l, const struct augment_settings *settings)
+{
+	l->fillers = xcalloc((size_t)l->n_fillers, sizeof(*l->fillers));
+	for (int i = 0; i < l->n_fillers; i++) {
+		l->fillers[i].loader = l;
+		l->fillers[i].kept = xcalloc(l->values, sizeof(float));
+		augmenter_init(&l->fillers[i].augmenter, settings, l->data->mean, l->data->std);
+	}
+}
+
+int loader_new(struct loader **ret, const struct dataset *data, const struct recipe *recipe, int batch, int ring,
+	       struct err *err)
+{
+	int workers = recipe->num_workers;
+	INVARIANT(batch >= 1 && workers >= 0 && ring >= 1, "loader of batch %d, %d workers, ring %d", batch, workers, ring);
+	struct loader *l = xcalloc(1, sizeof(*l));
+	l->data = data;
+	l->seed = recipe->seed;
+	l->batch = (size_t)batch;
+	l->size = recipe->augment.size;
+	l->values = augment_values(l->size);
+	l->ring = workers > 0 ? (uint32_t)ring : 1;
+	l->n_fillers = MAX(workers, 1);
+	buffers_init(l);
+	fillers_init(l, &recipe->augment);
 	pthread_mutex_init(&l->lock, NULL);
 	pthread_cond_init(&l->can_fill, NULL);
 	pthread_cond_init(&l->is_ready, NULL);
-	int r = start_threads(l, num_workers, err);
+	int r = start_threads(l, workers, err);
 	if (r < 0)
 		loader_free(l);
 	else
@@ -149,7 +195,13 @@ void loader_free(struct loader *l)
 	for (uint32_t i = 0; i < l->ring; i++) {
 		free(l->buffers[i].images);
 		free(l->buffers[i].labels);
+		free(l->buffers[i].partners);
 	}
+	for (int i = 0; i < l->n_fillers; i++) {
+		augmenter_fini(&l->fillers[i].augmenter);
+		free(l->fillers[i].kept);
+	}
+	free(l->fillers);
 	free(l->buffers);
 	free(l->threads);
 	free(l);
@@ -181,11 +233,9 @@ static void start(struct loader *l, struct pass pass, uint32_t first)
 	pthread_mutex_unlock(&l->lock);
 }
 
-void loader_start_train(struct loader *l, const struct epoch_tables *tables, const struct recipe *recipe,
-			uint32_t first)
+void loader_start_train(struct loader *l, const struct epoch_tables *tables, uint32_t first)
 {
-	struct pass pass = {.split = SPLIT_TRAIN, .train = true, .tables = tables, .recipe = recipe,
-			    .n_images = tables->n_order};
+	struct pass pass = {.split = SPLIT_TRAIN, .train = true, .tables = tables, .n_images = tables->n_order};
 	start(l, pass, first);
 }
 
@@ -221,7 +271,7 @@ const struct batch *loader_next(struct loader *l)
 	if (l->n_threads > 0)
 		wait_ready(l, buffer);
 	else
-		fill(l, buffer, l->delivered);
+		fill(&l->fillers[0], buffer, l->delivered);
 	l->delivered++;
 	return &buffer->batch;
 }

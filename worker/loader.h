@@ -10,20 +10,22 @@
 struct loader;
 
 struct batch { /* borrowed until loader_release_batch() */
-	const float *images;   /* (n, 3, 32, 32), normalised */
+	const float *images;   /* (n, 3, size, size), normalised, mixed */
 	const int32_t *labels; /* (n) */
+	const int32_t *partners; /* (n): labels of those they are mixed with; NULL: not mixed */
+	double share;		 /* of their own label; 1: not mixed */
 	int n;		       /* the last batch of a pass may be smaller than the others */
 	uint32_t step;	       /* 0-based in its pass */
 };
 
-/* data is borrowed for the loader's life.  ring: batches in flight, >= 1 (num_workers + 2 is a good value; with 0
- * workers one buffer is used).  A failing pthread_create is an error. */
-int loader_new(struct loader **ret, const struct dataset *data, int batch, int num_workers, int ring, struct err *err);
+/* data is borrowed for the loader's life.  recipe: its augmentation, seed and num_workers, copied.  ring: batches in flight,
+ * >= 1 (num_workers + 2 is a good value; with 0 workers one buffer is used).  A failing pthread_create is an error. */
+int loader_new(struct loader **ret, const struct dataset *data, const struct recipe *recipe, int batch, int ring,
+	       struct err *err);
 
-/* Begins a training pass at step `first`: batches of tables->order, augmented as recipe says.  tables and recipe are
- * borrowed until loader_stop() or the next start. */
-void loader_start_train(struct loader *loader, const struct epoch_tables *tables, const struct recipe *recipe,
-			uint32_t first);
+/* Begins a training pass at step `first`: batches of tables->order, augmented as the recipe says, mixed as the tables say.
+ * tables: borrowed until loader_stop() or the next start. */
+void loader_start_train(struct loader *loader, const struct epoch_tables *tables, uint32_t first);
 /* Begins a pass over a split in its own order, without augmentation, at batch `first`. */
 void loader_start_eval(struct loader *loader, enum split split, uint32_t first);
 /* A training pass (of this split: an evaluation pass) is under way and its next batch is `step`: no start is needed. */

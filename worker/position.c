@@ -15,9 +15,9 @@ void position_init(struct position *p, const struct train_config *cfg)
 
 json_t *position_save(const struct position *p)
 {
-	json_t *o = json_pack("{s:i, s:I, s:I, s:I, s:I, s:i}", "epoch", p->epoch, "step", (json_int_t)p->step, "correct",
-			      (json_int_t)p->sums.correct, "images", (json_int_t)p->sums.images, "skipped",
-			      (json_int_t)p->sums.skipped, "bad_epochs", p->bad_epochs);
+	json_t *o = json_pack("{s:i, s:I, s:I, s:I, s:i}", "epoch", p->epoch, "step", (json_int_t)p->step, "images",
+			      (json_int_t)p->sums.images, "skipped", (json_int_t)p->sums.skipped, "bad_epochs", p->bad_epochs);
+	json_object_set_new(o, "correct", json_num(p->sums.correct));
 	json_object_set_new(o, "loss_sum", json_num(p->sums.loss));
 	json_object_set_new(o, "train_seconds", json_num(p->train_seconds));
 	json_object_set_new(o, "best_loss", json_num(p->best_loss));
@@ -36,11 +36,11 @@ uint32_t position_steps(const struct position *p, size_t images)
 
 int position_load(struct position *p, const json_t *o, size_t images, struct err *err)
 {
-	int64_t epoch, step, correct, seen, skipped, bad_epochs;
+	int64_t epoch, step, seen, skipped, bad_epochs;
 	struct position n = *p;
 	int r = json_get_int(o, "epoch", &epoch, err);
 	r = r ? r : json_get_int(o, "step", &step, err);
-	r = r ? r : json_get_int(o, "correct", &correct, err);
+	r = r ? r : json_get_num(o, "correct", &n.sums.correct, err);
 	r = r ? r : json_get_int(o, "images", &seen, err);
 	r = r ? r : json_get_int(o, "skipped", &skipped, err);
 	r = r ? r : json_get_int(o, "bad_epochs", &bad_epochs, err);
@@ -60,11 +60,10 @@ int position_load(struct position *p, const json_t *o, size_t images, struct err
 		return err_set(err, -EINVAL, "step %lld in an epoch of %u", (long long)step, steps);
 	if (skipped < 0 || skipped > step)
 		return err_set(err, -EINVAL, "%lld of %lld steps left out", (long long)skipped, (long long)step);
-	if (correct < 0 || seen < correct || (seen == 0) != (step == 0))
-		return err_set(err, -EINVAL, "%lld of %lld images correct", (long long)correct, (long long)seen);
+	if (!(n.sums.correct >= 0 && n.sums.correct <= (double)seen) || (seen == 0) != (step == 0))
+		return err_set(err, -EINVAL, "%g of %lld images correct", n.sums.correct, (long long)seen);
 	n.epoch = (int)epoch;
 	n.step = (uint32_t)step;
-	n.sums.correct = (uint64_t)correct;
 	n.sums.images = (uint64_t)seen;
 	n.sums.skipped = (uint64_t)skipped;
 	n.bad_epochs = (int)bad_epochs;

@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-enum rng_purpose { RNG_AUGMENT = 1, RNG_ORDER = 2, RNG_INIT = 3 };
+enum rng_purpose { RNG_AUGMENT = 1, RNG_ORDER = 2, RNG_INIT = 3, RNG_MIX = 4 };
 
 struct philox {
 	uint32_t v[4];
@@ -33,4 +33,10 @@ HD struct philox philox4x32(uint64_t key, uint32_t c0, uint32_t c1, uint32_t c2,
 HD uint32_t rng_below(uint32_t bits, uint32_t n)
 {
 	return (uint32_t)(((uint64_t)bits * n) >> 32);
+}
+
+/* Uniform in [0, 1). */
+HD double rng_unit(uint32_t bits)
+{
+	return (double)bits * (1.0 / 4294967296.0);
 }

@@ -124,8 +124,7 @@ static struct recipe make_recipe(const struct train_config *cfg)
 		.clip_norm = cfg->clip_grad_norm,
 		.ema_decay = cfg->ema_decay,
 		.label_smoothing = cfg->label_smoothing,
-		.random_crop = cfg->random_crop,
-		.random_flip = cfg->random_flip,
+		.augment = {.crop = cfg->random_crop ? CROP_RANDOM : CROP_CENTER, .flip = cfg->random_flip},
 		.seed = (uint64_t)cfg->seed,
 		.num_workers = cfg->num_workers,
 	};

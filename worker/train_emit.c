@@ -92,7 +92,7 @@ double sums_loss(const struct sums *s)
 
 double sums_percent(const struct sums *s)
 {
-	return s->images ? 100.0 * (double)s->correct / (double)s->images : 0;
+	return s->images ? 100.0 * s->correct / (double)s->images : 0;
 }
 
 /* What is known. */

@@ -157,7 +157,7 @@ struct bench {
 /* Loading and augmenting the batches of the round. */
 static double load_seconds(struct bench *b, uint32_t first)
 {
-	loader_start_train(b->loader, &b->plan->tables, &b->plan->recipe, first);
+	loader_start_train(b->loader, &b->plan->tables, first);
 	double start = now_s();
 	for (int i = 0; i < b->options->steps; i++)
 		loader_release_batch(b->loader, loader_next(b->loader));
@@ -276,8 +276,7 @@ static struct plan *prepare(const struct options *o, struct device *device, cons
 			    const struct dataset *data, const struct epoch_tables *tables)
 {
 	struct err err = {0};
-	struct recipe recipe = {.amp = o->amp, .optim.weight_decay = 5e-4, .lr_scale = LR_SCALES_ONE, .random_crop = true,
-				.random_flip = true, .seed = 1, .num_workers = o->workers};
+	struct recipe recipe = {.amp = o->amp, .optim.weight_decay = 5e-4, .lr_scale = LR_SCALES_ONE, .augment = AUGMENT_CROP_FLIP, .seed = 1, .num_workers = o->workers};
 	struct plan *plan;
 	double start = now_s();
 	check(backend_cpu->load(device, data, &err), &err);
@@ -314,7 +313,9 @@ int main(int argc, char **argv)
 	struct device_info info;
 	backend_cpu->info(device, &info);
 	struct bench bench = {.options = &o, .plan = prepare(&o, device, net, data, &tables)};
-	check(loader_new(&bench.loader, data, o.batch, 0, 1, &err), &err);
+	struct recipe alone = bench.plan->recipe; /* no threads: the caller loads */
+	alone.num_workers = 0;
+	check(loader_new(&bench.loader, data, &alone, o.batch, 1, &err), &err);
 	printf("%s, %s, batch %d, %s%s, oneDNN %s\n", info.name, o.model, o.batch,
 	       bench.plan->cell == CELL_BF16 ? "bf16" : "fp32", o.direct ? " direct" : "", info.version);
 	print_reorders(bench.plan->passes[0]);

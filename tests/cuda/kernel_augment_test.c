@@ -1,5 +1,5 @@
-/* The device's augmentation against the CPU's: equal bytes, and equal bits once normalised; enlargement against the
- * formula in double; step_begin. */
+/* The device's augmentation against the CPU's, in all its settings: equal bytes, and equal bits once normalised, erased and
+ * mixed; step_begin. */
 #include "arrays.h"
 
 #include "tests/unit/cmocka_all.h"
@@ -14,13 +14,21 @@ struct batch { /* of one step */
 	const struct image_set *set;
 	struct step_state state;
 	struct batch_source source;
+	struct augmenter augmenter;
 	uint32_t *order;
-	int32_t *labels;
+	int32_t *labels, *partners;
+	float *shares;
+	struct affine_table affines;
 };
 
-static void batch_open(struct batch *t, enum cell cell, bool colour, uint32_t batch, uint32_t n)
+enum { STEPS = 3 };
+
+static void batch_open(struct batch *t, enum cell cell, bool colour, uint32_t batch, uint32_t n,
+		       const struct augment_settings *settings)
 {
 	*t = (struct batch){.data = images_new(40, 1, 10, colour)};
+	augmenter_init(&t->augmenter, settings, t->data->mean, t->data->std);
+	affine_table_fill(&t->affines, settings->size);
 	bench_init(&t->b, cell);
 	t->set = &t->data->sets[SPLIT_TRAIN];
 	bench_share(&t->b, &t->state, sizeof(t->state));
@@ -29,6 +37,9 @@ static void batch_open(struct batch *t, enum cell cell, bool colour, uint32_t ba
 	bench_share(&t->b, t->set->labels, last * t->set->label_pitch + 1);
 	t->order = bench_alloc(&t->b, 40 * sizeof(*t->order));
 	t->labels = bench_alloc(&t->b, n * sizeof(*t->labels));
+	t->partners = bench_alloc(&t->b, n * sizeof(*t->partners));
+	t->shares = bench_alloc(&t->b, n * sizeof(*t->shares));
+	bench_share(&t->b, &t->affines, sizeof(t->affines));
 	epoch_order(t->order, 40, 3, 5);
 	t->source = (struct batch_source){.state = &t->state,
 					  .pixels = t->set->pixels,
@@ -39,8 +50,8 @@ static void batch_open(struct batch *t, enum cell cell, bool colour, uint32_t ba
 					  .order = t->order,
 					  .batch = batch,
 					  .n = n,
-					  .crop = 1,
-					  .flip = 1};
+					  .settings = *settings,
+					  .draws = 1};
 	memcpy(t->source.mean, t->data->mean, sizeof(t->source.mean));
 	memcpy(t->source.std, t->data->std, sizeof(t->source.std));
 }
@@ -48,6 +59,7 @@ static void batch_open(struct batch *t, enum cell cell, bool colour, uint32_t ba
 static void batch_close(struct batch *t)
 {
 	bench_fini(&t->b);
+	augmenter_fini(&t->augmenter);
 	images_free(t->data);
 }
 
@@ -58,9 +70,9 @@ static uint32_t sample_at(const struct batch *t, uint32_t i)
 	return t->source.order ? t->order[at] : at;
 }
 
-static struct augment_draw draw_of(const struct batch *t, uint32_t sample)
+static struct sample_key key_of(const struct batch *t, uint32_t sample)
 {
-	return augment_draw(t->state.seed, sample, t->state.epoch, t->source.crop, t->source.flip);
+	return (struct sample_key){t->state.seed, sample, t->state.epoch};
 }
 
 static void check_labels(const struct batch *t)
@@ -69,150 +81,166 @@ static void check_labels(const struct batch *t)
 		assert_int_equal(t->labels[i], t->set->labels[sample_at(t, i) * t->set->label_pitch]);
 }
 
-/* Out as fp32 with nothing normalised away: value * 255 is the byte. */
-static void check_bytes(struct batch *t, const struct array *out)
-{
-	uint8_t want[IMAGE_VALUES];
-	for (uint32_t i = 0; i < t->source.n; i++) {
-		uint32_t sample = sample_at(t, i);
-		augment_bytes(want, t->set, sample, draw_of(t, sample));
-		for (size_t p = 0; p < IMAGE_PLANE; p++) {
-			const float *pixel = (const float *)out->data + (i * IMAGE_PLANE + p) * 8;
-			for (size_t c = 0; c < 3; c++) {
-				float byte = (float)want[c * IMAGE_PLANE + p] / 255.0f;
-				if (memcmp(&pixel[c], &byte, sizeof(byte)) != 0)
-					fail_msg("sample %u, channel %zu, pixel %zu: %g, expected %g", sample, c, p,
-						 (double)pixel[c], (double)byte);
-			}
-			for (size_t c = 3; c < 8; c++)
-				assert_true(pixel[c] == 0);
-		}
-	}
-}
+static const struct augment_settings crop_flip = {.size = 32, .crop = CROP_RANDOM, .flip = true, .crop_scale = 1};
+static const struct augment_settings heavy[] = {
+	{.size = 32, .crop = CROP_RANDOM, .flip = true, .crop_scale = 1, .jitter = {0.4f, 0.4f, 0.4f, 0.1f}},
+	{.size = 32, .crop = CROP_CENTER, .trivial = true, .erasing = 0.25f, .crop_scale = 1},
+	{.size = 32, .crop = CROP_RESIZED, .crop_scale = 0.08f, .flip = true, .trivial = true, .cutout = 8},
+	{.size = 48, .crop = CROP_RANDOM, .flip = true, .jitter = {0, 0.9f, 0, 0.5f}, .trivial = true, .erasing = 1, .crop_scale = 1},
+	{.size = 48, .crop = CROP_RESIZED, .crop_scale = 0.3f, .flip = true},
+	{.size = 48, .crop = CROP_CENTER, .crop_scale = 1},
+};
 
-/* For many (seed, epoch, sample). */
-static void test_bytes_are_the_cpus(void **state)
-{
-	for (int colour = 0; colour <= 1; colour++) {
-		struct batch t;
-		batch_open(&t, CELL_F32, colour, 40, 40);
-		struct array out = array_new(&t.b, CELL_F32, 40 * IMAGE_PLANE * 8);
-		for (int c = 0; c < 3; c++) {
-			t.source.mean[c] = 0;
-			t.source.std[c] = 1;
-		}
-		union kernel_args args = {.augment = {t.source, out.data, t.labels}};
-		for (uint64_t seed = 0; seed < 3; seed++)
-			for (uint32_t epoch = 0; epoch < 3; epoch++) {
-				t.state.seed = seed * 0x123456789abcdefu;
-				t.state.epoch = epoch * 77;
-				memset(out.data, 0xff, out.count * sizeof(float));
-				bench_launch(&t.b, KERNEL_AUGMENT, &args, HOST_FORWARD);
-				check_bytes(&t, &out);
-				check_labels(&t);
-			}
-		batch_close(&t);
-	}
-}
-
-static void test_crop_and_flip_are_switches(void **state)
-{
-	for (uint32_t which = 0; which < 4; which++) {
-		struct batch t;
-		batch_open(&t, CELL_F32, true, 40, 40);
-		struct array out = array_new(&t.b, CELL_F32, 40 * IMAGE_PLANE * 8);
-		t.source.crop = which & 1;
-		t.source.flip = which >> 1;
-		for (int c = 0; c < 3; c++) {
-			t.source.mean[c] = 0;
-			t.source.std[c] = 1;
-		}
-		union kernel_args args = {.augment = {t.source, out.data, t.labels}};
-		bench_launch(&t.b, KERNEL_AUGMENT, &args, HOST_FORWARD);
-		check_bytes(&t, &out);
-		batch_close(&t);
-	}
-}
-
-/* Normalised, a later step, the epoch's last (shorter) batch, an evaluation without order: augment_sample()'s values,
- * bit for bit in fp32 and rounded once in the others. */
-static void test_values_are_the_cpus(void **state)
-{
-	for (enum cell cell = 0; cell < CELL_COUNT; cell++)
-		for (uint32_t step = 0; step < 3; step++) {
-			struct batch t;
-			struct normalizer normalizer;
-			float want[IMAGE_VALUES];
-			batch_open(&t, cell, true, 16, step == 2 ? 8 : 16);
-			t.state = (struct step_state){.seed = 99, .epoch = 4, .step = step};
-			t.source.order = step == 1 ? NULL : t.order;
-			struct array out = array_new(&t.b, cell, t.source.n * IMAGE_PLANE * 8),
-				     rounded = array_new(&t.b, cell, 8);
-			union kernel_args args = {.augment = {t.source, out.data, t.labels}};
-			bench_run(&t.b, KERNEL_AUGMENT, &args,
-				  (struct region[]){REGION(out), {t.labels, t.source.n * sizeof(int32_t), false}}, 2);
-			check_labels(&t);
-			normalizer_init(&normalizer, t.source.mean, t.source.std);
-			array_read(&out);
-			for (uint32_t i = 0; i < t.source.n; i++) {
-				augment_sample(want, t.set, sample_at(&t, i), draw_of(&t, sample_at(&t, i)),
-					       &normalizer);
-				for (size_t p = 0; p < IMAGE_PLANE; p++) {
-					for (size_t c = 0; c < 8; c++)
-						rounded.values[c] = c < 3 ? (double)want[c * IMAGE_PLANE + p] : 0;
-					array_fill(&rounded);
-					assert_memory_equal(&out.values[(i * IMAGE_PLANE + p) * 8], rounded.values, 64);
-				}
-			}
-			batch_close(&t);
-		}
-}
-
-/* torch's interpolate(mode="bilinear", align_corners=False) of a plane (32, 32), in double. */
-static double enlarged(const uint8_t *plane, double size, int y, int x)
-{
-	double at_y = fmax((y + 0.5) * 32 / size - 0.5, 0), at_x = fmax((x + 0.5) * 32 / size - 0.5, 0);
-	int y0 = (int)at_y, x0 = (int)at_x, y1 = MIN(y0 + 1, 31), x1 = MIN(x0 + 1, 31);
-	double wy = at_y - y0, wx = at_x - x0;
-	return (1 - wy) * ((1 - wx) * plane[y0 * 32 + x0] + wx * plane[y0 * 32 + x1]) +
-	       wy * ((1 - wx) * plane[y1 * 32 + x0] + wx * plane[y1 * 32 + x1]);
-}
-
-static void check_resize(enum cell cell, uint32_t size, uint32_t n)
+/* The bytes of the batch's images; for many (seed, epoch, sample), the shared arrays being poisoned between. */
+static void check_transform(const struct augment_settings *settings, bool colour, enum host_order order)
 {
 	struct batch t;
-	uint8_t bytes[IMAGE_VALUES];
-	batch_open(&t, cell, true, n, n);
-	size_t pixels = (size_t)size * size;
-	struct array out = array_new(&t.b, cell, n * pixels * 8);
-	union kernel_args args = {.resize = {t.source, size, out.data, t.labels}};
-	bench_run(&t.b, KERNEL_RESIZE, &args, (struct region[]){REGION(out), {t.labels, n * sizeof(int32_t), false}},
-		  2);
-	check_labels(&t);
-	array_read(&out);
-	for (uint32_t i = 0; i < n; i++) {
-		augment_bytes(bytes, t.set, sample_at(&t, i), draw_of(&t, sample_at(&t, i)));
-		for (size_t p = 0; p < pixels; p++) {
-			double want[8] = {0};
-			for (int c = 0; c < 3; c++)
-				want[c] = (enlarged(bytes + c * IMAGE_PLANE, size, (int)(p / size), (int)(p % size)) /
-						   255 -
-					   (double)t.source.mean[c]) /
-					  (double)t.source.std[c];
-			assert_all_near("pixel", &out.values[(i * pixels + p) * 8], want, 8, 1.01 * cell_rounding(cell),
-					2e-5);
+	size_t values = augment_values(settings->size);
+	autofree uint8_t *want = xmalloc(values);
+	batch_open(&t, CELL_F32, colour, 40, 40, settings);
+	uint8_t *out = bench_alloc(&t.b, 40 * values), *moved = bench_alloc(&t.b, 40 * values);
+	for (uint32_t epoch = 0; epoch < 3; epoch++) {
+		t.state = (struct step_state){.seed = 0x123456789abcdefu * epoch, .epoch = epoch};
+		union kernel_args args = {.transform = {t.source, settings->trivial ? &t.affines : NULL, out, moved}};
+		memset(out, 0xff, 40 * values);
+		bench_launch(&t.b, KERNEL_TRANSFORM, &args, order);
+		for (uint32_t i = 0; i < 40; i++) {
+			struct sample_key key = key_of(&t, sample_at(&t, i));
+			augment_bytes(&t.augmenter, want, t.set, key.sample, &key);
+			for (size_t at = 0; at < values; at++)
+				if (out[i * values + at] != want[at])
+					fail_msg("sample %u, byte %zu: %d, expected %d", key.sample, at, out[i * values + at], want[at]);
 		}
 	}
 	batch_close(&t);
 }
 
-static void test_resize(void **state)
+static void test_bytes_are_the_cpus(void **state)
 {
-	for (enum cell cell = 0; cell < CELL_COUNT; cell++) {
-		check_resize(cell, 32, 2);
-		check_resize(cell, 45, 3);
+	for (size_t k = 0; k < ARRAY_LEN(heavy); k++)
+		check_transform(&heavy[k], k != 1, k % 2 ? HOST_FORWARD : HOST_BACKWARD);
+	check_transform(&heavy[3], true, HOST_SHUFFLED);
+}
+
+static void test_test_images_are_not_drawn(void **state)
+{
+	struct batch t;
+	const size_t values = augment_values(48);
+	autofree uint8_t *want = xmalloc(values);
+	batch_open(&t, CELL_F32, true, 3, 3, &heavy[3]);
+	uint8_t *out = bench_alloc(&t.b, 3 * values), *moved = bench_alloc(&t.b, 3 * values);
+	t.source.draws = 0;
+	t.source.settings = augment_settings_test(48);
+	t.source.order = NULL;
+	union kernel_args args = {.transform = {t.source, NULL, out, moved}};
+	bench_launch(&t.b, KERNEL_TRANSFORM, &args, HOST_FORWARD);
+	for (uint32_t i = 0; i < 3; i++) {
+		augment_bytes(&t.augmenter, want, t.set, i, NULL);
+		assert_memory_equal(out + i * values, want, values);
 	}
-	check_resize(CELL_BF16, 224, 2);
+	batch_close(&t);
+}
+
+/* --- normalised, erased, mixed --- */
+
+/* What the loader would make of the batch. */
+static float *batch_wanted(struct batch *t, const struct mix *mix)
+{
+	int size = t->source.settings.size;
+	size_t values = augment_values(size);
+	float *want = xmalloc(t->source.n * values * sizeof(*want));
+	autofree float *kept = xmalloc(values * sizeof(*kept));
+	for (uint32_t i = 0; i < t->source.n; i++) {
+		struct sample_key key = key_of(t, sample_at(t, i));
+		augment_sample(&t->augmenter, want + i * values, t->set, key.sample, t->source.draws ? &key : NULL);
+	}
+	if (mix)
+		mix_images(want, (int)t->source.n, size, mix, kept);
+	return want;
+}
+
+/* Bit for bit in fp32, rounded once in the others. */
+static void check_values(struct batch *t, struct array *out, const struct mix *mix)
+{
+	size_t pixels = augment_values(t->source.settings.size) / 3;
+	autofree float *want = batch_wanted(t, mix);
+	struct array rounded = array_new(&t->b, t->b.cell, 8);
+	array_read(out);
+	for (size_t i = 0; i < t->source.n; i++)
+		for (size_t p = 0; p < pixels; p++) {
+			for (size_t c = 0; c < 8; c++)
+				rounded.values[c] = c < 3 ? (double)want[(i * 3 + c) * pixels + p] : 0;
+			array_fill(&rounded);
+			assert_memory_equal(&out->values[(i * pixels + p) * 8], rounded.values, 64);
+		}
+}
+
+static void check_mixed_labels(const struct batch *t, const struct mix *mix)
+{
+	check_labels(t);
+	for (uint32_t i = 0; i < t->source.n; i++) {
+		uint32_t partner = mix->kind == MIX_NONE ? i : i > 0 ? i - 1 : t->source.n - 1;
+		assert_int_equal(t->partners[i], t->labels[partner]);
+		assert_true(t->shares[i] == (mix->kind == MIX_NONE ? 1 : mix->lambda));
+	}
+}
+
+static struct mix mixes[STEPS] = { /* a launch may copy them back */
+	{.kind = MIX_MIXUP, .lambda = 0.3f}, {.kind = MIX_NONE, .lambda = 1},
+	{.kind = MIX_CUTMIX, .lambda = 0.7f, .box = {3, 0, 20, 17}}};
+
+/* A later step, the epoch's last (shorter) batch, an evaluation without order. */
+static void check_batch(const struct augment_settings *settings, enum cell cell, uint32_t step, bool train)
+{
+	struct batch t;
+	size_t values = augment_values(settings->size);
+	batch_open(&t, cell, true, 16, step == 2 ? 8 : 16, settings);
+	bench_share(&t.b, mixes, sizeof(mixes));
+	t.state = (struct step_state){.seed = 99, .epoch = 4, .step = step};
+	t.source.draws = train;
+	t.source.order = train ? t.order : NULL;
+	if (!train)
+		t.source.settings = augment_settings_test(settings->size);
+	uint8_t *bytes = bench_alloc(&t.b, t.source.n * values), *moved = bench_alloc(&t.b, t.source.n * values);
+	bool moves_only = augment_moves_only(&t.source.settings);
+	union kernel_args transform = {.transform = {t.source, t.source.settings.trivial ? &t.affines : NULL, bytes, moved}};
+	if (!moves_only)
+		bench_launch(&t.b, KERNEL_TRANSFORM, &transform, HOST_FORWARD);
+	struct array out = array_new(&t.b, cell, t.source.n * values / 3 * 8);
+	union kernel_args args = {.augment = {t.source, moves_only ? NULL : bytes, train ? mixes : NULL, out.data, t.labels,
+					      t.partners, t.shares}};
+	size_t n = t.source.n;
+	bench_run(&t.b, KERNEL_AUGMENT, &args,
+		  (struct region[]){REGION(out), {t.labels, n * 4, false}, {t.partners, n * 4, false}, {t.shares, n * 4, false}},
+		  train ? 4 : 2);
+	check_values(&t, &out, train ? &mixes[step] : NULL);
+	if (train)
+		check_mixed_labels(&t, &mixes[step]);
+	else
+		check_labels(&t);
+	batch_close(&t);
+}
+
+static void test_values_are_the_cpus(void **state)
+{
+	for (enum cell cell = 0; cell < CELL_COUNT; cell++)
+		for (uint32_t step = 0; step < STEPS; step++)
+			check_batch(&crop_flip, cell, step, true);
+	for (uint32_t step = 0; step < STEPS; step++) {
+		check_batch(&heavy[1], CELL_F32, step, true);
+		check_batch(&heavy[2], CELL_BF16, step, true);
+	}
+	check_batch(&heavy[3], CELL_F32, 0, true);
+	check_batch(&crop_flip, CELL_BF16, 1, false);
+	check_batch(&heavy[3], CELL_F32, 1, false);
+}
+
+static void test_crop_and_flip_are_switches(void **state)
+{
+	for (int which = 0; which < 4; which++) {
+		struct augment_settings s = {.size = 32, .crop = which & 1 ? CROP_RANDOM : CROP_CENTER, .flip = which >> 1};
+		check_batch(&s, CELL_F32, 1, true);
+	}
 }
 
 static void test_step_begin(void **state)
@@ -249,8 +277,8 @@ static void test_step_begin(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bytes_are_the_cpus),  cmocka_unit_test(test_crop_and_flip_are_switches),
-		cmocka_unit_test(test_values_are_the_cpus), cmocka_unit_test(test_resize),
+		cmocka_unit_test(test_bytes_are_the_cpus),	 cmocka_unit_test(test_test_images_are_not_drawn),
+		cmocka_unit_test(test_crop_and_flip_are_switches), cmocka_unit_test(test_values_are_the_cpus),
 		cmocka_unit_test(test_step_begin),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,14 +14,15 @@ struct loss {
 	struct bench b;
 	uint32_t n, classes, c;
 	struct array logits, bias, dlogits, dbias;
-	int32_t *labels, *labels2;
-	float *lambda;
+	int32_t *labels, *partners;
+	float *shares;
 	double *summed; /* (n, classes): logits + bias */
 	struct step_state state;
 	/* ref's: */
 	double *dwant; /* (n, classes) */
 	double loss;
-	uint64_t correct, correct5;
+	double correct;
+	uint64_t correct5;
 };
 
 static void loss_open(struct loss *t, enum cell cell, uint32_t n, uint32_t classes)
@@ -34,14 +35,14 @@ static void loss_open(struct loss *t, enum cell cell, uint32_t n, uint32_t class
 	t->dlogits = array_new(&t->b, cell, (size_t)n * t->c);
 	t->dbias = array_new(&t->b, CELL_F32, t->c);
 	t->labels = bench_alloc(&t->b, n * sizeof(int32_t));
-	t->labels2 = bench_alloc(&t->b, n * sizeof(int32_t));
-	t->lambda = bench_alloc(&t->b, n * sizeof(float));
+	t->partners = bench_alloc(&t->b, n * sizeof(int32_t));
+	t->shares = bench_alloc(&t->b, n * sizeof(float));
 	t->summed = bench_alloc(&t->b, (size_t)n * classes * sizeof(double));
 	t->dwant = bench_alloc(&t->b, (size_t)n * classes * sizeof(double));
 	for (uint32_t i = 0; i < n; i++) {
 		t->labels[i] = (int32_t)(bench_random(&t->b) * classes);
-		t->labels2[i] = (int32_t)(bench_random(&t->b) * classes);
-		t->lambda[i] = (float)bench_random(&t->b);
+		t->partners[i] = (int32_t)(bench_random(&t->b) * classes);
+		t->shares[i] = (float)bench_random(&t->b);
 		for (uint32_t k = 0; k < classes; k++)
 			t->summed[i * classes + k] =
 				(double)((float)t->logits.values[i * t->c + k] + (float)t->bias.values[k]);
@@ -55,31 +56,32 @@ static void loss_open(struct loss *t, enum cell cell, uint32_t n, uint32_t class
 				       .images = 200};
 }
 
-/* How many logits of row i come before its label's: larger, or equal and earlier. */
-static uint32_t rank_of(const struct loss *t, uint32_t i)
+/* How many logits of row i come before that of its label in labels: larger, or equal and earlier. */
+static uint32_t rank_of(const struct loss *t, uint32_t i, const int32_t *labels)
 {
 	const double *row = t->summed + (size_t)i * t->classes;
 	uint32_t rank = 0;
 	for (int32_t k = 0; k < (int32_t)t->classes; k++)
-		rank += row[k] > row[t->labels[i]] || (row[k] == row[t->labels[i]] && k < t->labels[i]);
+		rank += row[k] > row[labels[i]] || (row[k] == row[labels[i]] && k < labels[i]);
 	return rank;
 }
 
-/* Fills ref's results; soft: with labels2 and lambda. */
+/* Fills ref's results; soft: with partners and shares. */
 static void loss_reference(struct loss *t, double smoothing, bool soft)
 {
 	size_t count = (size_t)t->n * t->classes;
 	autofree double *a = xcalloc(t->n, sizeof(double)), *b = xcalloc(t->n, sizeof(double));
 	autofree double *db = xcalloc(count, sizeof(double));
-	int correct = ref_cross_entropy((int)t->n, (int)t->classes, t->summed, t->labels, smoothing, a, t->dwant);
-	ref_cross_entropy((int)t->n, (int)t->classes, t->summed, t->labels2, smoothing, b, db);
-	t->correct = (uint64_t)correct;
-	t->correct5 = 0;
+	struct targets own = targets_of(t->labels, smoothing), other = targets_of(t->partners, smoothing);
+	ref_cross_entropy((int)t->n, (int)t->classes, t->summed, &own, a, t->dwant);
+	ref_cross_entropy((int)t->n, (int)t->classes, t->summed, &other, b, db);
+	t->correct = t->correct5 = 0;
 	t->loss = 0;
 	for (uint32_t i = 0; i < t->n; i++) {
-		double share = soft ? (double)t->lambda[i] : 1;
+		double share = soft ? (double)t->shares[i] : 1;
 		t->loss += share * a[i] + (1 - share) * b[i];
-		t->correct5 += rank_of(t, i) < 5;
+		t->correct += (rank_of(t, i, t->labels) == 0 ? share : 0) + (rank_of(t, i, t->partners) == 0 ? 1 - share : 0);
+		t->correct5 += rank_of(t, i, t->labels) < 5;
 		for (size_t k = (size_t)i * t->classes; k < (size_t)(i + 1) * t->classes; k++)
 			t->dwant[k] = share * t->dwant[k] + (1 - share) * db[k];
 	}
@@ -97,17 +99,17 @@ static union kernel_args loss_args(struct loss *t, double smoothing, bool soft)
 						 .n = t->n,
 						 .classes = t->classes,
 						 .c = t->c}};
-	args.softmax_ce.labels2 = soft ? t->labels2 : NULL;
-	args.softmax_ce.lambda = soft ? t->lambda : NULL;
+	args.softmax_ce.partners = soft ? t->partners : NULL;
+	args.softmax_ce.shares = soft ? t->shares : NULL;
 	bench_scratch(&t->b, KERNEL_SOFTMAX_CE, &args, &args.softmax_ce.partials, &args.softmax_ce.tickets);
 	return args;
 }
 
-static void check_sums(const struct loss *t)
+static void check_sums(const struct loss *t, bool soft)
 {
-	double want = 1000 + t->loss;
+	double want = 1000 + t->loss, correct = 50 + t->correct;
 	assert_all_near("loss", &t->state.loss, &want, 1, 0, 2e-6 * (double)t->n);
-	assert_int_equal(t->state.correct, 50 + t->correct);
+	assert_all_near("correct", &t->state.correct, &correct, 1, 0, soft ? 1e-6 * (double)t->n : 1e-9);
 	assert_int_equal(t->state.correct5, 60 + t->correct5);
 	assert_int_equal(t->state.images, 200 + t->n);
 	assert_int_equal(t->state.bad_step, NO_BAD_STEP);
@@ -142,7 +144,7 @@ static void check(enum cell cell, uint32_t n, uint32_t classes, double smoothing
 	union kernel_args args = loss_args(&t, smoothing, soft);
 	bench_run(&t.b, KERNEL_SOFTMAX_CE, &args,
 		  (struct region[]){REGION(t.dlogits), REGION(t.dbias), {&t.state, sizeof(t.state), true}}, 3);
-	check_sums(&t);
+	check_sums(&t, soft);
 	check_gradient(&t, (double)scale);
 	bench_fini(&t.b);
 }
@@ -168,7 +170,7 @@ static void test_evaluation_writes_no_gradient(void **state)
 	args.softmax_ce.dlogits = NULL;
 	args.softmax_ce.dbias = NULL;
 	bench_run(&t.b, KERNEL_SOFTMAX_CE, &args, (struct region[]){{&t.state, sizeof(t.state), true}}, 1);
-	check_sums(&t);
+	check_sums(&t, false);
 	bench_fini(&t.b);
 }
 
@@ -183,7 +185,7 @@ static void test_gradient_in_place(void **state)
 		bench_run(&t.b, KERNEL_SOFTMAX_CE, &args,
 			  (struct region[]){KEPT(t.logits), REGION(t.dbias), {&t.state, sizeof(t.state), true}}, 3);
 		t.dlogits = t.logits;
-		check_sums(&t);
+		check_sums(&t, false);
 		check_gradient(&t, 1);
 		bench_fini(&t.b);
 	}
@@ -203,7 +205,7 @@ static void test_ties(void **state)
 		union kernel_args args = loss_args(&t, 0, false);
 		bench_run(&t.b, KERNEL_SOFTMAX_CE, &args,
 			  (struct region[]){REGION(t.dlogits), {&t.state, sizeof(t.state), true}}, 2);
-		assert_int_equal(t.state.correct, 50 + (label == 0));
+		assert_true(t.state.correct == 50 + (label == 0));
 		assert_int_equal(t.state.correct5, 60 + (label < 5));
 		bench_fini(&t.b);
 	}

@@ -36,7 +36,7 @@ static void test_budget(void **state)
 	struct err err;
 	struct launch_list list = {0};
 	size_t memory, moved = 0;
-	struct recipe recipe = {.lr_scale = LR_SCALES_ONE, .random_crop = true, .random_flip = true};
+	struct recipe recipe = {.lr_scale = LR_SCALES_ONE, .augment = AUGMENT_CROP_FLIP};
 	struct net *net = net_new(b->model, b->size == 32 ? STEM_CIFAR : STEM_IMAGENET, b->size, 100);
 	assert_non_null(net);
 	assert_int_equal(cuda_step_list(net, &recipe, b->cell, b->n, &list, &memory, &err), 0);

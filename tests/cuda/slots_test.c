@@ -19,8 +19,7 @@ enum { TRAIN = 11, TEST = 5, BATCH = 4, STEPS = 3, TESTS = 2 };
 static struct resident_store *store;
 static struct net *net;
 static struct dataset *data;
-static const struct recipe recipe = {.optim.nesterov = true, .lr_scale = LR_SCALES_ONE, .random_crop = true,
-				     .random_flip = true, .seed = 5};
+static const struct recipe recipe = {.optim.nesterov = true, .lr_scale = LR_SCALES_ONE, .augment = AUGMENT_CROP_FLIP, .seed = 5};
 
 /* --- the host's runner, and one that fails when it is told to --- */
 

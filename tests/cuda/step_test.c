@@ -117,7 +117,7 @@ static void test_step(void **state)
 	struct net *net = net_new_custom(c->stem, c->bottleneck, c->blocks, c->width, c->size, 10);
 	struct dataset *data = made_dataset(c->train, c->test, 10, 3);
 	struct recipe recipe = {.optim.nesterov = c->nesterov, .lr_scale = LR_SCALES_ONE, .label_smoothing = c->smoothing,
-				.random_crop = true, .random_flip = true, .seed = 5, .amp = c->cell != CELL_F32};
+				.augment = AUGMENT_CROP_FLIP, .seed = 5, .amp = c->cell != CELL_F32};
 	struct job_options options = {.backend = "host", .batch = c->batch, .threads = 1, .direct = c->cell == CELL_F16,
 				      .lr = 0.01, .momentum = 0.9};
 	struct job host, ref;
@@ -145,7 +145,7 @@ enum { PIECES_TRAIN = 14, PIECES_BATCH = 4, PIECES_STEPS = 4 };
 
 static void open_pieces(struct job *job, struct net *net, struct dataset *data)
 {
-	struct recipe recipe = {.optim.weight_decay = 5e-4, .lr_scale = LR_SCALES_ONE, .random_crop = true, .random_flip = true, .seed = 5,
+	struct recipe recipe = {.optim.weight_decay = 5e-4, .lr_scale = LR_SCALES_ONE, .augment = AUGMENT_CROP_FLIP, .seed = 5,
 				.amp = true};
 	struct job_options options = {.backend = "host", .batch = PIECES_BATCH, .threads = 1, .direct = true, .lr = 0.01, .momentum = 0.9};
 	job_open(job, &options, net, data, &recipe);

@@ -132,7 +132,7 @@ static void open_slot(struct bench *b, struct slot *slot, uint64_t seed)
 	struct err err;
 	struct state fresh;
 	struct recipe recipe = {.amp = !str_eq(b->o.amp, "none"), .optim.weight_decay = 5e-4, .lr_scale = LR_SCALES_ONE, .seed = seed,
-				.random_crop = true, .random_flip = true, .deterministic = b->o.deterministic};
+				.augment = AUGMENT_CROP_FLIP, .deterministic = b->o.deterministic};
 	slot->options = &b->o;
 	slot->backend = b->backend;
 	slot->order = xcalloc((size_t)b->o.images, sizeof(*slot->order));

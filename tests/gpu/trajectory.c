@@ -154,7 +154,7 @@ static void export_batches(const struct job *j)
 	autoclose int images = out_open(j->o.export_dir, "images.u8"), labels = out_open(j->o.export_dir, "labels.u8");
 	for (size_t i = 0; i < j->images; i++) {
 		uint32_t sample = j->order[i];
-		augment_bytes(image, set, sample, augment_draw(SEED, sample, 0, false, false));
+		image_bytes(image, set, sample);
 		put(images, image, sizeof(image));
 		put(labels, &set->labels[sample * set->label_pitch], 1);
 	}

@@ -174,7 +174,8 @@ static void check_same_relus(struct fixture *f)
 	struct relus relus = give_relus(f->plan, f->plan->passes[0], f->ref);
 	print_message("# %s, %s stem: %zu of %zu ReLU outputs parted\n", f->c->model, stems[f->c->stem], relus.parted,
 		      relus.outputs);
-	ref_loss(f->ref, f->labels, 0.1, &sums);
+	struct targets targets = targets_of(f->labels, 0.1);
+	ref_loss(f->ref, &targets, &sums);
 	ref_backward(f->ref);
 	for (int i = 0; i < f->net->n_params; i++) {
 		const struct net_param *p = &f->net->params[i];
@@ -192,7 +193,8 @@ static void test_network(void **state)
 	struct pass *pass = f.plan->passes[0];
 	autofree double *losses = golden_doubles(golden_get(f.golden, "loss_3_steps"), NULL);
 	check_eval(&f);
-	assert_int_equal(pass_forward(pass, f.x_float, f.labels, 0.1, &err), 0);
+	struct targets targets = targets_of(f.labels, 0.1);
+	assert_int_equal(pass_forward(pass, f.x_float, &targets, &err), 0);
 	double loss = 0;
 	for (int i = 0; i < N; i++)
 		loss += pass->head.losses[i] / N;

@@ -191,7 +191,8 @@ static void head_truth_init(struct head_truth *t, const struct head_case *c)
 	autofree double *dpooled = xcalloc(n * channels, sizeof(double));
 	ref_avgpool_fwd(c->n, c->channels, c->pixels, t->features, t->pooled);
 	ref_fc_fwd(c->n, c->channels, c->classes, t->pooled, t->weight, t->bias, t->logits);
-	t->correct = ref_cross_entropy(c->n, c->classes, t->logits, t->labels, c->smoothing, t->loss, t->dlogits);
+	struct targets targets = targets_of(t->labels, c->smoothing);
+	t->correct = ref_cross_entropy(c->n, c->classes, t->logits, &targets, t->loss, t->dlogits);
 	ref_fc_bwd(c->n, c->channels, c->classes, t->pooled, t->weight, t->dlogits, dpooled, t->dweight, t->dbias);
 	ref_avgpool_bwd(c->n, c->channels, c->pixels, dpooled, t->dfeatures);
 }
@@ -216,20 +217,21 @@ static void compare_head(const struct head_case *c)
 	autofree float *logits = xcalloc(n * classes, sizeof(float));
 	autofree float *dweight = xcalloc(classes * channels, sizeof(float)), *dbias = xcalloc(classes, sizeof(float));
 	autofree double *losses = xcalloc(n, sizeof(double));
-	autofree uint8_t *correct = xcalloc(n, 1);
+	autofree double *correct = xcalloc(n, sizeof(double));
 	struct head head = {.n = c->n, .channels = c->channels, .pixels = c->pixels, .classes = c->classes,
 			    .features = features, .pooled = pooled, .logits = logits, .losses = losses,
 			    .correct = correct, .weight = weight, .bias = bias, .dweight = dweight, .dbias = dbias};
 	head_forward(&head);
 	assert_close("pool", distance(pooled, t.pooled, n * channels), FP32_LIMIT);
 	assert_close("logits", distance(logits, t.logits, n * classes), FP32_LIMIT);
-	head_loss(&head, t.labels, c->smoothing, true);
+	struct targets targets = targets_of(t.labels, c->smoothing);
+	head_loss(&head, &targets, true);
 	assert_close("loss", distance_f64(losses, t.loss, n), FP32_LIMIT);
 	assert_close("logits' gradient", distance(logits, t.dlogits, n * classes), 10 * FP32_LIMIT);
-	int n_correct = 0;
+	double n_correct = 0;
 	for (size_t i = 0; i < n; i++)
 		n_correct += correct[i];
-	assert_int_equal(n_correct, t.correct);
+	assert_true(n_correct == t.correct);
 	head_backward(&head);
 	assert_close("weight gradient", distance(dweight, t.dweight, classes * channels), 10 * FP32_LIMIT);
 	assert_close("bias gradient", distance(dbias, t.dbias, classes), 10 * FP32_LIMIT);

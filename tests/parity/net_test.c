@@ -112,7 +112,7 @@ static void measure(const struct net_case *c, uint64_t seed, double *ret)
 				   : net_new_custom(c->stem, c->bottleneck, c->blocks, c->width, 32, 10);
 	struct dataset *data = made_dataset(c->train, c->test, 10, seed);
 	struct recipe recipe = {.optim.nesterov = c->nesterov, .lr_scale = LR_SCALES_ONE, .label_smoothing = c->smoothing,
-				.random_crop = true, .random_flip = true, .seed = 5, .amp = c->amp};
+				.augment = AUGMENT_CROP_FLIP, .seed = 5, .amp = c->amp};
 	struct job_options options = {.backend = "cpu", .batch = c->batch, .threads = 2, .direct = !c->winograd,
 				      .lr = 0.01, .momentum = 0.9};
 	struct job cpu, ref;

@@ -46,7 +46,7 @@ static void fixture_init(struct fixture *f, const struct how *how)
 		.net = net_new_custom(STEM_CIFAR, true, (int[]){1, 1, 1, 1}, 16, 32, CLASSES),
 		.data = made_dataset(TRAIN, TEST, CLASSES, 4),
 		.recipe = {.optim = {.nesterov = true, .weight_decay = 5e-4}, .lr_scale = LR_SCALES_ONE, .label_smoothing = 0.1,
-			   .random_crop = true, .random_flip = true, .seed = 5, .amp = how->amp},
+			   .augment = AUGMENT_CROP_FLIP, .seed = 5, .amp = how->amp},
 		.options = {.backend = "cpu", .batch = BATCH, .threads = 2, .direct = how->direct, .lr = 0.05, .momentum = 0.9},
 	};
 	open_job(f, &job, 0);

@@ -45,7 +45,7 @@ static void open_job(struct job *job, const char *backend, const struct recipe_c
 	struct recipe recipe = c->recipe;
 	struct job_options options = {.backend = backend, .batch = BATCH, .threads = 1, .direct = true, .lr = 0.01,
 				      .momentum = c->momentum};
-	recipe.random_crop = recipe.random_flip = true;
+	recipe.augment = (struct augment_settings)AUGMENT_CROP_FLIP;
 	recipe.seed = 5;
 	job_open(job, &options, net, data, &recipe);
 	for (int i = 0; i < STEPS; i++) /* other values in every step */

@@ -75,9 +75,9 @@ static void test_cifar(void **state)
 	assert_int_equal(train->labels[2 * train->label_pitch], 99);
 	assert_int_equal(test->labels[9999 * test->label_pitch], 42);
 	uint8_t image[IMAGE_VALUES];
-	augment_bytes(image, train, 2, augment_draw_none());
+	image_bytes(image, train, 2);
 	assert_true(image[0] == 7 && image[1] == 8 && image[IMAGE_VALUES - 1] == 200);
-	augment_bytes(image, test, 9999, augment_draw_none());
+	image_bytes(image, test, 9999);
 	assert_int_equal(image[0], 5);
 }
 
@@ -146,11 +146,11 @@ static void test_cifar10(void **state)
 	assert_true(train->count == 50000 && test->count == 10000 && f->data->classes == 10);
 	uint8_t image[IMAGE_VALUES];
 	for (size_t i = 1; i <= 5; i++) {
-		augment_bytes(image, train, i * 10000 - 1, augment_draw_none());
+		image_bytes(image, train, i * 10000 - 1);
 		assert_int_equal(train->labels[(i * 10000 - 1) * train->label_pitch], i + 4);
 		assert_true(image[0] == 10 * i && image[1] == 0);
 	}
-	augment_bytes(image, test, 2, augment_draw_none());
+	image_bytes(image, test, 2);
 	assert_int_equal(image[IMAGE_VALUES - 1], 200);
 }
 
@@ -237,7 +237,7 @@ static void check_idx(const struct dataset *d)
 	const struct image_set *train = &d->sets[SPLIT_TRAIN];
 	uint8_t image[IMAGE_VALUES];
 	assert_true(train->count == 12 && d->sets[SPLIT_TEST].count == 5 && d->classes == 10);
-	augment_bytes(image, train, 11, augment_draw_none());
+	image_bytes(image, train, 11);
 	for (int i = 0; i < IMAGE_VALUES; i++) {
 		int y = i / 32 % 32 - 2, x = i % 32 - 2;
 		bool inside = y >= 0 && y < 28 && x >= 0 && x < 28;

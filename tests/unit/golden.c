@@ -107,11 +107,28 @@ void golden_fill(const struct net *net, double *params, double *buffers)
 	}
 }
 
-uint8_t golden_pixel(int y, int x, int c)
+static uint8_t golden_byte(const char *kind, int size, int y, int x, int c)
 {
-	int noise = (int)(splitmix64((2000ull << 32) + (uint64_t)((y * 32 + x) * 3 + c)) >> 56);
-	int base = c == 0 ? x * 255 / 31 : c == 1 ? y * 255 / 31 : (x + y) * 255 / 62;
+	uint8_t noise = (uint8_t)(splitmix64((2000ull << 32) + (uint64_t)((y * size + x) * 3 + c)) >> 56);
+	int last = size - 1;
+	if (str_eq(kind, "faint"))
+		return (uint8_t)(100 + golden_byte("smooth", size, y, x, c) / 16);
+	if (str_eq(kind, "noise"))
+		return noise;
+	if (str_eq(kind, "two"))
+		return noise > 127 ? 203 : 17;
+	assert_string_equal(kind, "smooth");
+	int base = c == 0 ? x * 255 / last : c == 1 ? y * 255 / last : (x + y) * 255 / (2 * last);
 	return (uint8_t)((3 * base + noise) / 4);
+}
+
+uint8_t *golden_image(const char *kind, int size)
+{
+	uint8_t *planes = xmalloc((size_t)(3 * size * size));
+	bool gray = str_eq(kind, "gray"); /* the smooth one's first channel */
+	for (int i = 0; i < 3 * size * size; i++)
+		planes[i] = golden_byte(gray ? "smooth" : kind, size, i / size % size, i % size, gray ? 0 : i / (size * size));
+	return planes;
 }
 
 /* --- what is kept of a tensor --- */

@@ -19,8 +19,8 @@ double *golden_doubles(const json_t *array, size_t *ret_n);
 double golden_u(uint64_t tid, uint64_t i);
 /* Every parameter and running statistic by the formula `fill` of resnet.json. */
 void golden_fill(const struct net *net, double *params, double *buffers);
-/* Byte of the 32x32 image of transforms.json. */
-uint8_t golden_pixel(int y, int x, int c);
+/* An image of transforms.json, as planes (3, size, size): kind smooth, noise, gray, faint or two.  Caller frees. */
+uint8_t *golden_image(const char *kind, int size);
 
 enum { GOLDEN_PROJECTIONS = 8 };
 /* On vectors of +1 and -1, by the top bits of splitmix64's stream 3000 (golden/formulas.py): the mean square of the

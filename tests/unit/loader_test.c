@@ -7,13 +7,13 @@
 
 enum { IMAGES = 53, TESTS = 17, BATCH = 8, STEPS = 7 }; /* last batches: 5 and 1 */
 
-static const struct recipe recipe = {.random_crop = true, .random_flip = true, .seed = 11};
+static const struct recipe recipe = {.augment = {.size = 32, .crop = CROP_RANDOM, .flip = true}, .seed = 11};
 
 struct fixture {
 	struct dataset *data;
 	uint32_t order[IMAGES];
 	struct epoch_tables tables;
-	struct normalizer normalizer;
+	struct augmenter augmenter;
 };
 
 static int setup(void **state)
@@ -22,7 +22,7 @@ static int setup(void **state)
 	f->data = images_new(IMAGES, TESTS, 10, true);
 	epoch_order(f->order, IMAGES, 11, 2);
 	f->tables = (struct epoch_tables){.epoch = 2, .order = f->order, .n_order = IMAGES};
-	normalizer_init(&f->normalizer, f->data->mean, f->data->std);
+	augmenter_init(&f->augmenter, &recipe.augment, f->data->mean, f->data->std);
 	*state = f;
 	return 0;
 }
@@ -31,6 +31,7 @@ static int teardown(void **state)
 {
 	struct fixture *f = *state;
 	images_free(f->data);
+	augmenter_fini(&f->augmenter);
 	free(f);
 	return 0;
 }
@@ -39,12 +40,14 @@ static struct loader *new_loader(const struct fixture *f, int workers, int ring)
 {
 	struct loader *loader;
 	struct err err;
-	assert_int_equal(loader_new(&loader, f->data, BATCH, workers, ring, &err), 0);
+	struct recipe with = recipe;
+	with.num_workers = workers;
+	assert_int_equal(loader_new(&loader, f->data, &with, BATCH, ring, &err), 0);
 	return loader;
 }
 
 /* The batch that must come, sample by sample. */
-static void check_train_batch(const struct fixture *f, const struct batch *b, uint32_t step)
+static void check_train_batch(struct fixture *f, const struct batch *b, uint32_t step)
 {
 	const struct image_set *set = &f->data->sets[SPLIT_TRAIN];
 	float expected[IMAGE_VALUES];
@@ -53,13 +56,14 @@ static void check_train_batch(const struct fixture *f, const struct batch *b, ui
 	assert_int_equal(b->n, MIN(BATCH, IMAGES - (int)step * BATCH));
 	for (int i = 0; i < b->n; i++) {
 		uint32_t index = f->order[step * BATCH + (uint32_t)i];
-		augment_sample(expected, set, index, augment_draw(11, index, 2, true, true), &f->normalizer);
+		struct sample_key key = {11, index, 2};
+		augment_sample(&f->augmenter, expected, set, index, &key);
 		assert_memory_equal(b->images + (size_t)i * IMAGE_VALUES, expected, sizeof(expected));
 		assert_int_equal(b->labels[i], set->labels[index * set->label_pitch]);
 	}
 }
 
-static void take(const struct fixture *f, struct loader *loader, uint32_t from, uint32_t to)
+static void take(struct fixture *f, struct loader *loader, uint32_t from, uint32_t to)
 {
 	for (uint32_t step = from; step < to; step++) {
 		assert_true(loader_at_train(loader, step));
@@ -77,10 +81,10 @@ static void test_epoch_with_any_threads(void **state)
 {
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
 		struct loader *loader = new_loader(*state, kinds[i].workers, kinds[i].ring);
-		const struct fixture *f = *state;
+		struct fixture *f = *state;
 		assert_null(loader_next(loader)); /* no pass yet */
 		for (int epoch = 0; epoch < 3; epoch++) {
-			loader_start_train(loader, &f->tables, &recipe, 0);
+			loader_start_train(loader, &f->tables, 0);
 			take(f, loader, 0, STEPS);
 			assert_null(loader_next(loader));
 		}
@@ -90,15 +94,15 @@ static void test_epoch_with_any_threads(void **state)
 
 static void test_start_in_the_middle(void **state)
 {
-	const struct fixture *f = *state;
+	struct fixture *f = *state;
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
 		struct loader *loader = new_loader(f, kinds[i].workers, kinds[i].ring);
-		loader_start_train(loader, &f->tables, &recipe, 3);
+		loader_start_train(loader, &f->tables, 3);
 		assert_false(loader_at_train(loader, 0));
 		take(f, loader, 3, 5);
-		loader_start_train(loader, &f->tables, &recipe, 1); /* back, with batches in flight */
+		loader_start_train(loader, &f->tables, 1); /* back, with batches in flight */
 		take(f, loader, 1, STEPS);
-		loader_start_train(loader, &f->tables, &recipe, STEPS);
+		loader_start_train(loader, &f->tables, STEPS);
 		assert_null(loader_next(loader));
 		loader_free(loader);
 	}
@@ -106,11 +110,11 @@ static void test_start_in_the_middle(void **state)
 
 static void test_evaluation_between_steps(void **state)
 {
-	const struct fixture *f = *state;
+	struct fixture *f = *state;
 	const struct image_set *set = &f->data->sets[SPLIT_TEST];
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
 		struct loader *loader = new_loader(f, kinds[i].workers, kinds[i].ring);
-		loader_start_train(loader, &f->tables, &recipe, 0);
+		loader_start_train(loader, &f->tables, 0);
 		take(f, loader, 0, 2);
 		loader_start_eval(loader, SPLIT_TEST, 0);
 		assert_false(loader_at_train(loader, 0));
@@ -119,14 +123,14 @@ static void test_evaluation_between_steps(void **state)
 		while ((b = loader_next(loader))) {
 			for (int k = 0; k < b->n; k++, seen++) {
 				float expected[IMAGE_VALUES];
-				augment_sample(expected, set, seen, augment_draw_none(), &f->normalizer);
+				augment_sample(&f->augmenter, expected, set, seen, NULL);
 				assert_memory_equal(b->images + (size_t)k * IMAGE_VALUES, expected, sizeof(expected));
 				assert_int_equal(b->labels[k], set->labels[seen * set->label_pitch]);
 			}
 			loader_release_batch(loader, b);
 		}
 		assert_int_equal(seen, TESTS);
-		loader_start_train(loader, &f->tables, &recipe, 2);
+		loader_start_train(loader, &f->tables, 2);
 		take(f, loader, 2, STEPS);
 		loader_free(loader);
 	}
@@ -134,11 +138,11 @@ static void test_evaluation_between_steps(void **state)
 
 static void test_stop_and_free_at_any_time(void **state)
 {
-	const struct fixture *f = *state;
+	struct fixture *f = *state;
 	for (int i = 0; i < 60; i++) {
 		struct loader *loader = new_loader(f, 3, 4);
 		if (i % 4)
-			loader_start_train(loader, &f->tables, &recipe, 0);
+			loader_start_train(loader, &f->tables, 0);
 		if (i % 4 == 2)
 			take(f, loader, 0, 1);
 		if (i % 4 == 3)
@@ -146,7 +150,7 @@ static void test_stop_and_free_at_any_time(void **state)
 		loader_stop(loader);
 		assert_null(loader_next(loader));
 		if (i % 2)
-			loader_start_train(loader, &f->tables, &recipe, 0);
+			loader_start_train(loader, &f->tables, 0);
 		loader_free(loader);
 	}
 	loader_free(NULL);

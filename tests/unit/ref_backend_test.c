@@ -49,7 +49,7 @@ static int teardown(void **state)
 static struct plan *new_plan(struct fixture *f, int workers)
 {
 	struct recipe recipe = {.optim = {.nesterov = true, .weight_decay = 5e-4}, .lr_scale = LR_SCALES_ONE, .label_smoothing = 0.1,
-				.random_crop = true, .random_flip = true, .seed = 3, .num_workers = workers};
+				.augment = AUGMENT_CROP_FLIP, .seed = 3, .num_workers = workers};
 	struct state fresh;
 	struct plan *plan;
 	assert_int_equal(backend->prepare(f->device, f->net, &recipe, BATCH, &plan, &f->err), 0);

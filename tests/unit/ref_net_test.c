@@ -101,7 +101,8 @@ static double pass(struct fixture *f)
 {
 	struct sums sums = {0};
 	ref_forward(f->ref, N, f->x, true);
-	ref_loss(f->ref, f->labels, 0.1, &sums);
+	struct targets targets = targets_of(f->labels, 0.1);
+	ref_loss(f->ref, &targets, &sums);
 	ref_backward(f->ref);
 	return sums.loss / N;
 }
@@ -153,8 +154,9 @@ static void test_gradient_is_the_slope(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(x); i++)
 		x[i] = golden_u(1000, i);
 	struct sums sums = {0};
+	struct targets targets = targets_of(labels, 0.1);
 	ref_forward(ref, 3, x, true);
-	ref_loss(ref, labels, 0.1, &sums);
+	ref_loss(ref, &targets, &sums);
 	ref_backward(ref);
 	for (int i = 0; i < net->n_params; i++) {
 		size_t at = net->params[i].offset + net->params[i].count / 2;
@@ -163,7 +165,7 @@ static void test_gradient_is_the_slope(void **state)
 			struct sums s = {0};
 			*p = value + (side ? step : -step);
 			ref_forward(ref, 3, x, true);
-			ref_loss(ref, labels, 0.1, &s);
+			ref_loss(ref, &targets, &s);
 			loss[side] = s.loss / 3;
 		}
 		*p = value;

@@ -134,13 +134,13 @@ static void check_cross_entropy(const json_t *g, const char *key, double smoothi
 	assert_true(n == ARRAY_LEN(labels) && count == ARRAY_LEN(dlogits));
 	for (size_t i = 0; i < n; i++)
 		labels[i] = (int32_t)hard[i];
-	int correct = ref_cross_entropy(3, 4, logits, labels, smoothing, loss, dlogits);
-	assert_int_equal(correct, 1); /* rows have their largest logits at 0, 3, 1; labels are 0, 1, 3 */
+	struct targets targets = targets_of(labels, smoothing);
+	assert_true(ref_cross_entropy(3, 4, logits, &targets, loss, dlogits) == 1); /* rows have their largest logits at 0, 3, 1; labels are 0, 1, 3 */
 	for (size_t i = 0; i < n; i++)
 		mean += loss[i] / 3;
 	assert_near(mean, json_number_value(golden_get(golden_get(g, key), "loss")), 1e-14, 0, key);
 	assert_all_near(dlogits, grad, count, 0, 1e-15, key);
-	ref_cross_entropy(3, 4, logits, labels, smoothing, loss, NULL); /* evaluation */
+	ref_cross_entropy(3, 4, logits, &targets, loss, NULL); /* evaluation */
 }
 
 static void test_cross_entropy(void **state)
@@ -154,10 +154,32 @@ static void test_cross_entropy(void **state)
 static void test_cross_entropy_of_large_logits(void **state)
 {
 	double logits[] = {1000, -1000, 0}, loss, dlogits[3];
-	assert_int_equal(ref_cross_entropy(1, 3, logits, &(int32_t){1}, 0, &loss, dlogits), 0);
+	struct targets targets = targets_of(&(int32_t){1}, 0);
+	assert_true(ref_cross_entropy(1, 3, logits, &targets, &loss, dlogits) == 0);
 	assert_near(loss, 2000, 1e-15, 0, "loss");
 	assert_near(dlogits[0], 1, 1e-15, 0, "gradient");
 	assert_near(dlogits[1], -1, 1e-15, 0, "gradient");
+}
+
+/* Of mixed images: loss and gradient are the mixture of two losses, each with smoothing; correct counts by shares. */
+static void test_cross_entropy_of_mixed_images(void **state)
+{
+	enum { N = 4, CLASSES = 5 };
+	double logits[N * CLASSES], loss[N], a[N], b[N], d[N * CLASSES], da[N * CLASSES], db[N * CLASSES];
+	int32_t labels[N] = {0, 3, 2, 1}, partners[N] = {1, 0, 2, 4};
+	for (int i = 0; i < N * CLASSES; i++)
+		logits[i] = 3 * golden_u(77, (uint64_t)i);
+	for (int i = 0; i < N; i++) /* largest: the label, the partner, both, neither */
+		logits[i * CLASSES + (int[]){0, 0, 2, 3}[i]] = 4;
+	struct targets own = targets_of(labels, 0.1), other = targets_of(partners, 0.1);
+	struct targets mixed = {labels, partners, 0.7, 0.1};
+	ref_cross_entropy(N, CLASSES, logits, &own, a, da);
+	ref_cross_entropy(N, CLASSES, logits, &other, b, db);
+	assert_near(ref_cross_entropy(N, CLASSES, logits, &mixed, loss, d), 0.7 + 0.3 + 1, 1e-15, 0, "correct");
+	for (int i = 0; i < N; i++)
+		assert_near(loss[i], 0.7 * a[i] + 0.3 * b[i], 1e-14, 0, "loss");
+	for (int i = 0; i < N * CLASSES; i++)
+		assert_near(d[i], 0.7 * da[i] + 0.3 * db[i], 0, 1e-15, "gradient");
 }
 
 /* --- the rest --- */
@@ -241,6 +263,7 @@ int main(void)
 		cmocka_unit_test(test_batch_normalization),
 		cmocka_unit_test(test_cross_entropy),
 		cmocka_unit_test(test_cross_entropy_of_large_logits),
+		cmocka_unit_test(test_cross_entropy_of_mixed_images),
 	};
 	return cmocka_run_group_tests_name("ref_ops", tests, NULL, NULL);
 }

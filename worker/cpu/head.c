@@ -57,14 +57,14 @@ static int row_argmax(const float *row, int n)
 }
 
 /* -sum_k q_k log p_k of one row; dlogits: NULL, or gets (p - q) * scale, and may be row. */
-static double row_loss(const float *row, int classes, int label, double smoothing, float *dlogits, double scale)
+static double row_loss(const float *row, int classes, const struct target *target, float *dlogits, double scale)
 {
 	double max = row[row_argmax(row, classes)], sum = 0, loss = 0;
 	for (int k = 0; k < classes; k++)
 		sum += exp(row[k] - max);
 	double log_sum = max + log(sum);
 	for (int k = 0; k < classes; k++) {
-		double q = smoothing / classes + (k == label ? 1 - smoothing : 0);
+		double q = target_at(target, k);
 		double log_p = row[k] - log_sum;
 		loss -= q != 0 ? q * log_p : 0;
 		if (dlogits)
@@ -73,13 +73,14 @@ static double row_loss(const float *row, int classes, int label, double smoothin
 	return loss;
 }
 
-void head_loss(const struct head *h, const int32_t *labels, double smoothing, bool train)
+void head_loss(const struct head *h, const struct targets *targets, bool train)
 {
 #pragma omp parallel for schedule(static)
 	for (int i = 0; i < h->n; i++) {
 		float *row = h->logits + (size_t)i * h->classes;
-		h->correct[i] = row_argmax(row, h->classes) == labels[i];
-		h->losses[i] = row_loss(row, h->classes, labels[i], smoothing, train ? row : NULL, 1.0 / h->n);
+		struct target target = target_of(targets, i, h->classes);
+		h->correct[i] = targets_correct(targets, i, row_argmax(row, h->classes));
+		h->losses[i] = row_loss(row, h->classes, &target, train ? row : NULL, 1.0 / h->n);
 	}
 }
 

@@ -127,7 +127,7 @@ static int program_run(const struct pass *pass, const struct program *program, s
 	return 0;
 }
 
-int pass_forward(struct pass *pass, const float *images, const int32_t *labels, double smoothing, struct err *err)
+int pass_forward(struct pass *pass, const float *images, const struct targets *targets, struct err *err)
 {
 	pass_input(pass, images);
 	int r = program_run(pass, &pass->weights, err);
@@ -136,7 +136,7 @@ int pass_forward(struct pass *pass, const float *images, const int32_t *labels, 
 	if (r < 0)
 		return r;
 	head_forward(&pass->head);
-	head_loss(&pass->head, labels, smoothing, true);
+	head_loss(&pass->head, targets, true);
 	return 0;
 }
 
@@ -155,7 +155,8 @@ int pass_infer(struct pass *pass, const float *images, const int32_t *labels, st
 	if (r < 0)
 		return r;
 	head_forward(&pass->head);
-	head_loss(&pass->head, labels, 0, false);
+	struct targets targets = targets_of(labels, 0);
+	head_loss(&pass->head, &targets, false);
 	return 0;
 }
 

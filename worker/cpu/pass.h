@@ -104,9 +104,9 @@ int pass_new(struct pass **ret, struct dnn *dnn, const struct net *net, const st
 size_t pass_bytes(const struct pass *pass); /* of the shared block */
 /* regions: the caller's four (input may be NULL as yet); block: pass_bytes() aligned to a page. */
 void pass_bind(struct pass *pass, float *params, float *grads, float *running, void *block);
-/* Trains or evaluates on images (N, 3, H, W) and labels (N); both borrowed during the call.  After either,
+/* Trains or evaluates on images (N, 3, H, W) and targets or labels (N); all borrowed during the call.  After either,
  * pass->head.losses and .correct speak of each image. */
-int pass_forward(struct pass *pass, const float *images, const int32_t *labels, double smoothing, struct err *err);
+int pass_forward(struct pass *pass, const float *images, const struct targets *targets, struct err *err);
 int pass_backward(struct pass *pass, struct err *err); /* = the gradients of every parameter */
 /* running = 0.9 * running + 0.1 * batch, the variance unbiased; after pass_forward(). */
 void pass_move_running(const struct pass *pass, float *running);

@@ -301,7 +301,7 @@ static int build_head(struct builder *b, struct err *err)
 	pass->pooled = place_new(pass, REGION_KEPT, n * channels * sizeof(float));
 	pass->logits = place_new(pass, REGION_KEPT, n * classes * sizeof(float));
 	pass->losses = place_new(pass, REGION_KEPT, n * sizeof(double));
-	pass->correct = place_new(pass, REGION_KEPT, n);
+	pass->correct = place_new(pass, REGION_KEPT, n * sizeof(double));
 	pass->head = (struct head){.n = pass->n, .channels = t->c, .pixels = t->h * t->w, .classes = b->net->classes};
 	struct program reorder = {0};
 	int r = program_reorder(b, &reorder, features->layout, features->place, plain, pass->features, err);

@@ -172,7 +172,6 @@ static int passes_update(struct plan *plan, size_t n_order, struct err *err)
 static int plan_fill(struct plan *plan, struct err *err)
 {
 	const struct dataset *data = plan->device->data;
-	int workers = plan->recipe.num_workers;
 	int r = nodes_init(&plan->nodes, plan->net, err);
 	if (r == 0)
 		r = dnn_new(&plan->dnn, err);
@@ -181,7 +180,7 @@ static int plan_fill(struct plan *plan, struct err *err)
 	if (r == 0)
 		r = passes_update(plan, data->sets[SPLIT_TRAIN].count, err);
 	if (r == 0)
-		r = loader_new(&plan->loader, data, plan->batch, workers, workers + 2, err);
+		r = loader_new(&plan->loader, data, &plan->recipe, plan->batch, plan->recipe.num_workers + 2, err);
 	return r;
 }
 
@@ -193,6 +192,7 @@ int plan_new(struct plan **ret, struct device *device, const struct net *net, co
 	plan->device = device;
 	plan->net = net;
 	plan->recipe = *recipe;
+	plan->recipe.augment.size = net->tensors[0].h;
 	plan->batch = batch;
 	plan->cell = recipe->amp && device->info.amp ? CELL_BF16 : CELL_F32;
 	plan_enter(plan);
@@ -348,7 +348,8 @@ static int step_run(struct plan *plan, const struct batch *batch, struct sums *s
 {
 	struct pass *pass = pass_find(plan, batch->n);
 	INVARIANT(pass, "no pass for a batch of %d", batch->n);
-	int r = pass_forward(pass, batch->images, batch->labels, plan->recipe.label_smoothing, err);
+	struct targets targets = {batch->labels, batch->partners, batch->share, plan->recipe.label_smoothing};
+	int r = pass_forward(pass, batch->images, &targets, err);
 	if (r < 0)
 		return r;
 	struct sums step = {0};
@@ -368,7 +369,7 @@ int plan_run(struct plan *plan, uint32_t first, uint32_t n, struct sums *sums, s
 	plan_enter(plan);
 	plan_use(plan, false);
 	if (!loader_at_train(plan->loader, first))
-		loader_start_train(plan->loader, &plan->tables, &plan->recipe, first);
+		loader_start_train(plan->loader, &plan->tables, first);
 	for (uint32_t i = 0; i < n; i++) {
 		const struct batch *batch = loader_next(plan->loader);
 		INVARIANT(batch && batch->step == first + i, "step %u is not in the epoch", first + i);

@@ -66,10 +66,14 @@ void memory_init(struct memory *m, const struct param_map *map, const struct mem
 	place_bns(m, &bump, &max_c);
 	m->coef = take(&bump, 3 * (size_t)max_c, sizeof(float));
 	m->labels = take(&bump, sizes->labels, sizeof(*m->labels));
+	m->partners = take(&bump, sizes->labels, sizeof(*m->partners));
+	m->shares = take(&bump, sizes->labels, sizeof(*m->shares));
 	m->partials = take(&bump, sizes->partials, sizeof(*m->partials));
 	m->tickets = take(&bump, sizes->tickets, sizeof(*m->tickets));
 	m->state = take(&bump, 1, sizeof(*m->state));
 	m->values = take(&bump, sizes->steps, sizeof(*m->values));
+	m->mixes = take(&bump, sizes->steps, sizeof(*m->mixes));
+	m->affines = take(&bump, 1, sizeof(*m->affines));
 	m->coefs = take(&bump, OPTIM_SEGMENTS, sizeof(*m->coefs));
 	m->order = take(&bump, sizes->order, sizeof(*m->order));
 	m->layers = take(&bump, (size_t)map->net->n_bns, sizeof(*m->layers));

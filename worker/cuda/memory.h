@@ -37,13 +37,16 @@ struct memory {
 	void *copies, *weight_grads; /* (weights) T; with fp32 cells copies is params */
 	float *other_grads;	     /* (others) */
 	float *coef;		     /* (3, largest C), of the batch norm under way */
-	int32_t *labels;
+	int32_t *labels, *partners; /* (largest batch), as shares */
+	float *shares;
 	float *partials;
 	uint32_t *tickets;
 	void *work;
 	/* tables */
 	struct step_state *state;
 	struct step_values *values;
+	struct mix *mixes;
+	struct affine_table *affines;
 	struct optim_f32 *coefs;
 	uint32_t *order;
 	struct bn_layer *layers;

@@ -1,5 +1,6 @@
 #include "plan.h"
 
+#include "worker/augment.h"
 #include "worker/state.h"
 
 #include "common/clock.h"
@@ -147,6 +148,24 @@ static int upload_layers(struct plan *plan, struct err *err)
 	return plan->runner->ops->upload(plan->runner, plan->memory.layers, layers, n * sizeof(*layers), err);
 }
 
+static int upload_affines(struct plan *plan, struct err *err)
+{
+	struct affine_table table;
+	if (!plan->recipe.augment.trivial)
+		return 0;
+	affine_table_fill(&table, plan->net->tensors[0].h);
+	return plan->runner->ops->upload(plan->runner, plan->memory.affines, &table, sizeof(table), err);
+}
+
+/* The epoch's, or that nothing is mixed. */
+static int upload_mixes(struct plan *plan, const struct epoch_tables *tables, struct err *err)
+{
+	size_t bytes = plan->train.batches * sizeof(struct mix);
+	autofree void *none = xcalloc(1, bytes);
+	const void *mixes = tables->mixes ? (const void *)tables->mixes : none;
+	return plan->runner->ops->upload(plan->runner, plan->memory.mixes, mixes, bytes, err);
+}
+
 static void count_batches(struct list_programs *programs, size_t images, int batch)
 {
 	programs->full_batches = (uint32_t)(images / (size_t)batch);
@@ -180,6 +199,7 @@ static int plan_init(struct plan *plan, int batch, struct err *err)
 	r = device->runner_new(device, &plan->recipe, &plan->runner, err);
 	r = r < 0 ? r : allocate(plan, cell, err);
 	r = r < 0 ? r : upload_layers(plan, err);
+	r = r < 0 ? r : upload_affines(plan, err);
 	double start = monotonic_s();
 	r = r < 0 ? r : prepare_programs(plan, err);
 	plan->prepare_s = monotonic_s() - start;
@@ -342,6 +362,7 @@ int cuda_begin_epoch(struct plan *plan, const struct epoch_tables *tables, struc
 	plan->tables = *tables;
 	plan->host.epoch = (uint32_t)tables->epoch;
 	int r = plan->runner->ops->upload(plan->runner, m->values, tables->steps, plan->train.batches * sizeof(*tables->steps), err);
+	r = r < 0 ? r : upload_mixes(plan, tables, err);
 	r = r < 0 ? r : plan->runner->ops->upload(plan->runner, m->order, tables->order,
 						  tables->n_order * sizeof(*tables->order), err);
 	return r;

@@ -203,8 +203,9 @@ void step_build_train(struct launch_list *list, const struct step_problem *probl
 	b.train = true;
 	struct batch_source source = problem->source[SPLIT_TRAIN];
 	source.order = memory->order;
-	source.crop = problem->recipe->random_crop;
-	source.flip = problem->recipe->random_flip;
+	source.settings = problem->recipe->augment;
+	source.settings.size = problem->net->tensors[0].h;
+	source.draws = true;
 	build_begin(&b, true);
 	step_build_forward(&b, &source);
 	step_build_backward(&b);

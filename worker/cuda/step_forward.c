@@ -1,22 +1,47 @@
 /* The forward half of a step; see step.h. */
 #include "step_builder.h"
 
+#include "worker/augment.h"
+
+/* The images as bytes, where they are more than moved. */
+static const uint8_t *build_transform(struct builder *b, const struct batch_source *source)
+{
+	if (augment_moves_only(&source->settings))
+		return NULL;
+	size_t bytes = (size_t)b->n * augment_values(source->settings.size);
+	uint8_t *out = work_take(b, bytes), *moved = work_take(b, bytes);
+	struct launch *launch = kernel_add(b, KERNEL_TRANSFORM, 3 * bytes, "", "transform");
+	launch->kernel.args.transform = (struct transform_args){
+		.source = *source,
+		.affines = source->settings.trivial ? b->memory->affines : NULL,
+		.out = out,
+		.moved = moved,
+	};
+	kernel_done(b, launch);
+	return out;
+}
+
 static void build_batch(struct builder *b, const struct batch_source *split)
 {
-	const struct tensor *image = &b->net->tensors[0];
 	struct batch_source source = *split;
-	source.state = b->memory->state;
+	const struct memory *m = b->memory;
+	source.state = m->state;
 	source.batch = (uint32_t)b->problem->batch;
 	source.n = (uint32_t)b->n;
+	if (!source.draws)
+		source.settings = augment_settings_test(b->net->tensors[0].h);
 	b->values[0] = work_take(b, tensor_bytes(b, 0));
-	bool enlarge = image->h != 32;
-	size_t bytes = tensor_bytes(b, 0) + (size_t)b->n * source.pitch;
-	struct launch *launch = kernel_add(b, enlarge ? KERNEL_RESIZE : KERNEL_AUGMENT, bytes, "", enlarge ? "resize" : "augment");
-	if (enlarge)
-		launch->kernel.args.resize =
-			(struct resize_args){source, (uint32_t)image->h, b->values[0], b->memory->labels};
-	else
-		launch->kernel.args.augment = (struct augment_args){source, b->values[0], b->memory->labels};
+	const uint8_t *bytes = build_transform(b, &source);
+	struct launch *launch = kernel_add(b, KERNEL_AUGMENT, tensor_bytes(b, 0) + (size_t)b->n * source.pitch, "", "augment");
+	launch->kernel.args.augment = (struct augment_args){
+		.source = source,
+		.bytes = bytes,
+		.mixes = b->train ? m->mixes : NULL,
+		.out = b->values[0],
+		.out_labels = m->labels,
+		.out_partners = m->partners,
+		.out_shares = m->shares,
+	};
 	kernel_done(b, launch);
 }
 
@@ -126,6 +151,8 @@ static void build_head(struct builder *b)
 		.logits = logits,
 		.bias = m->params + bias,
 		.labels = m->labels,
+		.partners = b->train ? m->partners : NULL,
+		.shares = b->train ? m->shares : NULL,
 		.smoothing = b->train ? (float)b->problem->recipe->label_smoothing : 0,
 		.dlogits = b->train ? logits : NULL,
 		.dbias = b->train ? m->other_grads + (bias - m->map->weights) : NULL,

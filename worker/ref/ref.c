@@ -22,7 +22,7 @@ struct plan {
 	struct recipe recipe;
 	struct loader *loader;
 	struct ref_net *ref;
-	double *images; /* (batch, 3, 32, 32): a batch in double */
+	double *images; /* (batch, 3, size, size): a batch in double */
 	double *ema_params, *ema_buffers; /* NULL: none */
 	bool ema_in; /* the average is in ref's arenas, the weights in its place */
 	uint64_t steps, batches_tracked;
@@ -67,16 +67,18 @@ static int ref_prepare(struct device *device, const struct net *net, const struc
 {
 	INVARIANT(device->data, "prepare() before load()");
 	struct loader *loader;
-	int r = loader_new(&loader, device->data, batch, recipe->num_workers, recipe->num_workers + 2, err);
+	struct recipe own = *recipe;
+	own.augment.size = net->tensors[0].h;
+	int r = loader_new(&loader, device->data, &own, batch, own.num_workers + 2, err);
 	if (r < 0)
 		return r;
 	struct plan *plan = xcalloc(1, sizeof(*plan));
 	plan->device = device;
 	plan->net = net;
-	plan->recipe = *recipe;
+	plan->recipe = own;
 	plan->loader = loader;
 	plan->ref = ref_net_new(net, batch);
-	plan->images = xcalloc((size_t)batch * IMAGE_VALUES, sizeof(*plan->images));
+	plan->images = xcalloc((size_t)batch * augment_values(own.augment.size), sizeof(*plan->images));
 	if (recipe->ema_decay > 0) {
 		plan->ema_params = xcalloc(net->param_count, sizeof(double));
 		plan->ema_buffers = xcalloc(net->buffer_count, sizeof(double));
@@ -162,7 +164,7 @@ static int ref_begin_epoch(struct plan *plan, const struct epoch_tables *tables,
 /* Forward pass of a batch of floats. */
 static void forward(struct plan *plan, const struct batch *batch, bool train)
 {
-	size_t count = (size_t)batch->n * IMAGE_VALUES;
+	size_t count = (size_t)batch->n * augment_values(plan->recipe.augment.size);
 	for (size_t i = 0; i < count; i++)
 		plan->images[i] = batch->images[i];
 	ref_forward(plan->ref, batch->n, plan->images, train);
@@ -171,8 +173,9 @@ static void forward(struct plan *plan, const struct batch *batch, bool train)
 static int train_step(struct plan *plan, const struct batch *batch, struct sums *sums, struct err *err)
 {
 	const struct recipe *recipe = &plan->recipe;
+	struct targets targets = {batch->labels, batch->partners, batch->share, recipe->label_smoothing};
 	forward(plan, batch, true);
-	ref_loss(plan->ref, batch->labels, recipe->label_smoothing, sums);
+	ref_loss(plan->ref, &targets, sums);
 	if (!isfinite(sums->loss))
 		return err_set(err, -EDOM, "the training loss is not finite (%g) at step %u of epoch %d; a smaller lr may "
 			       "help", sums->loss, batch->step + 1, plan->tables.epoch + 1);
@@ -192,7 +195,7 @@ static int ref_run(struct plan *plan, uint32_t first, uint32_t n, struct sums *s
 	omp_set_num_threads(plan->device->threads);
 	use(plan, false);
 	if (!loader_at_train(plan->loader, first))
-		loader_start_train(plan->loader, &plan->tables, &plan->recipe, first);
+		loader_start_train(plan->loader, &plan->tables, first);
 	for (uint32_t i = 0; i < n; i++) {
 		const struct batch *batch = loader_next(plan->loader);
 		INVARIANT(batch, "step %u is past the end of the epoch", first + i);
@@ -215,7 +218,8 @@ static int ref_evaluate(struct plan *plan, enum split split, const struct eval_o
 		const struct batch *batch = loader_next(plan->loader);
 		INVARIANT(batch, "batch %u is past the end of the split", first + i);
 		forward(plan, batch, false);
-		ref_loss(plan->ref, batch->labels, 0, sums);
+		struct targets targets = targets_of(batch->labels, 0);
+		ref_loss(plan->ref, &targets, sums);
 		loader_release_batch(plan->loader, batch);
 	}
 	return 0;

@@ -21,7 +21,7 @@ double *ref_buffers(struct ref_net *r);
  * the running ones move; else the running ones. */
 const double *ref_forward(struct ref_net *r, int n, const double *x, bool train);
 /* Loss of the last ref_forward(): adds loss and correct of each image, in order, to sums (+=). */
-void ref_loss(struct ref_net *r, const int32_t *labels, double smoothing, struct sums *sums);
+void ref_loss(struct ref_net *r, const struct targets *targets, struct sums *sums);
 /* After ref_forward(train) and ref_loss(): gradients (=) of the mean loss with respect to every parameter. */
 void ref_backward(struct ref_net *r);
 /* The optimizer's step t (from 1) with the gradients there are. */

@@ -214,14 +214,13 @@ void ref_set_activation(struct ref_net *r, int tensor, const double *values)
 	}
 }
 
-void ref_loss(struct ref_net *r, const int32_t *labels, double smoothing, struct sums *sums)
+void ref_loss(struct ref_net *r, const struct targets *targets, struct sums *sums)
 {
 	int logits = r->net->n_tensors - 1;
-	int correct = ref_cross_entropy(r->n, r->net->classes, r->act[logits], labels, smoothing, r->loss,
-					r->grad[logits]);
+	double correct = ref_cross_entropy(r->n, r->net->classes, r->act[logits], targets, r->loss, r->grad[logits]);
 	for (int i = 0; i < r->n; i++)
 		sums->loss += r->loss[i];
-	sums->correct += (uint64_t)correct;
+	sums->correct += correct;
 	sums->images += (uint64_t)r->n;
 }
 

@@ -176,9 +176,9 @@ void ref_fc_bwd(int n, int ic, int oc, const double *x, const double *w, const d
 		}
 }
 
-/* Of one image; returns whether the label has the largest logit. */
-static bool cross_entropy_row(int classes, const double *logits, int label, double smoothing, double scale,
-			      double *loss, double *dlogits)
+/* Of one image; returns its class with the largest logit. */
+static int cross_entropy_row(int classes, const double *logits, const struct target *t, double scale, double *loss,
+			     double *dlogits)
 {
 	int best = 0;
 	for (int k = 1; k < classes; k++)
@@ -190,21 +190,24 @@ static bool cross_entropy_row(int classes, const double *logits, int label, doub
 	double log_sum = log(sum) + logits[best];
 	for (int k = 0; k < classes; k++) {
 		total += logits[k] - log_sum;
-		if (dlogits) {
-			double target = smoothing / classes + (k == label ? 1 - smoothing : 0);
-			dlogits[k] = (exp(logits[k] - log_sum) - target) * scale;
-		}
+		if (dlogits)
+			dlogits[k] = (exp(logits[k] - log_sum) - target_at(t, k)) * scale;
 	}
-	*loss = -(1 - smoothing) * (logits[label] - log_sum) - smoothing / classes * total;
-	return best == label;
+	*loss = -t->weight * (logits[t->label] - log_sum) - t->base * total;
+	if (t->label2 >= 0)
+		*loss -= t->weight2 * (logits[t->label2] - log_sum);
+	return best;
 }
 
-int ref_cross_entropy(int n, int classes, const double *logits, const int32_t *labels, double smoothing, double *loss,
-		      double *dlogits)
+double ref_cross_entropy(int n, int classes, const double *logits, const struct targets *targets, double *loss,
+			 double *dlogits)
 {
-	int correct = 0;
-	for (int i = 0; i < n; i++)
-		correct += cross_entropy_row(classes, logits + (size_t)i * (size_t)classes, labels[i], smoothing, 1.0 / n,
-					     &loss[i], dlogits ? dlogits + (size_t)i * (size_t)classes : NULL);
+	double correct = 0;
+	for (int i = 0; i < n; i++) {
+		size_t row = (size_t)i * (size_t)classes;
+		struct target t = target_of(targets, i, classes);
+		int best = cross_entropy_row(classes, logits + row, &t, 1.0 / n, &loss[i], dlogits ? dlogits + row : NULL);
+		correct += targets_correct(targets, i, best);
+	}
 	return correct;
 }

@@ -5,6 +5,8 @@
  * join: the caller zeroes it.  Gradients of parameters are set (=). */
 #pragma once
 
+#include "worker/mix.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -68,8 +70,8 @@ void ref_fc_fwd(int n, int ic, int oc, const double *x, const double *w, const d
 void ref_fc_bwd(int n, int ic, int oc, const double *x, const double *w, const double *dy, double *dx, double *dw,
 		double *db);
 
-/* torch's CrossEntropyLoss(label_smoothing): target (1 - smoothing) * onehot + smoothing / classes.
+/* Cross entropy against targets (mix.h).
  * loss: (n), =, of each image.  dlogits: (n, classes), = the gradient of the mean over n; NULL: not wanted.
- * Returns how many images have their largest logit (the first of equals) at their label. */
-int ref_cross_entropy(int n, int classes, const double *logits, const int32_t *labels, double smoothing, double *loss,
-		      double *dlogits);
+ * Returns how many images are correct by their largest logit (the first of equals): targets_correct(), summed. */
+double ref_cross_entropy(int n, int classes, const double *logits, const struct targets *targets, double *loss,
+			 double *dlogits);

@@ -91,11 +91,12 @@ struct kernel_shape kernel_shape(enum kernel_id id, const union kernel_args *a)
 	switch (id) {
 	case KERNEL_STEP_BEGIN:
 		return (struct kernel_shape){{1, 1, 1}, {1, 1, 1}};
-	case KERNEL_AUGMENT:
-		return (struct kernel_shape){{32 * 32 / THREADS, a->augment.source.n, 1}, {THREADS, 1, 1}};
-	case KERNEL_RESIZE:
-		return (struct kernel_shape){
-			{ceil_div(a->resize.size * a->resize.size, THREADS), a->resize.source.n, 1}, {THREADS, 1, 1}};
+	case KERNEL_TRANSFORM:
+		return (struct kernel_shape){{a->transform.source.n, 1, 1}, {THREADS, 1, 1}};
+	case KERNEL_AUGMENT: {
+		uint32_t size = (uint32_t)a->augment.source.settings.size;
+		return (struct kernel_shape){{ceil_div(size * size, THREADS), a->augment.source.n, 1}, {THREADS, 1, 1}};
+	}
 	case KERNEL_BN_STATS:
 		return tile(a->bn_stats.rows, a->bn_stats.c, REDUCTION_BLOCKS);
 	case KERNEL_BN_RUNNING:

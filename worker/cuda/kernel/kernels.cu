@@ -6,6 +6,7 @@
 #include "tile.h"
 
 #include "step.cu"
+#include "transform.cu"
 
 #define CELL bf16
 #include "cells.h"

@@ -13,6 +13,7 @@
  * includes, its test in tests/cuda/. */
 #pragma once
 
+#include "worker/mix.h"
 #include "worker/optim.h"
 #include "worker/scaler.h"
 
@@ -25,8 +26,8 @@ enum cell { CELL_BF16, CELL_F16, CELL_F32 };
 /* id, name, has a version per cell, is on the hot path of a training step (must not spill) */
 #define KERNELS(X)                                          \
 	X(STEP_BEGIN, step_begin, 0, 1)                     \
+	X(TRANSFORM, transform, 0, 1)                       \
 	X(AUGMENT, augment, 1, 1)                           \
-	X(RESIZE, resize, 1, 1)                             \
 	X(BN_STATS, bn_stats, 1, 1)                         \
 	X(BN_RUNNING, bn_running, 0, 0)                     \
 	X(BN_APPLY, bn_apply, 1, 1)                         \
@@ -62,8 +63,9 @@ struct step_state {
 	struct grad_scaler scaler; /* gradients are multiples of its scale; 1: no scaling */
 	uint32_t bad_step;	  /* the first step whose loss was not finite; NO_BAD_STEP: none */
 	uint32_t correct5;	  /* += images whose label is among the five largest logits */
-	double loss;		  /* += sum over images of the loss */
-	uint64_t correct, images; /* +=: top-1; all */
+	double loss;	  /* += sum over images of the loss */
+	double correct;	  /* += top-1, a mixed image by the shares of its labels */
+	uint64_t images;  /* += all */
 };
 #define NO_BAD_STEP UINT32_MAX
 
@@ -92,24 +94,28 @@ struct batch_source {
 	const uint32_t *order;
 	uint32_t batch;	  /* of every step but the last */
 	uint32_t n;	  /* of this step */
-	uint32_t crop, flip; /* draw them (worker/augment.h), or leave the image as it is */
+	struct augment_settings settings;
+	uint32_t draws; /* training: what settings say is drawn (worker/sample_draw.h); else nothing is */
 	float mean[3], std[3];
 };
 
-/* out: (n, 32, 32, 8) T: augment_bytes(), normalised in fp32; channels 3 to 7 are 0.  out_labels: (n). */
-struct augment_args {
+/* out: (n, 3, size, size) = augment_bytes() of worker/augment.h.  A block an image. */
+struct transform_args {
 	struct batch_source source;
-	void *out;
-	int32_t *out_labels;
+	const struct affine_table *affines; /* of this size; NULL without TrivialAugmentWide */
+	uint8_t *out;
+	uint8_t *moved; /* scratch: as large as out */
 };
 
-/* The same image enlarged: out (n, size, size, 8) T is the augmented bytes interpolated bilinearly (torch's
- * interpolate(align_corners=False); size >= 32) in fp32, then normalised. */
-struct resize_args {
+/* out: (n, size, size, 8) T: augment_bytes(), normalised in fp32, erased, and mixed as mixes[step] says; channels 3 to 7
+ * are 0.  out_labels: (n).  partners, shares: (n), of softmax_ce. */
+struct augment_args {
 	struct batch_source source;
-	uint32_t size;
+	const uint8_t *bytes;	 /* transform's result; NULL where augment_moves_only() the settings */
+	const struct mix *mixes; /* (steps of the epoch); NULL: nothing is mixed (evaluation), and there are no partners */
 	void *out;
-	int32_t *out_labels;
+	int32_t *out_labels, *out_partners;
+	float *out_shares;
 };
 
 /* x: (rows, C), rows >= 2 -> the batch's statistics and the coefficients of bn_apply: scale = gamma * inv_std,
@@ -211,16 +217,15 @@ struct avgpool_backward_args {
 	uint32_t n, hw, c;
 };
 
-/* Softmax cross-entropy of logits + bias, as torch's CrossEntropyLoss(label_smoothing) with soft targets:
- * q = smoothing / classes + (1 - smoothing) * (lambda * onehot(labels) + (1 - lambda) * onehot(labels2)).
- * Adds (+=) to the sums of state; correct counts against `labels`.  dlogits = (softmax - q) * scale / n, 0 in the
+/* Softmax cross-entropy of logits + bias against targets (worker/mix.h), here with a share an image.
+ * Adds (+=) to the sums of state; correct5 counts `labels`.  dlogits = (softmax - q) * scale / n, 0 in the
  * padding; dbias = its column sums.  dlogits may be logits. */
 struct softmax_ce_args {
 	struct step_state *state;
 	const void *logits; /* (n, C), classes <= C */
 	const float *bias;  /* (C) */
-	const int32_t *labels, *labels2; /* (n); labels2 and lambda: or NULL */
-	const float *lambda;		 /* (n) */
+	const int32_t *labels, *partners; /* (n); partners and shares: or NULL */
+	const float *shares;		  /* (n) */
 	float smoothing;
 	void *dlogits; /* (n, C), or NULL (evaluation) with dbias */
 	float *dbias;  /* (C) */
@@ -290,8 +295,8 @@ struct cast_args {
 
 union kernel_args {
 	struct step_begin_args step_begin;
+	struct transform_args transform;
 	struct augment_args augment;
-	struct resize_args resize;
 	struct bn_stats_args bn_stats;
 	struct bn_running_args bn_running;
 	struct bn_apply_args bn_apply;

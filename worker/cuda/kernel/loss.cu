@@ -12,7 +12,7 @@ DEVICE struct float8 PER_CELL(ce_logits)(const struct softmax_ce_args *a, uint32
 }
 
 /* dlogits of one row; log_sum: of exp(logit - max). */
-DEVICE void PER_CELL(ce_gradient)(const struct softmax_ce_args *a, uint32_t row, uint32_t lane, const struct target *t,
+DEVICE void PER_CELL(ce_gradient)(const struct softmax_ce_args *a, uint32_t row, uint32_t lane, const struct row_target *t,
 				  float max, float log_sum)
 {
 	float factor = a->state->scaler.scale / (float)a->n;
@@ -30,16 +30,18 @@ DEVICE void PER_CELL(ce_gradient)(const struct softmax_ce_args *a, uint32_t row,
 /* One row by one warp; writes its dlogits where they are wanted. */
 DEVICE struct row_loss PER_CELL(ce_row)(const struct softmax_ce_args *a, uint32_t row, uint32_t lane)
 {
-	struct target t = target_of(a, row);
+	struct row_target t = row_target_of(a, row);
 	float labelled = ld1(a->logits, (size_t)row * a->c + t.label) + a->bias[t.label], labelled2 = labelled;
 	float max = -INFINITY, sum = 0, all = 0, before = labelled == labelled ? 0 : (float)a->classes;
 	if (t.label2 >= 0)
 		labelled2 = ld1(a->logits, (size_t)row * a->c + t.label2) + a->bias[t.label2];
+	float before2 = labelled2 == labelled2 ? 0 : 1;
 	for (uint32_t v = lane; v < a->c / 8; v += WARP) {
 		struct float8 x = PER_CELL(ce_logits)(a, row, v);
 		EACH8(i) {
 			max = fmaxf(max, x.v[i]);
 			before += x.v[i] > labelled || (x.v[i] == labelled && (int32_t)(8 * v) + i < t.label);
+			before2 += x.v[i] > labelled2 || (x.v[i] == labelled2 && (int32_t)(8 * v) + i < t.label2);
 		}
 	}
 	max = warp_max(max);
@@ -53,6 +55,9 @@ DEVICE struct row_loss PER_CELL(ce_row)(const struct softmax_ce_args *a, uint32_
 	struct row_loss r;
 	float log_sum = logf(warp_sum(sum));
 	r.rank = (uint32_t)warp_sum(before);
+	r.correct = r.rank == 0 ? t.share : 0;
+	if (t.label2 >= 0 && warp_sum(before2) == 0)
+		r.correct += 1 - t.share;
 	r.loss = log_sum - t.weight * (labelled - max);
 	if (t.weight2 != 0)
 		r.loss -= t.weight2 * (labelled2 - max);
@@ -81,15 +86,17 @@ DEVICE void PER_CELL(ce_columns)(const struct softmax_ce_args *a, float *partial
 CELL_KERNEL(softmax_ce)
 {
 	__shared__ double losses[CE_WARPS];
-	__shared__ uint32_t correct[CE_WARPS], correct5[CE_WARPS];
+	__shared__ float correct[CE_WARPS];
+	__shared__ uint32_t correct5[CE_WARPS];
 	uint32_t warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, stride = PART_COLUMNS + a.c;
 	float *partial = a.partials + (size_t)blockIdx.x * stride;
 	double loss = 0;
-	uint32_t first = 0, among5 = 0;
+	float first = 0;
+	uint32_t among5 = 0;
 	for (uint32_t row = blockIdx.x * CE_WARPS + warp; row < a.n; row += gridDim.x * CE_WARPS) {
 		struct row_loss r = PER_CELL(ce_row)(&a, row, lane);
 		loss += r.loss;
-		first += r.rank < 1;
+		first += r.correct;
 		among5 += r.rank < 5;
 	}
 	if (lane == 0) {
@@ -103,7 +110,7 @@ CELL_KERNEL(softmax_ce)
 		loss = 0;
 		for (int i = 0; i < CE_WARPS; i++) {
 			loss += losses[i];
-			sums.v[PART_CORRECT] += (float)correct[i];
+			sums.v[PART_CORRECT] += correct[i];
 			sums.v[PART_CORRECT5] += (float)correct5[i];
 		}
 		sums.v[PART_LOSS] = (float)loss;

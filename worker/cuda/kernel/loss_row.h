@@ -9,36 +9,35 @@ enum { PART_LOSS, PART_CORRECT, PART_CORRECT5, PART_COLUMNS = 8 };
 
 struct row_loss {
 	float loss;
-	uint32_t rank; /* how many logits come before the label's */
+	uint32_t rank;	/* how many logits come before the label's */
+	float correct; /* targets_correct() */
 };
 
-/* What an image should be: q[k] = base + weight * (k == label) + weight2 * (k == label2). */
-struct target {
+/* What an image should be: worker/mix.h's target_of(), rounded. */
+struct row_target {
 	float base, weight, weight2;
-	int32_t label, label2;
+	int32_t label, label2; /* label2 -1: none */
+	float share;	       /* of label where it is correct; the rest is label2's */
 };
 
-DEVICE struct target target_of(const struct softmax_ce_args *a, uint32_t row)
+DEVICE struct row_target row_target_of(const struct softmax_ce_args *a, uint32_t row)
 {
-	struct target t;
-	float share = a->labels2 ? a->lambda[row] : 1;
-	t.base = a->smoothing / (float)a->classes;
-	t.weight = (1 - a->smoothing) * share;
-	t.weight2 = (1 - a->smoothing) * (1 - share);
-	t.label = a->labels[row];
-	t.label2 = a->labels2 ? a->labels2[row] : -1;
-	return t;
+	float share = a->partners ? a->shares[row] : 1;
+	struct targets targets = {a->labels, a->partners, (double)share, (double)a->smoothing};
+	struct target t = target_of(&targets, (int)row, (int)a->classes);
+	struct row_target r = {(float)t.base, (float)t.weight, (float)t.weight2, t.label, t.label2, share};
+	return r;
 }
 
 /* The whole batch's sums, from the blocks' in their order. */
 DEVICE void add_to_state(struct step_state *state, const float *partials, uint32_t stride, uint32_t blocks, uint32_t n)
 {
-	double loss = 0;
-	uint32_t correct = 0, correct5 = 0;
+	double loss = 0, correct = 0;
+	uint32_t correct5 = 0;
 	for (uint32_t block = 0; block < blocks; block++) {
 		struct float8 part = ld8_other_block(partials + (size_t)block * stride, 0);
 		loss += part.v[PART_LOSS];
-		correct += (uint32_t)part.v[PART_CORRECT];
+		correct += part.v[PART_CORRECT];
 		correct5 += (uint32_t)part.v[PART_CORRECT5];
 	}
 	if (!(loss - loss == 0) && state->bad_step == NO_BAD_STEP)

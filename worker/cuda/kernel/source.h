@@ -1,15 +1,16 @@
-/* The image a thread block is to produce: which sample, how it is drawn, where its bytes are. */
+/* The image a thread block is to produce: which sample, what is drawn of it, where its bytes are. */
 #pragma once
 
 #include "vocab.h"
 
-#include "worker/sample_draw.h"
+#include "worker/augment_place.h"
 
 struct sample {
+	struct sample_key key;
 	const uint8_t *pixels; /* of its first channel */
-	uint64_t plane_pitch;
 	int32_t label;
-	struct augment_draw draw;
+	struct augment_draw draw; /* of the place */
+	struct erase_draw erase;
 };
 
 /* i: position in the batch */
@@ -18,25 +19,17 @@ DEVICE struct sample sample_of(const struct batch_source *s, uint32_t i)
 	uint32_t index = s->state->step * s->batch + i;
 	if (s->order)
 		index = s->order[index];
-	struct sample r;
-	r.pixels = s->pixels + index * s->pitch;
-	r.plane_pitch = s->plane_pitch;
-	r.label = s->labels[index * s->label_pitch];
-	r.draw = augment_draw(s->state->seed, index, s->state->epoch, s->crop, s->flip);
+	struct sample r = {{s->state->seed, index, s->state->epoch}, s->pixels + index * s->pitch,
+			   s->labels[index * s->label_pitch], augment_draw_none(s->settings.size), {{{0, 0, 0, 0}, {0, 0, 0, 0}}}};
+	if (s->draws) {
+		r.draw = augment_draw(&r.key, &s->settings);
+		r.erase = erase_draw(&r.key, &s->settings);
+	}
 	return r;
 }
 
-DEVICE float sample_byte(const struct sample *s, int channel, int y, int x)
+/* Whose pixels image i is mixed with: the batch rolled by one. */
+DEVICE uint32_t partner_of(const struct batch_source *s, uint32_t i)
 {
-	return (float)augment_byte(s->pixels + channel * s->plane_pitch, s->draw, y, x);
-}
-
-/* Between four pixels of the augmented image. */
-DEVICE float sample_between(const struct sample *s, int channel, struct bilinear y, struct bilinear x)
-{
-	float top = (1 - x.weight) * sample_byte(s, channel, y.low, x.low) +
-		    x.weight * sample_byte(s, channel, y.low, x.high);
-	float bottom = (1 - x.weight) * sample_byte(s, channel, y.high, x.low) +
-		       x.weight * sample_byte(s, channel, y.high, x.high);
-	return (1 - y.weight) * top + y.weight * bottom;
+	return i > 0 ? i - 1 : s->n - 1;
 }

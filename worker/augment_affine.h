@@ -1,0 +1,29 @@
+/* Affine transforms of an image as Pillow 9.4 computes them with NEAREST and fill 0 (Geometry.c: 16.16 fixed point), for
+ * TrivialAugmentWide's five geometric operations.  The coefficients are made once, on the host, so that no device's sin()
+ * matters. */
+#pragma once
+
+#include "hd.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Pixel (y, x) of the result is the image's pixel at column (xx * x + xy * y + x0) >> 16, row (yx * x + yy * y + y0) >> 16. */
+struct affine {
+	int32_t xx, xy, x0;
+	int32_t yx, yy, y0;
+};
+
+HD uint8_t affine_byte(const uint8_t *plane, int size, const struct affine *t, int y, int x)
+{
+	int col = (t->xx * x + t->xy * y + t->x0) >> 16, row = (t->yx * x + t->yy * y + t->y0) >> 16;
+	bool inside = row >= 0 && row < size && col >= 0 && col < size;
+	return inside ? plane[row * size + col] : 0;
+}
+
+enum affine_kind { AFFINE_SHEAR_X, AFFINE_SHEAR_Y, AFFINE_TRANSLATE_X, AFFINE_TRANSLATE_Y, AFFINE_ROTATE };
+#define AFFINE_KINDS 5
+
+/* Of a square image.  magnitude, with its sign: shear: tangent; translation: pixels, cut to whole ones; rotation: degrees
+ * counter-clockwise. */
+struct affine affine_of(enum affine_kind kind, double magnitude, int size);
