@@ -351,10 +351,6 @@ int offline_begin(struct offline **ret, const char *dir, const struct offline_ru
 	r = r ? r : put_header(o, err);
 	r = r ? r : put_run(o, run, err);
 	r = r ? r : put_definitions(o, err);
-	if (r == 0 && run->metadata) {
-		autofree char *text = json_pretty(run->metadata);
-		r = offline_file(o, "wandb-metadata.json", text, strlen(text), err);
-	}
 	if (r < 0)
 		offline_abandon(o);
 	else

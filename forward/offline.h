@@ -23,7 +23,6 @@ struct offline_run {
 	const char *entity, *group, *job_type, *notes, *sweep_id;   /* may be NULL */
 	const json_t *tags;					    /* list of texts, or NULL */
 	const json_t *config;					    /* the job's */
-	const json_t *metadata;					    /* wandb-metadata.json, or NULL */
 	int64_t started_ms;
 };
 

@@ -54,12 +54,27 @@ static int add_rows(struct offline *o, struct rows *rows, const struct batch_job
 	}
 }
 
-static int write_run(struct offline *o, struct rows *rows, const struct batch_job *job, int64_t ended_ms,
-		     struct offline_result *ret, struct err *err)
+/* Those that `wandb sync` does not make itself. */
+static int add_files(struct offline *o, struct follow *f, const struct wsweep_facts *ws, int64_t job, struct err *err)
+{
+	struct upload_files files = {0};
+	int r = about_files(&files, f, ws, job, err);
+	for (size_t i = 0; i < files.n && r == 0; i++) {
+		const struct upload_file *file = &files.items[i];
+		if (!str_eq(file->name, "config.yaml") && !str_eq(file->name, "wandb-summary.json"))
+			r = offline_file(o, file->name, file->bytes, file->size, err);
+	}
+	upload_files_fini(&files);
+	return r;
+}
+
+static int write_run(struct offline *o, struct follow *f, const struct wsweep_facts *ws, const struct batch_job *job,
+		     int64_t ended_ms, struct offline_result *ret, struct err *err)
 {
 	struct position at = {.phase = RUN_NEW};
 	int exit_code = -1;
-	int r = add_rows(o, rows, job, &at, &exit_code, err);
+	int r = add_rows(o, f->rows, job, &at, &exit_code, err);
+	r = r ? r : add_files(o, f, ws, job->job, err);
 	if (r < 0) {
 		offline_abandon(o);
 		return r;
@@ -110,38 +125,33 @@ static struct wsweep_facts facts_of(const struct source *s)
 	};
 }
 
-static int begin(struct offline **ret, const struct source *s, struct rows *rows, const char *dir, int64_t job,
-		 struct offline_result *result, struct err *err)
+static int begin(struct offline **ret, const struct source *s, struct follow *f, const struct wsweep_facts *ws,
+		 const char *dir, int64_t job, struct offline_result *result, struct err *err)
 {
 	char id[WANDB_ID_SIZE];
-	struct follow f = {.rows = rows};
-	const struct wsweep_facts ws = facts_of(s);
 	const struct line_identity identity = {s->sweep.hash, s->sweep.submission, s->place.sweep, s->sweep.submitted_ms,
 					       s->sweep.owner};
 	line_run_id(id, &identity, s->place.number);
-	about_machine(&f.machine);
-	autojson json_t *about = about_run(&f, &ws, job, id, err);
+	autojson json_t *about = about_run(f, ws, job, id, err);
 	if (!about)
 		return -EIO;
-	autojson json_t *metadata = line_metadata(&f.machine, s->facts.started_ms, s->facts.started);
 	const struct offline_run run = {
 		.id = id,
-		.project = ws.project,
+		.project = ws->project,
 		.name = json_str_or(about, "displayName", NULL),
-		.host = f.machine.host,
-		.entity = ws.entity,
+		.host = f->machine.host,
+		.entity = ws->entity,
 		.group = json_str_or(about, "groupName", NULL),
 		.job_type = json_str_or(about, "jobType", NULL),
 		.notes = s->settings.notes,
-		.sweep_id = ws.there,
+		.sweep_id = ws->there,
 		.tags = s->settings.tags,
 		.config = s->facts.config,
-		.metadata = metadata,
 		.started_ms = s->facts.started_ms,
 	};
 	result->run_id = xstrdup(id);
-	result->entity = ws.entity ? xstrdup(ws.entity) : NULL;
-	result->project = xstrdup(ws.project);
+	result->entity = ws->entity ? xstrdup(ws->entity) : NULL;
+	result->project = xstrdup(ws->project);
 	return offline_begin(ret, dir, &run, err);
 }
 
@@ -149,11 +159,13 @@ static int write_source(const struct source *s, struct rows *rows, const struct 
 			struct offline_result *result, struct err *err)
 {
 	struct offline *o;
+	struct follow f = {.rows = rows};
 	const struct wsweep_facts ws = facts_of(s);
 	autofree char *job_dir = paths_job_dir(paths, job), *log = xasprintf("%s/log.txt", job_dir);
 	const struct batch_job what = {.line = about_line_job(&ws, &s->facts), .job = job, .log_path = log};
-	int r = begin(&o, s, rows, dir, job, result, err);
-	return r ? r : write_run(o, rows, &what, s->place.ended_ms, result, err);
+	about_machine(&f.machine);
+	int r = begin(&o, s, &f, &ws, dir, job, result, err);
+	return r ? r : write_run(o, &f, &ws, &what, s->place.ended_ms, result, err);
 }
 
 int offline_write_run(struct rows *rows, const struct paths *paths, const char *dir, int64_t job, struct offline_result *ret,

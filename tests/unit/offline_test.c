@@ -169,9 +169,8 @@ static struct offline *begin(const char *dir, int64_t started_ms)
 	struct err err;
 	struct offline *o;
 	autojson json_t *config = json_pack("{s:f, s:s}", "lr", 0.1, "model", "resnet18");
-	autojson json_t *metadata = json_pack("{s:s}", "os", "Linux");
 	struct offline_run run = {
-		.id = "abcdefghijkl", .project = "p", .name = "grid 1", .host = "h", .config = config, .metadata = metadata,
+		.id = "abcdefghijkl", .project = "p", .name = "grid 1", .host = "h", .config = config,
 		.started_ms = started_ms,
 	};
 	if (offline_begin(&o, dir, &run, &err) < 0)

@@ -23,6 +23,10 @@ def file_in(directory):
     return found
 
 
+def names_under(directory):
+    return {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
+
+
 def compare(place, job, directory):
     """Every row of the store beside the file's records."""
     records, order = dotwandb.read(file_in(directory))
@@ -44,7 +48,9 @@ def compare(place, job, directory):
     assert places.equal(rows[-1], {**{k: summary.get(k) for k in rows[-1]}, "step": rows[-1]["step"]})
     assert set(records["metric"]) >= {("epoch", None), ("test_accuracy", "epoch")}
     assert order[:2] == ["header", "run"] and order[-3:] == ["exit", "final", "footer"]
-    assert ("wandb-metadata.json", 0, 1) in records["files"][0]
+    files = [file for record in records["files"] for file in record]
+    assert ("wandb-metadata.json", 0, 1) in files and {name for name, _, _ in files} == names_under(directory / "files")
+    assert any(name.endswith(".png") and (directory / "files" / name).read_bytes()[:4] == b"\x89PNG" for name, _, _ in files)
     assert json.loads((directory / "files/wandb-metadata.json").read_text())["program"] == "sweep-worker"
     return records
 
