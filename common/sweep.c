@@ -1,13 +1,12 @@
 /* Reads a sweep file into a plan: its keys, each with the function that takes it, are the table at the end.
  *
  * Everything wrong is collected, so that one run tells it all.  See sweep.h and sweep_internal.h. */
-#include "sweep_internal.h"
+#include "sweep_jobs.h"
 
 #include "duration.h"
 #include "json.h"
 
 #include <ctype.h>
-#include <sha2.h>
 
 const char *const sweep_metrics[] = {"train_loss", "train_accuracy", "test_loss", "test_accuracy"};
 const size_t n_sweep_metrics = ARRAY_LEN(sweep_metrics);
@@ -222,26 +221,13 @@ static void take_file(struct reading *r, const struct node *root)
 
 /* --- the sweep --- */
 
-static void compute_hash(struct sweep *s)
-{
-	SHA2_CTX sha;
-	SHA256Init(&sha);
-	autofree char *head = xasprintf("%s\n%s\n%d\n", s->project, s->metric, s->maximize);
-	SHA256Update(&sha, (const uint8_t *)head, strlen(head));
-	for (size_t i = 0; i < s->n_jobs; i++) {
-		autofree char *config = json_line(s->jobs[i].config), *swept = json_line(s->jobs[i].swept);
-		SHA256Update(&sha, (const uint8_t *)config, strlen(config) + 1);
-		SHA256Update(&sha, (const uint8_t *)swept, strlen(swept) + 1);
-	}
-	SHA256End(&sha, s->hash);
-}
-
 static void choices_fini(struct choices *list)
 {
 	for (size_t i = 0; i < list->n; i++) {
 		for (size_t k = 0; k < list->items[i].n; k++)
 			json_decref(list->items[i].values[k]);
 		free(list->items[i].values);
+		free(list->items[i].numbers);
 	}
 	free(list->items);
 }
@@ -288,7 +274,8 @@ int sweep_parse(struct sweep **ret, const char *text, size_t size, const struct 
 		sweep_free(r.sweep);
 		return -EINVAL;
 	}
-	compute_hash(r.sweep);
+	autofree char *head = xasprintf("%s\n%s\n%d\n", r.sweep->project, r.sweep->metric, r.sweep->maximize);
+	sweep_jobs_hash(r.sweep, head, r.sweep->hash);
 	*ret = r.sweep;
 	return 0;
 }
@@ -297,13 +284,9 @@ void sweep_free(struct sweep *sweep)
 {
 	if (!sweep)
 		return;
-	for (size_t i = 0; i < sweep->n_jobs; i++) {
-		json_decref(sweep->jobs[i].config);
-		json_decref(sweep->jobs[i].swept);
-	}
 	for (size_t i = 0; i < sweep->n_swept; i++)
 		free(sweep->swept[i]);
-	free(sweep->jobs);
+	sweep_jobs_free(sweep->jobs);
 	free(sweep->swept);
 	free(sweep->name);
 	free(sweep->project);

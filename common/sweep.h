@@ -12,10 +12,7 @@ struct sweep_override { /* --override key=value: wins over everything the file s
 	const char *key, *value;
 };
 
-struct sweep_job {
-	json_t *config; /* every parameter, config_to_json() order */
-	json_t *swept;	/* the swept parameters of this job alone, in swept order */
-};
+struct sweep_jobs; /* sweep_jobs.h */
 
 struct sweep {
 	char *name, *project;
@@ -26,7 +23,7 @@ struct sweep {
 	double time_limit_s; /* resources.time_limit, of each attempt of a job; 0: none */
 	char **swept;	 /* names of the swept parameters, in the order in which they vary (last fastest) */
 	size_t n_swept;
-	struct sweep_job *jobs;
+	struct sweep_jobs *jobs; /* see sweep_job_config() */
 	size_t n_jobs;
 	json_t *wandb;	 /* what the file says of W&B, checked: wandb_settings_complete() adds the rest */
 	bool has_wandb;	 /* its map is there */
@@ -34,7 +31,7 @@ struct sweep {
 			    JSON and YAML twins have one hash */
 };
 
-#define SWEEP_MAX_JOBS	  20000
+#define SWEEP_MAX_JOBS	  1000000
 #define SWEEP_MAX_REPEATS 1000
 
 /* Names of the metrics a training job reports each epoch, e.g. "test_accuracy". */
@@ -55,6 +52,13 @@ const char *sweep_key_help(const char *map, const char *key);
 int sweep_parse(struct sweep **ret, const char *text, size_t size, const struct sweep_override *overrides,
 		size_t n_overrides, const char *default_name, struct findings *f);
 void sweep_free(struct sweep *sweep);
+/* Job i: every parameter, in config_to_json()'s order; the same as json_line() prints it; the swept parameters of this job
+ * alone, in swept order.  New references, allocated text. */
+json_t *sweep_job_config(const struct sweep *sweep, size_t i);
+char *sweep_job_config_text(const struct sweep *sweep, size_t i);
+json_t *sweep_job_swept(const struct sweep *sweep, size_t i);
+/* One parameter of job i; borrowed, NULL: no such parameter. */
+const json_t *sweep_job_value(const struct sweep *sweep, size_t i, const char *name);
 /* How many of its jobs have use_wandb true. */
 size_t sweep_wandb_jobs(const struct sweep *sweep);
 /* The rule of a sweep's name: it must never read as a job (5, 5-8) or a sweep's number (s1). */

@@ -1,5 +1,5 @@
 /* A plan -> its jobs.  Depth first: parameters in order, then the rules in order, so the last one varies fastest. */
-#include "sweep_internal.h"
+#include "sweep_jobs.h"
 
 #include "json.h"
 
@@ -10,7 +10,8 @@ struct expansion {
 	struct sweep *sweep;
 	struct findings *findings;
 	struct train_config config;
-	bool assigned[MAX_PARAMS]; /* by row of params[]: a swept value stands in config */
+	size_t place[MAX_PARAMS];   /* by row of params[]: where it varies */
+	uint32_t picks[MAX_PARAMS]; /* by place: the number of the value that stands in config, 0: base's */
 	bool full;		   /* run_cap or the limit is reached */
 };
 
@@ -47,15 +48,11 @@ static bool rule_holds(const struct expansion *e, const struct rule *rule)
 	return true;
 }
 
-static json_t *swept_values(const struct expansion *e)
+/* Puts value k of a choice into config. */
+static void take(struct expansion *e, const struct choice *c, size_t k)
 {
-	json_t *swept = json_object();
-	for (size_t i = 0; i < e->sweep->n_swept; i++) {
-		const struct param *p = param_find(e->sweep->swept[i]);
-		if (e->assigned[p - params])
-			json_object_set_new(swept, p->name, config_get(&e->config, p));
-	}
-	return swept;
+	config_set(&e->config, c->param, c->values[k]);
+	e->picks[e->place[c->param - params]] = c->numbers[k];
 }
 
 static void add_job(struct expansion *e)
@@ -77,9 +74,8 @@ static void add_job(struct expansion *e)
 		e->full = true;
 		return;
 	}
-	if ((s->n_jobs & (s->n_jobs - 1)) == 0) /* room doubles */
-		s->jobs = xrealloc_array(s->jobs, MAX(s->n_jobs * 2, (size_t)1), sizeof(s->jobs[0]));
-	s->jobs[s->n_jobs++] = (struct sweep_job){config_to_json(&e->config), swept_values(e)};
+	sweep_jobs_add(s->jobs, s->n_jobs, e->picks);
+	s->n_jobs++;
 }
 
 static void expand_rules(struct expansion *e, size_t rule);
@@ -98,14 +94,13 @@ static void expand_set(struct expansion *e, size_t rule, size_t i)
 		return;
 	}
 	struct train_config before = e->config;
-	bool was = e->assigned[c->param - params];
+	uint32_t was = e->picks[e->place[c->param - params]];
 	for (size_t k = 0; k < c->n && !e->full; k++) {
-		config_set(&e->config, c->param, c->values[k]);
-		e->assigned[c->param - params] = true;
+		take(e, c, k);
 		expand_set(e, rule, i + 1);
 	}
 	e->config = before;
-	e->assigned[c->param - params] = was;
+	e->picks[e->place[c->param - params]] = was;
 }
 
 static void expand_rules(struct expansion *e, size_t rule)
@@ -130,8 +125,7 @@ static void expand_parameters(struct expansion *e, size_t i)
 		return;
 	}
 	for (size_t k = 0; k < c->n && !e->full; k++) {
-		config_set(&e->config, c->param, c->values[k]);
-		e->assigned[c->param - params] = true;
+		take(e, c, k);
 		expand_parameters(e, i + 1);
 	}
 }
@@ -151,39 +145,30 @@ static void note_swept(struct expansion *e, const struct choices *list)
 	}
 }
 
-struct keyed {
-	char *text;
-	size_t job;
-};
-
-static int by_text(const void *a, const void *b)
-{
-	const struct keyed *x = a, *y = b;
-	int order = strcmp(x->text, y->text);
-	return order ? order : x->job < y->job ? -1 : x->job > y->job;
-}
-
 /* Two jobs with one configuration would train the same thing twice. */
 static void find_twins(struct expansion *e)
 {
-	const struct sweep *s = e->sweep;
-	struct keyed *keyed = xcalloc(s->n_jobs, sizeof(*keyed));
-	for (size_t i = 0; i < s->n_jobs; i++)
-		keyed[i] = (struct keyed){json_line(s->jobs[i].config), i};
-	qsort(keyed, s->n_jobs, sizeof(*keyed), by_text);
-	for (size_t i = 1; i < s->n_jobs; i++)
-		if (str_eq(keyed[i - 1].text, keyed[i].text)) {
-			findings_add(e->findings, e->plan->parameters_mark,
-				     "jobs %zu and %zu would be the same\n  expected: each configuration once; seeds: [0, 1] repeats it with another seed",
-				     keyed[i - 1].job + 1, keyed[i].job + 1);
-			break;
-		}
-	for (size_t i = 0; i < s->n_jobs; i++)
-		free(keyed[i].text);
-	free(keyed);
+	size_t a, b;
+	if (sweep_jobs_twins(e->sweep->jobs, e->sweep->n_jobs, &a, &b))
+		findings_add(e->findings, e->plan->parameters_mark,
+			     "jobs %zu and %zu would be the same\n  expected: each configuration once; seeds: [0, 1] repeats it with another seed",
+			     a + 1, b + 1);
 }
 
-int plan_expand(const struct plan *plan, struct sweep *ret, struct findings *f)
+static void number_values(struct expansion *e, struct choices *list)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		struct choice *c = &list->items[i];
+		if (overridden(e, c->param))
+			continue;
+		size_t place = e->place[c->param - params] = sweep_jobs_place(e->sweep->jobs, c->param);
+		c->numbers = xcalloc(c->n + 1, sizeof(c->numbers[0]));
+		for (size_t k = 0; k < c->n; k++)
+			c->numbers[k] = sweep_jobs_number(e->sweep->jobs, place, c->values[k]);
+	}
+}
+
+int plan_expand(struct plan *plan, struct sweep *ret, struct findings *f)
 {
 	size_t errors = f->n_errors;
 	struct expansion e = {.plan = plan, .sweep = ret, .findings = f};
@@ -194,6 +179,10 @@ int plan_expand(const struct plan *plan, struct sweep *ret, struct findings *f)
 	note_swept(&e, &plan->parameters);
 	for (size_t i = 0; i < plan->n_rules; i++)
 		note_swept(&e, &plan->rules[i].set);
+	ret->jobs = sweep_jobs_new(plan, config_to_json(&e.config));
+	number_values(&e, &plan->parameters);
+	for (size_t i = 0; i < plan->n_rules; i++)
+		number_values(&e, &plan->rules[i].set);
 	expand_parameters(&e, 0);
 	if (f->n_errors == errors)
 		find_twins(&e);

@@ -8,6 +8,7 @@ struct choice { /* a parameter and the values it takes, in order */
 	const struct param *param;
 	json_t **values; /* checked, and as config_get() gives them: 1e-1 is 0.1 */
 	size_t n;
+	uint32_t *numbers; /* of the values among all that the parameter has: sweep_jobs_number(); while jobs are made */
 	struct mark mark; /* of the key */
 };
 
@@ -33,7 +34,7 @@ struct plan {
 
 const struct choice *choices_find(const struct choices *list, const struct param *param);
 /* Fills ret->swept and ret->jobs.  Findings: too many jobs, two jobs alike, a job that config_check() refuses. */
-int plan_expand(const struct plan *plan, struct sweep *ret, struct findings *f);
+int plan_expand(struct plan *plan, struct sweep *ret, struct findings *f);
 
 struct reading {
 	struct plan plan;

@@ -60,7 +60,7 @@ size_t sweep_wandb_jobs(const struct sweep *sweep)
 {
 	size_t n = 0;
 	for (size_t i = 0; i < sweep->n_jobs; i++)
-		n += json_is_true(json_object_get(sweep->jobs[i].config, "use_wandb"));
+		n += json_is_true(sweep_job_value(sweep, i, "use_wandb"));
 	return n;
 }
 

@@ -2,6 +2,7 @@
 #include "ctl/format.h"
 #include "ctl/submit.h"
 #include "ctl/table.h"
+#include "common/json.h"
 
 /* On a terminal, of more jobs than SHOWN only the first and the last. */
 #define SHOWN       50
@@ -10,10 +11,10 @@
 
 static bool varies(const struct sweep *sweep, const char *name)
 {
-	const json_t *first = json_object_get(sweep->jobs[0].config, name);
+	const json_t *first = sweep_job_value(sweep, 0, name);
 
 	for (size_t i = 1; i < sweep->n_jobs; i++)
-		if (!json_equal(first, json_object_get(sweep->jobs[i].config, name)))
+		if (!json_equal(first, sweep_job_value(sweep, i, name)))
 			return true;
 	return false;
 }
@@ -29,8 +30,8 @@ static json_t *columns_of(const struct sweep *sweep)
 		json_object_set_new(swept, sweep->swept[i], json_true());
 		json_array_append_new(columns, json_string(sweep->swept[i]));
 	}
-	json_object_foreach(sweep->jobs[0].config, name,
-			    value) if (!json_object_get(swept, name) && varies(sweep, name))
+	autojson json_t *config = sweep_job_config(sweep, 0);
+	json_object_foreach(config, name, value) if (!json_object_get(swept, name) && varies(sweep, name))
 		json_array_append_new(columns, json_string(name));
 	json_decref(swept);
 	return columns;
@@ -56,14 +57,14 @@ static bool overridden(const struct sweep_file *f, const struct submit_input *in
 /* "constant  dataset cifar100, optimizer SGD, ...", broken into lines of 78 columns. */
 static void print_constants(const struct sweep_file *f, const struct submit_input *input, const json_t *columns)
 {
-	const json_t *config = f->sweep->jobs[0].config;
+	autojson json_t *config = sweep_job_config(f->sweep, 0);
 	struct train_config defaults;
 	size_t hidden = 0, at = 0;
 	const char *name;
 	json_t *value;
 
 	config_defaults(&defaults);
-	json_object_foreach((json_t *)config, name, value)
+	json_object_foreach(config, name, value)
 	{
 		const struct param *p = param_find(name);
 		json_t *normal = p ? config_get(&defaults, p) : NULL;
@@ -103,8 +104,7 @@ static void print_jobs(const struct ctl *ctl, const struct sweep *sweep, const j
 	json_array_foreach(columns, k, name)
 	{
 		autofree char *title = format_upper(json_string_value(name));
-		table_column(t, title, json_is_number(json_object_get(sweep->jobs[0].config, json_string_value(name))),
-			     0);
+		table_column(t, title, json_is_number(sweep_job_value(sweep, 0, json_string_value(name))), 0);
 	}
 	for (size_t i = 0; i < sweep->n_jobs; i++) {
 		char number[32];
@@ -114,7 +114,7 @@ static void print_jobs(const struct ctl *ctl, const struct sweep *sweep, const j
 		json_array_foreach(columns, k, name)
 		{
 			autofree char *text =
-				format_value(json_object_get(sweep->jobs[i].config, json_string_value(name)));
+				format_value(sweep_job_value(sweep, i, json_string_value(name)));
 			table_cell(t, gap ? "" : text);
 		}
 		if (gap)
@@ -130,7 +130,7 @@ static void print_dry_json(const struct sweep *sweep)
 
 	for (size_t i = 0; i < sweep->n_jobs; i++)
 		json_array_append_new(
-			jobs, json_pack("{sO, sO}", "swept", sweep->jobs[i].swept, "config", sweep->jobs[i].config));
+			jobs, json_pack("{so, so}", "swept", sweep_job_swept(sweep, i), "config", sweep_job_config(sweep, i)));
 	print_json(json_pack("{ss, ss, ss, ss, so}", "name", sweep->name, "metric", sweep->metric, "goal",
 			     sweep->maximize ? "maximize" : "minimize", "hash", sweep->hash, "jobs", jobs));
 }

@@ -115,7 +115,7 @@ static void check_data(struct sweep_file *f, const struct submit_input *input, s
 	struct err err;
 
 	for (size_t i = 0; i < f->sweep->n_jobs; i++) {
-		const char *name = json_string_value(json_object_get(f->sweep->jobs[i].config, "dataset"));
+		const char *name = json_string_value(sweep_job_value(f->sweep, i, "dataset"));
 		autofree char *found = NULL;
 		if (!name || json_object_get(seen, name))
 			continue;

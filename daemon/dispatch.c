@@ -47,6 +47,16 @@ static int begin(struct dispatch *in, struct store *store, struct slot *slot, in
 	return r ? r : store_job_config(store, job, &start->config, &start->data_dir, err);
 }
 
+/* slot->ending may be of a try that was rolled back: what this transaction has counts. */
+static bool is_free(const struct slot *slot, struct store *store)
+{
+	struct attempt_row row;
+	struct err err;
+	if (!slot_is_free(slot))
+		return false;
+	return !slot->attempt || (store_attempt(store, slot->attempt, &row, &err) == 0 && row.state != ATTEMPT_RUNNING);
+}
+
 /* The slots are looked at here and not when the input was made: nothing can happen to them before done(). */
 static int apply(struct input *input, struct store *store, struct err *err)
 {
@@ -62,7 +72,7 @@ static int apply(struct input *input, struct store *store, struct err *err)
 	in->next_ms = store_next_start(store, now_ms);
 	for (size_t i = 0; i < n_slots; i++) {
 		const struct slot *slot = &d->slots[i];
-		slots[i] = (struct sched_slot){slot_is_free(slot), slot_is_usable(slot), slot->device};
+		slots[i] = (struct sched_slot){is_free(slot, store), slot_is_usable(slot), slot->device};
 		n_free += slots[i].free;
 	}
 	if (!n_free || d->stopping)
@@ -102,6 +112,17 @@ static void done(struct input *input)
 
 static const struct input_kind kind = {"dispatch", apply, done};
 
+void dispatch_now(struct daemon *d)
+{
+	if (d->dispatching || d->stopping)
+		return;
+	d->dispatch_wanted = false;
+	d->dispatching = true;
+	d->dispatch_at_s = INFINITY;
+	struct dispatch *in = input_new(d, &kind, sizeof(*in));
+	turn_add(d->turn, &in->input);
+}
+
 double dispatch_tick(struct daemon *d, double now_s)
 {
 	bool any_free = false;
@@ -110,10 +131,6 @@ double dispatch_tick(struct daemon *d, double now_s)
 	d->dispatch_wanted |= now_s >= d->dispatch_at_s;
 	if (!d->dispatch_wanted || d->dispatching || d->stopping || !any_free)
 		return d->stopping || !any_free ? INFINITY : d->dispatch_at_s;
-	d->dispatch_wanted = false;
-	d->dispatching = true;
-	d->dispatch_at_s = INFINITY;
-	struct dispatch *in = input_new(d, &kind, sizeof(*in));
-	turn_add(d->turn, &in->input);
+	dispatch_now(d);
 	return INFINITY;
 }

@@ -1,6 +1,7 @@
 /* See link.h. */
 #include "link.h"
 
+#include "dispatch.h"
 #include "outcome.h"
 #include "slot.h"
 #include "watch.h"
@@ -189,11 +190,14 @@ struct arrival {
 static int apply_arrival(struct input *input, struct store *store, struct err *err)
 {
 	struct arrival *in = (struct arrival *)input;
+	in->slot->ending = false;
 	int r = store_add_event(store, in->attempt, in->event, err);
 	in->ends = r == 1 && outcome_of_event(in->event, &in->outcome);
 	if (!in->ends)
 		return r == 1 && in->is_epoch ? trust_good(&in->trust, store, in->slot->lead, true, err) : r;
-	return outcome_apply(store, in->slot, in->attempt, &in->outcome, err);
+	r = outcome_apply(store, in->slot, in->attempt, &in->outcome, err);
+	in->slot->ending = r == 0 && in->slot->attempt == in->attempt && in->outcome.attempt == ATTEMPT_DONE;
+	return r;
 }
 
 static void log_outcome(const struct arrival *in)
@@ -207,6 +211,7 @@ static void done_arrival(struct input *input)
 	struct arrival *in = (struct arrival *)input;
 	struct slot *slot = in->slot;
 	bool current = slot->attempt == in->attempt;
+	slot->ending = false;
 	if (input->failed == -ECANCELED) {
 		json_decref(in->event);
 		return;
@@ -253,6 +258,8 @@ static int take_event(struct slot *lead, const json_t *m, struct err *err)
 	in->is_epoch = str_eq(json_str_or(m, "type", ""), "epoch");
 	watch_moved(&slot->watch, monotonic_s(), -1, seq, PHASE_EVENT);
 	turn_add(slot->daemon->turn, &in->input);
+	if (str_eq(json_str_or(m, "type", ""), "done")) /* the next job begins in the same transaction */
+		dispatch_now(slot->daemon);
 	return 0;
 }
 

@@ -29,7 +29,7 @@ bool slot_is_usable(const struct slot *slot)
 
 bool slot_is_free(const struct slot *slot)
 {
-	return slot_is_usable(slot) && !slot->attempt && slot->kill_step == KILL_NONE;
+	return slot_is_usable(slot) && (!slot->attempt || slot->ending) && slot->kill_step == KILL_NONE;
 }
 
 /* --- watching the process --- */

@@ -55,6 +55,7 @@ struct slot {
 	int bad_lines;	   /* that cost it its connection, since it was last understood */
 	/* its job */
 	int64_t attempt, job; /* 0: none; as committed */
+	bool ending; /* within a turn: its attempt ends well in this transaction, so another may begin in it */
 	enum slot_wish wish;  /* for that job */
 	uid_t wished_by;
 	int64_t acked; /* highest seq told */
@@ -80,7 +81,8 @@ int slots_new(struct daemon *d, struct err *err);
 void slots_free(struct daemon *d); /* after their handles are closed */
 /* Starts workers that are missing, heeds deadlines.  Returns the next deadline (monotonic seconds, or INFINITY). */
 double slot_tick(struct slot *slot, double now_s);
-/* Free for a job.  Holds from a turn's apply() to its done(): only events of the loop end it. */
+/* Free for a job, or about to be (slot->ending).  Holds from a turn's apply() to its done(): only events of the loop end
+ * it. */
 bool slot_is_free(const struct slot *slot);
 /* Its device is well, whether it has a job or not. */
 bool slot_is_usable(const struct slot *slot);

@@ -80,8 +80,9 @@ int store_add_jobs(struct store *s, int64_t sweep_id, const struct sweep *sweep,
 {
 	struct stmt *q = store_query(s, "add_job");
 	for (size_t i = first; i < first + n; i++) {
-		autofree char *config = json_line(sweep->jobs[i].config);
-		autofree char *swept = json_line(sweep->jobs[i].swept);
+		autofree char *config = sweep_job_config_text(sweep, i);
+		autojson json_t *chosen = sweep_job_swept(sweep, i);
+		autofree char *swept = json_line(chosen);
 		stmt_bind_int(q, 1, sweep_id);
 		stmt_bind_int(q, 2, (int64_t)i);
 		stmt_bind_text(q, 3, config);

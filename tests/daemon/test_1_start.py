@@ -138,4 +138,5 @@ def test_the_unit_is_sound(tmp_path):
     assert readme.startswith("Documentation=file:///")
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], text=True, capture_output=True, check=False)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
-    assert (ROOT / "systemd/sweepd.sysusers").read_text().splitlines()[-1].startswith("u sweepd ")
+    users = (ROOT / "systemd/sweepd.sysusers").read_text().splitlines()
+    assert [line for line in users if line.startswith("u sweepd ")]

@@ -30,7 +30,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	for (size_t i = 0; sweep && i < sweep->n_jobs && i < 10; i++) {
 		struct err err;
 		struct train_config config;
-		INVARIANT(config_from_json(&config, sweep->jobs[i].config, &err) == 0, "a job's own configuration: %s", err.text);
+		autojson json_t *object = sweep_job_config(sweep, i);
+		INVARIANT(config_from_json(&config, object, &err) == 0, "a job's own configuration: %s", err.text);
 	}
 	sweep_free(sweep);
 	findings_fini(&f);

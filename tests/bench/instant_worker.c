@@ -1,0 +1,231 @@
+/* A sweep-worker that trains nothing: `started` and `done` at once, so that what is measured is the daemon.
+ *
+ * Environment: INSTANT_METRICS=N   N metric events between the two, as fast as they are acknowledged
+ *              INSTANT_WINDOW=N    so many of them unacknowledged at most (default 10,000)
+ *              INSTANT_ONCE=1      ends after one job: a process per job
+ *              INSTANT_HOLD=1      starts a job and then only sends heartbeats: a live worker to be adopted
+ *              INSTANT_LOG=FILE    appended at its end: a line per job, microseconds from `done` to the next `run`
+ * Like the real one it spools every event before it sends it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SENT_MAX (1 << 20)
+#define HEARTBEAT_MS 2000
+
+struct worker {
+	const char *socket_path, *token_file, *id, *device;
+	int fd;
+	char in[1 << 16];
+	size_t n_in;
+	long attempt, seq, acked, metrics, window;
+	FILE *spool;
+	double done_at, *gaps;
+	size_t n_gaps;
+	bool once, hold;
+};
+
+static double now_us(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+
+static long env_number(const char *name, long otherwise)
+{
+	const char *text = getenv(name);
+	return text ? atol(text) : otherwise;
+}
+
+static void send_all(struct worker *w, const char *data, size_t n)
+{
+	while (n) {
+		ssize_t sent = write(w->fd, data, n);
+		if (sent < 0 && errno == EINTR)
+			continue;
+		if (sent < 0)
+			exit(1);
+		data += sent;
+		n -= (size_t)sent;
+	}
+}
+
+/* rest: the event's members behind the common ones, each with a comma before it. */
+static void emit(struct worker *w, const char *type, const char *rest)
+{
+	char line[1024];
+	struct timespec t;
+	clock_gettime(CLOCK_REALTIME, &t);
+	int n = snprintf(line, sizeof(line), "{\"type\":\"%s\",\"attempt\":%ld,\"seq\":%ld,\"at_ms\":%lld%s}\n", type, w->attempt,
+			 ++w->seq, (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000, rest);
+	fwrite(line, 1, (size_t)n, w->spool);
+	fflush(w->spool);
+	send_all(w, line, (size_t)n);
+}
+
+static void write_gaps(const struct worker *w)
+{
+	const char *path = getenv("INSTANT_LOG");
+	FILE *file = path ? fopen(path, "a") : NULL;
+	if (!file)
+		return;
+	for (size_t i = 0; i < w->n_gaps; i++)
+		fprintf(file, "%s %.1f\n", w->device, w->gaps[i]);
+	fclose(file);
+}
+
+static void emit_metrics(struct worker *w)
+{
+	char rest[128];
+	for (; w->metrics && w->seq - w->acked < w->window; w->metrics--) {
+		snprintf(rest, sizeof(rest), ",\"epoch\":%ld,\"name\":\"speed\",\"value\":%ld.5", w->metrics, w->seq);
+		emit(w, "metric", rest);
+	}
+}
+
+static void finish(struct worker *w)
+{
+	if (w->hold || w->metrics)
+		return;
+	emit(w, "done", ",\"epochs\":0,\"note\":null");
+	fclose(w->spool);
+	w->spool = NULL;
+	w->done_at = now_us();
+}
+
+static void start_job(struct worker *w, const json_t *run)
+{
+	char path[4096];
+	if (w->done_at > 0 && w->n_gaps < SENT_MAX)
+		w->gaps[w->n_gaps++] = now_us() - w->done_at;
+	w->attempt = (long)json_integer_value(json_object_get(run, "attempt"));
+	w->seq = w->acked = 0;
+	w->metrics = env_number("INSTANT_METRICS", 0);
+	snprintf(path, sizeof(path), "%s/events.%ld.jsonl", json_string_value(json_object_get(run, "job_dir")), w->attempt);
+	w->spool = fopen(path, "wx");
+	if (!w->spool)
+		exit(1);
+	emit(w, "started", ",\"start_epoch\":0,\"start_step\":0,\"backend\":\"none\",\"device\":\"none\"");
+	emit_metrics(w);
+	finish(w);
+}
+
+static void leave(struct worker *w)
+{
+	write_gaps(w);
+	exit(0);
+}
+
+static void heed(struct worker *w, const char *line, size_t n)
+{
+	json_t *message = json_loadb(line, n, 0, NULL);
+	const char *type = json_string_value(json_object_get(message, "type"));
+	if (!type)
+		exit(1);
+	if (!strcmp(type, "run")) {
+		start_job(w, message);
+	} else if (!strcmp(type, "ack")) {
+		const json_t *ack = json_array_get(json_object_get(message, "acks"), 0);
+		w->acked = (long)json_integer_value(json_object_get(ack, "seq"));
+		if (w->spool) {
+			emit_metrics(w);
+			finish(w);
+		} else if (w->once && w->acked == w->seq) {
+			leave(w);
+		}
+	} else if (!strcmp(type, "stop")) {
+		leave(w);
+	} else if (!strcmp(type, "release") || !strcmp(type, "cancel")) {
+		w->metrics = 0;
+		w->hold = false;
+		emit(w, type[0] == 'c' ? "cancelled" : "released", ",\"why\":\"stop\",\"epoch\":0,\"step\":0");
+		fclose(w->spool);
+		w->spool = NULL;
+	}
+	json_decref(message);
+}
+
+static void hello(struct worker *w)
+{
+	char token[128] = "", line[1024];
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	FILE *file = fopen(w->token_file, "r");
+	if (!file || !fgets(token, sizeof(token), file))
+		exit(1);
+	fclose(file);
+	token[strcspn(token, "\n")] = '\0';
+	strncpy(address.sun_path, w->socket_path, sizeof(address.sun_path) - 1);
+	w->fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	while (connect(w->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		usleep(1000); /* the daemon is away */
+	int n = snprintf(line, sizeof(line),
+			 "{\"type\":\"hello\",\"protocol\":1,\"worker\":%s,\"token\":\"%s\",\"pid\":%d,\"device\":{\"id\":\"%s\","
+			 "\"kind\":\"cpu\",\"name\":\"none\",\"bf16\":false,\"threads\":1},\"slots\":1,\"jobs\":[", w->id, token,
+			 (int)getpid(), w->device);
+	if (w->spool)
+		n += snprintf(line + n, sizeof(line) - (size_t)n, "{\"attempt\":%ld,\"next_seq\":%ld}", w->attempt, w->seq + 1);
+	n += snprintf(line + n, sizeof(line) - (size_t)n, "]}\n");
+	w->n_in = 0;
+	send_all(w, line, (size_t)n);
+}
+
+/* false: the stream ended. */
+static bool read_lines(struct worker *w)
+{
+	ssize_t got = read(w->fd, w->in + w->n_in, sizeof(w->in) - w->n_in);
+	if (got <= 0)
+		return false;
+	w->n_in += (size_t)got;
+	char *line = w->in, *end;
+	while ((end = memchr(line, '\n', w->n_in - (size_t)(line - w->in)))) {
+		heed(w, line, (size_t)(end - line));
+		line = end + 1;
+	}
+	w->n_in -= (size_t)(line - w->in);
+	memmove(w->in, line, w->n_in);
+	return true;
+}
+
+int main(int argc, char **argv)
+{
+	static struct worker w;
+	w.once = env_number("INSTANT_ONCE", 0);
+	w.hold = env_number("INSTANT_HOLD", 0);
+	w.window = env_number("INSTANT_WINDOW", 10000);
+	w.gaps = calloc(SENT_MAX, sizeof(*w.gaps));
+	for (int i = 1; i + 1 < argc; i += 2) {
+		const char *name = argv[i], *value = argv[i + 1];
+		if (!strcmp(name, "--socket"))
+			w.socket_path = value;
+		else if (!strcmp(name, "--token-file"))
+			w.token_file = value;
+		else if (!strcmp(name, "--worker"))
+			w.id = value;
+		else if (!strcmp(name, "--device"))
+			w.device = value;
+	}
+	if (!w.socket_path || !w.token_file || !w.id || !w.device || !w.gaps)
+		return 2;
+	signal(SIGPIPE, SIG_IGN);
+	hello(&w);
+	for (;;) {
+		struct pollfd poll_one = {.fd = w.fd, .events = POLLIN};
+		if (poll(&poll_one, 1, HEARTBEAT_MS) == 0)
+			send_all(&w, "{\"type\":\"heartbeat\"}\n", 21);
+		else if (!read_lines(&w)) {
+			close(w.fd);
+			hello(&w);
+		}
+	}
+}
