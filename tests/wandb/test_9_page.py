@@ -24,3 +24,7 @@ def test_parameters_metric_and_configurations_belong_together(place, fake):
         assert run["fields"]["sweep"] == sweep["name"] and run["fields"]["groupName"] == "tiny"
         summary = json.loads(run["summary"])
         assert isinstance(summary["test_accuracy"], float) and summary["_wandb"]["runtime"] >= 0
+        with fake.lock:
+            pictures = {name: data for name, data in fake.records.runs["tester", "p", run["name"]].files.items()
+                        if name.startswith("media/images/")}
+        assert pictures and all(data.startswith(b"\x89PNG\r\n") for data in pictures.values())
