@@ -16,7 +16,6 @@ const struct param params[] = {
 #define P_CHOICE(name, def, choices, help) \
 	{#name, PARAM_CHOICE, help, 0, 0, false, choices, def, offsetof(struct train_config, name)},
 #define P_TEXT(name, help) {#name, PARAM_TEXT, help, 0, 0, false, NULL, "\"\"", offsetof(struct train_config, name)},
-#define P_OFF(name, help) {#name, PARAM_OFF, help, 0, 0, false, NULL, "false", offsetof(struct train_config, name)},
 #define P_LIST(name, def, lo, hi, help) \
 	{#name, PARAM_LIST, help, lo, hi, false, NULL, def, offsetof(struct train_config, name)},
 #include "params.def"
@@ -185,8 +184,6 @@ static int check_bool(const struct param *p, const json_t *v, struct err *err)
 	if (!json_is_boolean(v))
 		return err_set(err, -EINVAL, "\"%s\" needs true or false; %.60s is %s\n  expected: true or false", p->name,
 			       text, kind_of(v));
-	if (p->type == PARAM_OFF && json_is_true(v))
-		return err_set(err, -ENOTSUP, "\"%s\" true is not built in yet\n  expected: false", p->name);
 	return 0;
 }
 
@@ -229,7 +226,6 @@ int param_check(const struct param *p, const json_t *value, struct err *err)
 	case PARAM_NUM:
 		return check_number(p, value, err);
 	case PARAM_BOOL:
-	case PARAM_OFF:
 		return check_bool(p, value, err);
 	case PARAM_CHOICE:
 		return check_choice(p, value, err);
@@ -267,7 +263,6 @@ void config_set(struct train_config *cfg, const struct param *p, const json_t *v
 		*(double *)f = json_number_value(value);
 		return;
 	case PARAM_BOOL:
-	case PARAM_OFF:
 		*(bool *)f = json_is_true(value);
 		return;
 	case PARAM_CHOICE:
@@ -291,7 +286,6 @@ json_t *config_get(const struct train_config *cfg, const struct param *p)
 	case PARAM_NUM:
 		return json_real(*(const double *)f);
 	case PARAM_BOOL:
-	case PARAM_OFF:
 		return json_boolean(*(const bool *)f);
 	case PARAM_CHOICE:
 		return json_string(config_choice(cfg, p->name));
@@ -307,7 +301,7 @@ bool config_same(const struct train_config *a, const struct train_config *b, con
 {
 	static const size_t sizes[] = {
 		[PARAM_INT] = sizeof(int),	 [PARAM_NUM] = sizeof(double), [PARAM_BOOL] = sizeof(bool),
-		[PARAM_CHOICE] = sizeof(int), [PARAM_OFF] = sizeof(bool),	 [PARAM_LIST] = sizeof(struct param_list),
+		[PARAM_CHOICE] = sizeof(int), [PARAM_LIST] = sizeof(struct param_list),
 	};
 	if (p->type == PARAM_TEXT)
 		return str_eq(field(a, p), field(b, p));
@@ -322,7 +316,6 @@ void config_defaults(struct train_config *cfg)
 #define P_BOOL(name, def, ...) .name = def,
 #define P_CHOICE(name, ...)
 #define P_TEXT(name, ...)
-#define P_OFF(name, ...)
 #define P_LIST(name, ...)
 #include "params.def"
 	};

@@ -8,7 +8,7 @@
 
 #include <jansson.h>
 
-enum param_type { PARAM_INT, PARAM_NUM, PARAM_BOOL, PARAM_CHOICE, PARAM_TEXT, PARAM_OFF, PARAM_LIST };
+enum param_type { PARAM_INT, PARAM_NUM, PARAM_BOOL, PARAM_CHOICE, PARAM_TEXT, PARAM_LIST };
 
 #define PARAM_TEXT_MAX 511
 #define PARAM_LIST_MAX 16
@@ -22,7 +22,6 @@ struct train_config { /* choices hold the index into the row's choices */
 #define P_BOOL(name, ...) bool name;
 #define P_CHOICE(name, ...) int name;
 #define P_TEXT(name, ...) char name[PARAM_TEXT_MAX + 1];
-#define P_OFF(name, ...) bool name;
 #define P_LIST(name, ...) struct param_list name;
 #include "params.def"
 };

@@ -105,11 +105,19 @@ static int check_fine_tuning(const struct train_config *cfg, struct err *err)
 	return 0;
 }
 
+static int check_augmentation(const struct train_config *cfg, struct err *err)
+{
+	if (cfg->cutout > cfg->image_size)
+		return err_set(err, -EINVAL, "\"cutout\" %d is larger than the image, whose side is \"image_size\" %d\n"
+			       "  expected: at most that; 0: none", cfg->cutout, cfg->image_size);
+	return 0;
+}
+
 int config_check(const struct train_config *cfg, struct err *err)
 {
 	static int (*const checks[])(const struct train_config *, struct err *) = {check_below_one, check_optimizer,
 										    check_schedule, check_batch,
-										    check_fine_tuning};
+										    check_fine_tuning, check_augmentation};
 	for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
 		int r = checks[i](cfg, err);
 		if (r < 0)
@@ -151,6 +159,9 @@ static const struct need {
 	{"batch_every", "batch_policy", "step"},
 	{"batch_patience", "batch_policy", "plateau"},
 	{"batch_memory", "batch_policy", "memory"},
+	{"crop_scale", "random_resized_crop", NULL},
+	{"mixup_alpha", "use_mixup", NULL},
+	{"cutmix_alpha", "use_cutmix", NULL},
 };
 
 static bool covers(const struct need *need, const char *name)
@@ -232,6 +243,34 @@ static void warn_batch(json_t *warnings, const struct train_config *cfg)
 		warn(warnings, "\"batch_max\" is batch_size (%d): the batch cannot grow", cfg->batch_size);
 }
 
+static void warn_fine_tuning(json_t *warnings, const struct train_config *cfg)
+{
+	if (cfg->pretrained && chosen(cfg, "stem", "imagenet") && cfg->image_size == 32)
+		warn(warnings, "\"image_size\" 32 with stem imagenet: its first stage sees 8x8 pixels; weights of ImageNet give most at 224");
+	if (cfg->image_size == 224 && chosen(cfg, "stem", "cifar"))
+		warn(warnings, "\"image_size\" 224 with stem cifar: the whole image goes through every layer, 49 times the work of 32");
+	if (chosen(cfg, "lr_groups", "layers") && !cfg->pretrained)
+		warn(warnings, "\"lr_groups\" layers without \"pretrained\" slows layers that have learnt nothing yet");
+}
+
+static void warn_augmentation(json_t *warnings, const struct train_config *cfg)
+{
+	bool jitters = cfg->color_jitter_brightness > 0 || cfg->color_jitter_contrast > 0 || cfg->color_jitter_saturation > 0 ||
+		       cfg->color_jitter_hue > 0;
+	bool mixes = cfg->use_mixup || cfg->use_cutmix;
+	if (listed("mnist|fashion-mnist", config_choice(cfg, "dataset")) &&
+	    (cfg->color_jitter_saturation > 0 || cfg->color_jitter_hue > 0))
+		warn(warnings, "\"color_jitter_saturation\" and \"color_jitter_hue\" change nothing of the gray images of %s",
+		     config_choice(cfg, "dataset"));
+	if (jitters && (cfg->trivial_augment || cfg->heavy_aug))
+		warn(warnings, "\"%s\" changes colours too: color_jitter_... comes on top of it",
+		     cfg->heavy_aug ? "heavy_aug" : "trivial_augment");
+	if (cfg->mix_prob < 1 && !mixes)
+		warn(warnings, "\"mix_prob\" %g is not used: neither \"use_mixup\" nor \"use_cutmix\" is true", cfg->mix_prob);
+	if (mixes && cfg->batch_size == 1)
+		warn(warnings, "\"batch_size\" 1 leaves %s nothing to mix with", cfg->use_mixup ? "use_mixup" : "use_cutmix");
+}
+
 json_t *config_warnings(const struct train_config *cfg)
 {
 	struct train_config usual;
@@ -243,5 +282,7 @@ json_t *config_warnings(const struct train_config *cfg)
 	warn_optimizer(warnings, cfg);
 	warn_schedule(warnings, cfg);
 	warn_batch(warnings, cfg);
+	warn_fine_tuning(warnings, cfg);
+	warn_augmentation(warnings, cfg);
 	return warnings;
 }

@@ -123,7 +123,7 @@ const char *param_type(const struct param *p)
 {
 	static const char *const names[] = {
 		[PARAM_INT] = "int",       [PARAM_NUM] = "number", [PARAM_BOOL] = "bool",
-		[PARAM_CHOICE] = "choice", [PARAM_TEXT] = "text",  [PARAM_OFF] = "bool",
+		[PARAM_CHOICE] = "choice", [PARAM_TEXT] = "text",
 		[PARAM_LIST] = "list",
 	};
 	return names[p->type];
@@ -148,8 +148,6 @@ char *param_allowed(const struct param *p)
 		return xasprintf("at most %d numbers that rise, %s to %s", PARAM_LIST_MAX, low, high);
 	case PARAM_BOOL:
 		return xstrdup("true, false");
-	case PARAM_OFF:
-		return xstrdup("false (not in this build)");
 	case PARAM_CHOICE:
 		text = xstrdup("");
 		for (int i = 0; param_choice(p, i, choice, sizeof(choice)); i++)

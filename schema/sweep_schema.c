@@ -41,8 +41,6 @@ static json_t *value_schema(const struct param *p)
 				 "integer", "minimum", bound(p->min), "maximum", bound(p->max));
 	case PARAM_BOOL:
 		return json_pack("{s:s}", "type", "boolean");
-	case PARAM_OFF:
-		return json_pack("{s:b}", "const", 0);
 	case PARAM_CHOICE:
 		return json_pack("{s:o}", "enum", choices(p));
 	case PARAM_TEXT:

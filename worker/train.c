@@ -2,6 +2,7 @@
 #include "train_internal.h"
 
 #include "augment.h"
+#include "augment_config.h"
 #include "joblog.h"
 #include "pretrained.h"
 #include "procstat.h"
@@ -95,7 +96,7 @@ static size_t smallest_batch(const struct training *t, int batch)
 static int make_net(struct training *t, struct err *err)
 {
 	const struct train_config *cfg = &t->job->config;
-	t->net = net_new(config_choice(cfg, "model"), (enum stem)cfg->stem, t->data->size, t->data->classes);
+	t->net = net_new(config_choice(cfg, "model"), (enum stem)cfg->stem, cfg->image_size, t->data->classes);
 	INVARIANT(t->net, "params.def offers a model that model.c does not have");
 	size_t smallest = smallest_batch(t, cfg->batch_size), needed = (size_t)net_min_batch(t->net);
 	if (smallest >= needed)
@@ -105,7 +106,7 @@ static int make_net(struct training *t, struct err *err)
 		       "  expected: at least %zu: %s with stem %s reduces an image of %dx%d to one value a channel, whose "
 		       "variance batch norm needs\n"
 		       "  do this:  another batch_size or train_images", smallest, train_images(t), cfg->batch_size, needed,
-		       config_choice(cfg, "model"), config_choice(cfg, "stem"), t->data->size, t->data->size);
+		       config_choice(cfg, "model"), config_choice(cfg, "stem"), cfg->image_size, cfg->image_size);
 }
 
 static struct recipe make_recipe(const struct train_config *cfg)
@@ -124,7 +125,7 @@ static struct recipe make_recipe(const struct train_config *cfg)
 		.clip_norm = cfg->clip_grad_norm,
 		.ema_decay = cfg->ema_decay,
 		.label_smoothing = cfg->label_smoothing,
-		.augment = {.crop = cfg->random_crop ? CROP_RANDOM : CROP_CENTER, .flip = cfg->random_flip},
+		.augment = augment_settings_from(cfg),
 		.seed = (uint64_t)cfg->seed,
 		.num_workers = cfg->num_workers,
 	};
@@ -207,6 +208,8 @@ static int prepare(struct training *t, enum fail_class *ret_class, struct err *e
 	if (r < 0)
 		return r;
 	t->values = xmalloc(count_steps(t, SPLIT_TRAIN) * sizeof(*t->values)); /* enough: batches only grow */
+	if (config_mixes(&t->job->config))
+		t->mixes = xmalloc(count_steps(t, SPLIT_TRAIN) * sizeof(*t->mixes));
 	r = init_state(t, err);
 	if (r < 0) {
 		*ret_class = r == -EINVAL ? FAIL_CONFIG : FAIL_INTERNAL;
@@ -266,7 +269,10 @@ static int begin_epoch(struct training *t, struct err *err)
 		.order = t->order,
 		.n_order = images,
 		.steps = t->values,
+		.mixes = t->mixes,
 	};
+	if (t->mixes)
+		config_mixes_draw(&t->job->config, t->mixes, t->steps, t->at.epoch);
 	schedule_values(&t->at.schedule, t->steps, t->values);
 	for (uint32_t i = 0; i < t->steps; i++)
 		t->values[i].lr *= lr_scale;
@@ -424,6 +430,7 @@ static void training_fini(struct training *t)
 	dataset_free(t->data);
 	free(t->order);
 	free(t->values);
+	free(t->mixes);
 	free(t->resumed_note);
 	json_decref(t->pretrained);
 }

@@ -21,6 +21,7 @@ struct training {
 	struct position at;
 	uint32_t *order;
 	struct step_values *values; /* of the epoch's steps */
+	struct mix *mixes;	    /* likewise; NULL: nothing is mixed */
 	int batch; /* images of the plan's steps */
 	uint32_t steps, test_steps; /* of an epoch, of its test */
 	double last_checkpoint_s, last_progress_s;

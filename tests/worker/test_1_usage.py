@@ -48,7 +48,8 @@ def test_errors_name_place_and_remedy(tmp_path):
     ('{"batch_size": 0}', "batch_size"),
     ('{"epochs": 1.5}', "epochs"),
     ('{"momentum": 0, "nesterov": true}', "nesterov"),
-    ('{"use_mixup": true}', "use_mixup"),
+    ('{"use_mixup": true, "mixup_alpha": 0}', "mixup_alpha"),
+    ('{"cutout": 40}', "image_size"),
     ("", "empty"),
 ])
 def test_bad_configuration(tmp_path, text, words):
