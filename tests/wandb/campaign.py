@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Forwards a sweep of fast scripted runs through random faults while sweepd and sweep-forward are killed; then the server
-must hold the store's rows, row for row, and every rule must have been kept.
+"""Forwards a sweep of fast scripted runs through random faults while sweepd and sweep-forward are killed; then the
+server must hold the store's rows, row for row, and every rule must have been kept.
 
     tests/wandb/campaign.py --runs 1000 --epochs 200 --kills 20 --seed 1
 

@@ -3,11 +3,13 @@ import base64
 import http.client
 import json
 
-UPSERT = """mutation U($id: String, $name: String, $project: String, $entity: String, $config: JSONString, $sweep: String,
-$tags: [String!]) { upsertBucket(input: {id: $id, name: $name, modelName: $project, entityName: $entity, config: $config,
-sweep: $sweep, tags: $tags}) { bucket { id name sweepName historyLineCount } inserted } }"""
-FILES = """mutation F($entity: String!, $project: String!, $run: String!, $files: [String!]!) { createRunFiles(input:
-{entityName: $entity, projectName: $project, runName: $run, files: $files}) { uploadHeaders files { name uploadUrl } } }"""
+UPSERT = """mutation U($id: String, $name: String, $project: String, $entity: String, $config: JSONString,
+$sweep: String, $tags: [String!]) { upsertBucket(input: {id: $id, name: $name, modelName: $project,
+entityName: $entity, config: $config, sweep: $sweep, tags: $tags}) {
+bucket { id name sweepName historyLineCount } inserted } }"""
+FILES = """mutation F($entity: String!, $project: String!, $run: String!, $files: [String!]!) { createRunFiles(
+input: {entityName: $entity, projectName: $project, runName: $run, files: $files}) { uploadHeaders
+files { name uploadUrl } } }"""
 SWEEP = """mutation S($id: ID, $config: String, $state: String, $project: String) { upsertSweep(input: {id: $id,
 config: $config, state: $state, projectName: $project}) { sweep { id name state } } }"""
 

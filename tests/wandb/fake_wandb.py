@@ -142,7 +142,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def graphql(self, fake, data):
         self.authorize(fake)
         body = self.json_body(data)
-        check(isinstance(body, dict) and isinstance(body.get("query"), str), f"GraphQL request without query: {data[:99]}")
+        check(isinstance(body, dict) and isinstance(body.get("query"), str), f"GraphQL without query: {data[:99]}")
         variables = body.get("variables") or {}
         check(isinstance(variables, dict), "GraphQL variables are no object")
         with fake.lock:
@@ -355,7 +355,8 @@ class FakeWandb:
         for what in key, "all":
             since, until = self.silence.get(what, (0, 0))
             if since + (GRACE_S if what == "all" else 0) < arrived < until - 0.005:
-                self.records.violations.append(f"{what}: a request {until - arrived:.3f} s before the time we asked for")
+                self.records.violations.append(
+                    f"{what}: a request {until - arrived:.3f} s before the time we asked for")
 
     def ask_silence(self, what, seconds):
         self.silence[what] = (time.monotonic(), time.monotonic() + float(seconds))

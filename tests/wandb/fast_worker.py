@@ -3,8 +3,11 @@
 wrong place shows.  $FAST is a JSON object:
 
     repeat: one job in so many fails in its first attempt, and the second repeats the last two epochs with other numbers
-    odd: one job in so many has numbers that are not finite;  telemetry: an event of it after each so many epochs
-    log: lines in the job's log.txt for each epoch;  pace_s: between epochs;  wait: for each epoch's acknowledgement, whose delay in seconds is written to this file
+    odd: one job in so many has numbers that are not finite
+    telemetry: an event of it after each so many epochs
+    log: a line in the job's log.txt for each epoch
+    pace_s: between epochs
+    wait: for each epoch's acknowledgement, whose delay in seconds is written to this file
 """
 import json
 import os
@@ -16,7 +19,8 @@ import sys
 import time
 
 OPTIONS = dict(zip(sys.argv[1::2], sys.argv[2::2]))
-PLAN = {"repeat": 0, "odd": 0, "telemetry": 0, "log": False, "pace_s": 0, "wait": None, **json.loads(os.environ.get("FAST", "{}"))}
+PLAN = {"repeat": 0, "odd": 0, "telemetry": 0, "log": False, "pace_s": 0, "wait": None,
+        **json.loads(os.environ.get("FAST", "{}"))}
 HEARTBEAT_S, AHEAD = 0.5, 500  # unacknowledged events that may be on their way
 
 
@@ -26,8 +30,9 @@ def one_in(n, job):
 
 def numbers(job, attempt, epoch):
     rng = random.Random(f"{job} {attempt} {epoch}")
-    row = {"lr": rng.random() / 10, "batch_size": 16 + job % 7, "train_loss": rng.random(), "test_loss": rng.random() * 1e-7,
-           "train_accuracy": rng.random() * 100, "test_accuracy": rng.random() * 100, "train_seconds": rng.random(),
+    row = {"lr": rng.random() / 10, "batch_size": 16 + job % 7, "train_loss": rng.random(),
+           "test_loss": rng.random() * 1e-7, "train_accuracy": rng.random() * 100,
+           "test_accuracy": rng.random() * 100, "train_seconds": rng.random(),
            "test_seconds": 0.1 + 0.2, "images_per_second": 1e6 * rng.random(), "ram_mib": epoch}
     if one_in(PLAN["odd"], job):
         row.update(test_loss="nan", train_loss="inf", test_accuracy="-inf" if epoch % 2 else row["test_accuracy"])
@@ -36,7 +41,8 @@ def numbers(job, attempt, epoch):
 
 class Job:
     def __init__(self, run):
-        self.attempt, self.number, self.dir, self.epochs = run["attempt"], run["job"], run["job_dir"], run["config"]["epochs"]
+        self.attempt, self.number, self.dir = run["attempt"], run["job"], run["job_dir"]
+        self.epochs = run["config"]["epochs"]
         self.before = sum(name.startswith("events.") for name in os.listdir(self.dir))
         self.file = open(f"{self.dir}/events.{self.attempt}.jsonl", "xb", buffering=0)  # noqa: SIM115
         self.position, self.epoch = f"{self.dir}/position", 0
@@ -78,9 +84,9 @@ class Worker:
         with open(OPTIONS["--token-file"], encoding="utf-8") as file:
             token = file.read().strip()
         jobs = [{"attempt": self.job.attempt, "next_seq": len(self.job.lines) + 1}] if self.job else []
-        self.send({"type": "hello", "protocol": 1, "worker": int(OPTIONS["--worker"]), "token": token, "pid": os.getpid(),
-                   "device": {"id": OPTIONS["--device"], "kind": "cpu", "name": "fake", "bf16": False, "threads": 1},
-                   "slots": 1, "jobs": jobs})
+        self.send({"type": "hello", "protocol": 1, "worker": int(OPTIONS["--worker"]), "token": token,
+                   "pid": os.getpid(), "slots": 1, "jobs": jobs, "device": {
+                       "id": OPTIONS["--device"], "kind": "cpu", "name": "fake", "bf16": False, "threads": 1}})
 
     def send_bytes(self, data):
         try:
@@ -98,7 +104,8 @@ class Worker:
 
     def emit(self, kind, **members):
         job = self.job
-        event = {"type": kind, "attempt": job.attempt, "seq": len(job.lines) + 1, "at_ms": int(time.time() * 1000), **members}
+        event = {"type": kind, "attempt": job.attempt, "seq": len(job.lines) + 1, "at_ms": int(time.time() * 1000),
+                 **members}
         line = json.dumps(event).encode() + b"\n"
         job.file.write(line)
         job.lines.append(line)

@@ -10,7 +10,7 @@ TRANSIENT = ({"status": 429, "retry_after": 0.05}, {"status": 500}, {"status": 5
 
 @dataclasses.dataclass
 class Fault:
-    """status: answer with it instead of serving (retry_after: seconds in Retry-After; body: JSON or text of the answer).
+    """status: answer with it instead of serving (retry_after: seconds in Retry-After; body: of the answer).
     reset: "before" or "after" the request was applied, the connection is reset.  slow_s: the answer waits.
     truncated: applied, but the answer ends before its Content-Length.  malformed: applied, 200, but no JSON.
     stopped: applied, and the answer says stopped.  headers: added to the answer, as in {"RateLimit-Remaining": 0}.

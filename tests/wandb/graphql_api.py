@@ -140,7 +140,8 @@ class Api:
         return self.show_sweep(sweep)
 
     def project_sweeps(self, project, first=None, after=None, **_):
-        found = [s for (e, p, _), s in self.records.sweeps.items() if (e, p) == (project["entityName"], project["name"])]
+        place = project["entityName"], project["name"]
+        found = [sweep for key, sweep in self.records.sweeps.items() if key[:2] == place]
         return connection([self.show_sweep(sweep) for sweep in found], first, after)
 
     def run_config(self, run, keys=None):

@@ -1,11 +1,11 @@
 #!/usr/bin/python3
-"""Does forwarding delay training?  How long a worker waits for the acknowledgement of an epoch's row (written to its event
-file, sent, committed by sweepd), with sweep-forward at work, with its server away, and without sweep-forward.
+"""Does forwarding delay training?  How long a worker waits for the acknowledgement of an epoch's row (written to its
+event file, sent, committed by sweepd), with sweep-forward at work, with its server away, and without sweep-forward.
 
     tests/wandb/latency.py --rounds 5 --epochs 1000
 
-The three take turns, since a shared machine is not the same twice. The server runs on the same machine, so that what it
-costs is in the figures too."""
+The three take turns, since a shared machine is not the same twice.  The server runs on the same machine: what it costs
+is in the figures too."""
 import argparse
 import json
 import shutil

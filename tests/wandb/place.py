@@ -92,10 +92,13 @@ class Place(daemon.Sweepd):
 
     # --- what the server must hold ---
 
+    def events(self, job, kind):
+        return self.sql("SELECT at_ms, detail FROM event WHERE job = ? AND kind = ? ORDER BY id", job, kind)
+
     def rows_to_forward(self, job):
         """Of a job's epoch rows in the order of their commits those that are news: no epoch at or below one before."""
         last, rows = 0, []
-        for at_ms, detail in self.sql("SELECT at_ms, detail FROM event WHERE job = ? AND kind = 'epoch' ORDER BY id", job):
+        for at_ms, detail in self.events(job, "epoch"):
             row = json.loads(detail)
             if row["epoch"] > last:
                 last = row["epoch"]
@@ -128,7 +131,7 @@ class Place(daemon.Sweepd):
     def compare_rest(self, job, run):
         """Events and console: each of the store's and the log's lines once, in its order."""
         wrong = []
-        stored = [at_ms for at_ms, in self.sql("SELECT at_ms FROM event WHERE job = ? AND kind = 'telemetry' ORDER BY id", job)]
+        stored = [at_ms for at_ms, _ in self.events(job, "telemetry")]
         sent = [round(json.loads(line)["_timestamp"] * 1000) for line in run["events"]]
         if sent != stored:
             wrong.append(f"job {job}: telemetry of {stored}, events of {sent}")
@@ -145,9 +148,9 @@ def equal(a, b):
         return False
     for key in a:
         x, y = a[key], b[key]
-        both = isinstance(x, (int, float)) and isinstance(y, (int, float))
-        near = both and ((math.isnan(x) and math.isnan(y)) or x == y or (key[0] == "_" and math.isclose(x, y, rel_tol=1e-12, abs_tol=1e-6)))
-        if not (x == y or near):
+        numbers = isinstance(x, (int, float)) and isinstance(y, (int, float))
+        time = numbers and key[0] == "_" and math.isclose(x, y, rel_tol=1e-12, abs_tol=1e-6)
+        if not (x == y or time or (numbers and math.isnan(x) and math.isnan(y))):
             return False
     return True
 

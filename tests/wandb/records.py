@@ -15,8 +15,9 @@ MAX_LINE_BYTES = 10 * 1024 * 1024 - 100 * 1024
 MAX_REQUEST_BYTES = 10 * 1024 * 1024
 STREAM_KEYS = {"files", "uploaded", "preempting", "complete", "exitcode", "failed", "dropped"}
 SWEEP_STATES = {"PENDING", "RUNNING", "PAUSED", "FINISHED", "CANCELED", "CRASHED"}
-SWEEP_KEYS = {"method", "parameters", "metric", "metrics", "early_terminate", "run_cap", "name", "description", "program",
-              "command", "project", "entity", "controller", "scheduler", "job", "image_uri", "kind", "apiVersion"}
+SWEEP_KEYS = {"method", "parameters", "metric", "metrics", "early_terminate", "run_cap", "name", "description",
+              "program", "command", "project", "entity", "controller", "scheduler", "job", "image_uri",
+              "kind", "apiVersion"}
 PARAMETER_KEYS = {"value", "values", "distribution", "min", "max", "mu", "sigma", "q", "a", "b", "probabilities",
                   "parameters"}
 

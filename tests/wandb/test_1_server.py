@@ -129,7 +129,7 @@ def test_authorization_is_exact(fake, client, breaches):
     ("is another's", UPSERT, {"name": "r1", "project": "p", "id": "other"}),
     ("which does not exist", UPSERT, {"name": "r1", "project": "p", "sweep": "none"}),
     ("project name", UPSERT, {"name": "r1", "project": "a/b"}),
-    ("unknown keys ['lr']", SWEEP, {"project": "p", "config": '{"method": "grid", "parameters": {"a": {"value": 1}}, "lr": 1}'}),
+    ("unknown keys ['lr']", SWEEP, {"project": "p", "config": SWEEP_CONFIG.replace("{", '{"lr": 1, ', 1)}),
     ("sweep parameter 'a'", SWEEP, {"project": "p", "config": '{"method": "grid", "parameters": {"a": 1}}'}),
     ("sweep state", SWEEP, {"project": "p", "config": SWEEP_CONFIG, "state": "DONE"}),
     ("without a config", SWEEP, {"project": "p"}),
@@ -229,8 +229,8 @@ def test_random_faults_have_every_kind(fake, client):
             client.upsert()
         except (OSError, ValueError, http.client.HTTPException):
             pass
-    kinds = fake.state()["faults"]
-    assert {"status 429", "status 500", "reset before", "reset after", "truncated True", "malformed True"} <= kinds.keys()
+    some = {"status 429", "status 500", "reset before", "reset after", "truncated True", "malformed True"}
+    assert some <= fake.state()["faults"].keys()
 
 
 def test_refusals_are_no_breaches(fake, client):

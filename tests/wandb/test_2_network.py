@@ -40,7 +40,8 @@ def test_a_certificate_that_is_not_the_servers(secure, name, trusted):
         place.forward(*FAST, env={"SSL_CERT_FILE": authority} if trusted else {})
         job = place.submit_wandb()
         place.wait_state(job, "done")
-        problem, = place.wait(lambda: place.sql("SELECT problem FROM wandb_sweep WHERE problem IS NOT NULL"), "a problem")[0]
+        query = "SELECT problem FROM wandb_sweep WHERE problem IS NOT NULL"
+        problem, = place.wait(lambda: place.sql(query), "a problem")[0]
         assert "certificate" in problem and server.url in problem
         assert not server.requests, "not a byte of a request was sent"
 

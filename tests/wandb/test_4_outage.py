@@ -8,7 +8,8 @@ N, EPOCHS = 8, 12
 
 def test_all_arrives_when_the_server_comes_back(place, fake):
     fake.down()
-    place.start("--devices", 2, "--threads", 1, worker=FAST_WORKER, env={"FAST": json.dumps({"telemetry": 4, "log": True})})
+    plan = {"telemetry": 4, "log": True}
+    place.start("--devices", 2, "--threads", 1, worker=FAST_WORKER, env={"FAST": json.dumps(plan)})
     place.forward(*FAST)
     first = place.submit_wandb(N, EPOCHS)
     jobs = range(first, first + N)

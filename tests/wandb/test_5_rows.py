@@ -34,7 +34,8 @@ def test_the_longest_lines_and_every_script(place):
     log = place.state / "jobs/1/log.txt"
     place.wait(lambda: log.parent.exists(), "the job's directory")
     with open(log, "ab") as file:
-        file.write(f"2026-01-02 03:04:05 {text}\n".encode() + b"2026-01-02 03:04:05 \xff\xfe no UTF-8\n" + b"y" * 200_000 + b"\n")
+        file.write(f"2026-01-02 03:04:05 {text}\n".encode())
+        file.write(b"2026-01-02 03:04:05 \xff\xfe no UTF-8\n" + b"y" * 200_000 + b"\n")
     place.wait_forwarded(job)
     run = place.run_of(job)
     first, second = map(json.loads, run["history"])

@@ -34,9 +34,10 @@ def other():
 def run_theirs(theirs, what, place, *arguments, reader=False, **env):
     home = place.dir / "theirs"
     home.mkdir(exist_ok=True)
-    done = subprocess.run(["/usr/bin/python3", *map(str, arguments)], text=True, capture_output=True, timeout=60, check=False, cwd=home,
-                          env={"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": theirs["reader" if reader else "current"],
-                               "WANDB_ERROR_REPORTING": "false", **env})
+    env = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": theirs["reader" if reader else "current"],
+           "WANDB_ERROR_REPORTING": "false", **env}
+    done = subprocess.run(["/usr/bin/python3", *map(str, arguments)], text=True, capture_output=True, timeout=60,
+                          check=False, cwd=home, env=env)
     assert done.returncode == 0, (what, done.stdout, done.stderr)
     return done.stdout
 
@@ -60,28 +61,34 @@ def values(lines, times=False):
             for row in rows]
 
 
+def configuration(run):
+    return {key: value for key, value in run["config"].items() if key != "_wandb"}
+
+
 def of_run(fake, run, channel):
     """(operation or channel, body) of a run's requests, in order."""
     return [(r["operation"] or r["channel"], r["body"]) for r in fake.requests
-            if channel in (None, r["channel"]) and (r["run"] == run or r["body"].get("variables", {}).get("run") == run)]
+            if channel in (None, r["channel"]) and run in (r["run"], r["body"].get("variables", {}).get("run"))]
 
 
 def test_the_same_run_logged_by_their_client(place, fake, other, theirs, trained):
     ours = place.run_of(trained)
-    config = {key: value["value"] for key, value in ours["config"].items() if key != "_wandb"}
+    config = {key: value["value"] for key, value in configuration(ours).items()}
     fields = ours["fields"]
     what = {"rows": [json.loads(line) for line in ours["history"]], "exitcode": 0,
-            "init": {"project": ours["project"], "id": ours["name"], "name": fields["displayName"], "notes": fields["notes"],
-                     "group": fields["groupName"], "job_type": fields["jobType"], "tags": fields["tags"], "config": config}}
+            "init": {"project": ours["project"], "id": ours["name"], "name": fields["displayName"],
+                     "notes": fields["notes"], "group": fields["groupName"], "job_type": fields["jobType"],
+                     "tags": fields["tags"], "config": config}}
     (place.dir / "what.json").write_text(json.dumps(what))
-    run_theirs(theirs, "logging", place, HERE / "witness_client.py", WITNESS=str(place.dir / "what.json"), **other.env())
+    env = other.env(WITNESS=str(place.dir / "what.json"))
+    run_theirs(theirs, "logging", place, HERE / "witness_client.py", **env)
     run, = other.state()["runs"].values()
     assert values(run["history"]) == values(ours["history"])
     same = ("name", "entity", "project", "state", "exitcode", "complete")
     assert {k: run[k] for k in same} == {k: ours[k] for k in same}
     for key in ("displayName", "notes", "groupName", "jobType", "tags"):
         assert run["fields"][key] == fields[key], key
-    assert {k: v for k, v in run["config"].items() if k != "_wandb"} == {k: v for k, v in ours["config"].items() if k != "_wandb"}
+    assert configuration(run) == configuration(ours)
     assert ours["config"]["_wandb"]["value"].keys() <= run["config"]["_wandb"]["value"].keys()
     summary, = values([run["summary"]])
     mine, = values([ours["summary"]])
@@ -142,6 +149,6 @@ def test_wandb_sync_brings_an_offline_file_to_the_same_state(place, fake, other,
     for key in ("displayName", "notes", "groupName", "jobType", "tags", "sweep", "host"):
         assert run["fields"].get(key) == ours["fields"].get(key), key
     assert values([run["summary"]]) == values([ours["summary"]])
-    assert {k: v for k, v in run["config"].items() if k != "_wandb"} == {k: v for k, v in ours["config"].items() if k != "_wandb"}
+    assert configuration(run) == configuration(ours)
     assert [json.loads(line) for line in run["events"]] == [json.loads(line) for line in ours["events"]]
     assert [line.partition(" ")[2] for line in run["output"]] == [line.partition(" ")[2] for line in ours["output"]]

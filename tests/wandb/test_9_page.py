@@ -11,7 +11,7 @@ def test_parameters_metric_and_configurations_belong_together(place, fake):
     place.forward(*FAST)
     first = place.submit_wandb(3, 4)
     place.wait_forwarded(first, first + 1, first + 2)
-    place.wait(lambda: [s["state"] for s in fake.state()["sweeps"].values()] == ["FINISHED"], "the sweep to be finished")
+    place.wait(lambda: [s["state"] for s in fake.state()["sweeps"].values()] == ["FINISHED"], "its end")
     sweep, = fake.state()["sweeps"].values()
     config = json.loads(sweep["config"])
     assert config["controller"] == {"type": "local"}
