@@ -4,7 +4,7 @@
 # packages).  Once: they stay outside the build directories.  Exit code 77: they cannot be had here.
 set -eu
 current=0.31.0 reader=0.28.2
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/sweepd-tests
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/sweepd-tests/$(/usr/bin/python3 -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
 mkdir -p "$cache"
 exec 9>"$cache/lock"
 flock 9
