@@ -59,7 +59,8 @@ static double step(struct ref_net *ref, const struct recipe_case *c, int number)
 	for (int i = 0; i < N; i++)
 		labels[i] = (7 * i + 3 * number) % CLASSES;
 	ref_forward(ref, N, x, true);
-	ref_loss(ref, labels, c->recipe.label_smoothing, &sums);
+	const struct targets targets = targets_of(labels, c->recipe.label_smoothing);
+	ref_loss(ref, &targets, &sums);
 	ref_backward(ref);
 	ref_update(ref, &c->recipe, &c->values, (uint64_t)number + 1);
 	return sums.loss / N;
