@@ -38,7 +38,7 @@ static const struct roff_entry exits[] = {
 
 void manual_print(const struct argp_option *options)
 {
-	static const char *const pages[] = {"sweepctl(1)",  "sweep-worker(1)", "sweepfile(5)",
+	static const char *const pages[] = {"sweepctl(1)",  "sweep-worker(1)", "sweep-forward(8)", "sweepfile(5)",
 					    "systemctl(1)", "sqlite3(1)",      NULL};
 
 	roff_begin("sweepd", 8, "runs hyper-parameter sweeps on the devices of one machine");

@@ -1,11 +1,11 @@
 /* The verb follow: the options, and nothing else.  To add one: a row in rows[]. */
 #include "follow.h"
+#include "manual.h"
 #include "verbs.h"
 
 #include "common/log.h"
 #include "common/protocol.h"
 
-#include <argp.h>
 #include <limits.h>
 
 static const struct {
@@ -52,20 +52,37 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
+#define HELP_MAX 128
+
+/* Row i for argp; help has room for its text. */
+static struct argp_option make_option(size_t i, char help[HELP_MAX])
+{
+	snprintf(help, HELP_MAX, rows[i].text ? "%s" : "%s (default: %d)", rows[i].help, rows[i].otherwise);
+	return (struct argp_option){.name = rows[i].name, .key = FIRST_KEY + (int)i, .arg = rows[i].arg, .doc = help};
+}
+
 int verb_follow(int argc, char **argv)
 {
-	char help[ARRAY_LEN(rows)][128];
+	char help[ARRAY_LEN(rows)][HELP_MAX];
 	struct argp_option table[ARRAY_LEN(rows) + 1] = {0};
 	const struct argp argp = {.options = table, .parser = parse,
 				  .doc = "Sends the runs of a sweepd's store to Weights & Biases as they are committed."};
 	struct follow_options o = {0};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		snprintf(help[i], sizeof(help[i]), rows[i].text ? "%s" : "%s (default: %d)", rows[i].help, rows[i].otherwise);
-		table[i] = (struct argp_option){.name = rows[i].name, .key = FIRST_KEY + (int)i, .arg = rows[i].arg, .doc = help[i]};
+		table[i] = make_option(i, help[i]);
 		if (!rows[i].text)
 			*(int *)((char *)&o + rows[i].offset) = rows[i].otherwise;
 	}
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
 	return follow_run(&o);
+}
+
+void follow_manual(const struct roff_entry *verbs)
+{
+	char help[ARRAY_LEN(rows)][HELP_MAX];
+	struct argp_option table[ARRAY_LEN(rows) + 1] = {0};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		table[i] = make_option(i, help[i]);
+	manual_print(verbs, table);
 }

@@ -3,6 +3,7 @@
 #include "verbs.h"
 
 #include "forward/key.h"
+#include "forward/manual.h"
 
 #include "common/log.h"
 #include "common/protocol.h"
@@ -32,10 +33,21 @@ static int usage(FILE *f)
 	return f == stdout ? EXIT_OK : EXIT_USAGE;
 }
 
+static int manual(void)
+{
+	struct roff_entry entries[ARRAY_LEN(verbs) + 1] = {0};
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		entries[i] = (struct roff_entry){verbs[i].name, verbs[i].line};
+	follow_manual(entries);
+	return EXIT_OK;
+}
+
 int main(int argc, char **argv)
 {
 	key_guard();
 	umask(0027);
+	if (argc == 2 && str_eq(argv[1], "--manual"))
+		return manual(); /* the build makes sweep-forward(8) with it */
 	if (argc < 2 || (argv[1][0] == '-' && !str_eq(argv[1], "--help") && !str_eq(argv[1], "--version")))
 		return verb_follow(argc, argv);
 	if (str_eq(argv[1], "--help"))

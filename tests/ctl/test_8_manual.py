@@ -24,13 +24,13 @@ def test_the_manual_names_every_verb_and_option(place):
 
 
 PAGES = {"sweepctl.1": "ctl/sweepctl", "sweepfile.5": None, "sweepd.8": "daemon/sweepd",
-         "sweep-worker.1": "worker/sweep-worker"}
+         "sweep-worker.1": "worker/sweep-worker", "sweep-forward.8": None}
 BUILD = pathlib.Path(conftest.SWEEPCTL).resolve().parents[1]
 
 
 def page_text(name):
     """A page as the build made it."""
-    [path] = [p for p in (BUILD / "ctl/manual" / name, BUILD / "daemon" / name, BUILD / "worker" / name) if p.exists()]
+    [path] = [p for p in (BUILD / "ctl/manual" / name, BUILD / "daemon" / name, BUILD / "forward" / name, BUILD / "worker" / name) if p.exists()]
     return path.read_text()
 
 
