@@ -130,3 +130,24 @@ def test_files_of_a_run(place, fake):
         assert held.files["wandb-summary.json"].decode() == run["summary"]
         assert held.files["media/images/learning_curves.png"].startswith(b"\x89PNG\r\n")
         assert b"epochs:\n  value: 2\n" in held.files["config.yaml"]
+
+
+def test_what_fits_no_single_request(place, fake):
+    """Hundreds of rows and a long log that wait until the job is over: several requests, the end in the last."""
+    epochs = [["epoch_with", n, {"note": "x" * 1000}] for n in range(1, 301)]
+    place.script({"1": [[*epochs, ["done"]]]})
+    place.start()
+    place.submit_wandb(1, 300, wandb={"log_every": 7})
+    place.wait_state(1, "done")
+    lines = [f"2026-01-02 03:04:05 line {n} " + "y" * 90 for n in range(4000)]
+    (place.state / "jobs/1/log.txt").write_text("\n".join(lines))  # the last one without its newline
+    place.forward(*FAST)
+    place.wait_forwarded(1)
+    run = place.run_of(1)
+    steps = [json.loads(line)["_step"] for line in run["history"]]
+    assert steps == [*range(7, 301, 7), 300]
+    assert [line.split(" ", 1)[1] for line in run["output"]] == [line.split(" ", 2)[2] for line in lines]
+    with fake.lock:
+        sizes = [int(r["headers"]["Content-Length"]) for r in fake.requests if r["channel"] == "file_stream"]
+    assert len(sizes) > 3 and max(sizes) < 300_000
+    assert place.sql("SELECT output, output_bytes FROM wandb_run") == [(4000, (place.state / "jobs/1/log.txt").stat().st_size)]
