@@ -83,8 +83,7 @@ static char *shape_text(const json_t *shape)
 	size_t i;
 	json_t *n;
 
-	json_array_foreach(shape, i, n)
-		text_append(&text, "%s%lld", i ? "x" : "", (long long)json_integer_value(n));
+	json_array_foreach(shape, i, n) text_append(&text, "%s%lld", i ? "x" : "", (long long)json_integer_value(n));
 	return text ? text : xstrdup("scalar");
 }
 
@@ -263,7 +262,8 @@ static int install(const char *file, const char *dir, const char *name, const ch
 	if (is_there(path, sha256, &same)) {
 		if (same)
 			return EXIT_OK;
-		fprintf(stderr, "error: %s is there already, another file\n  do this:  remove it, or rename yours\n", path);
+		fprintf(stderr, "error: %s is there already, another file\n  do this:  remove it, or rename yours\n",
+			path);
 		return EXIT_STATE;
 	}
 	int r = fs_mkdirs(dir, 0755, &err);
@@ -286,8 +286,10 @@ static int import_one(struct ctl *ctl, const struct stock_input *input, const ch
 	const char *sha256 = json_str_or(about, "sha256", "");
 	autofree char *fits = fits_text(about), *dir = places_install(PLACE_WEIGHTS, input->data, system);
 	if (!json_array_size(json_object_get(about, "models"))) {
-		fprintf(stderr, "error: %s fits no network of this program; it was not imported\n"
-				"  do this:  sweepctl weights inspect shows what is in it\n", file);
+		fprintf(stderr,
+			"error: %s fits no network of this program; it was not imported\n"
+			"  do this:  sweepctl weights inspect shows what is in it\n",
+			file);
 		return EXIT_BAD_OUTCOME;
 	}
 	code = check_digits(name, sha256);
@@ -309,7 +311,8 @@ int weights_import(struct ctl *ctl, const struct stock_input *input)
 	int code = EXIT_OK;
 
 	if (ctl->paths.system && geteuid() != 0 && !input->data && !getenv("SWEEPD_DATA"))
-		fputs("note: this is for you alone; the system's sweepd looks in /var/lib/sweepd: sudo sweepctl\n", stderr);
+		fputs("note: this is for you alone; the system's sweepd looks in /var/lib/sweepd: sudo sweepctl\n",
+		      stderr);
 	for (size_t i = 0; i < input->names.n; i++) {
 		int one = import_one(ctl, input, input->names.items[i], list);
 		code = code ? code : one;

@@ -32,8 +32,8 @@ static json_t *weights_json(const struct weights *w, const char *path)
 	}
 	weights_sha256(w, sha256);
 	return json_pack("{s:s, s:s, s:I, s:s, s:I, s:o, s:o}", "file", path, "format", weights_format(w), "bytes",
-			 (json_int_t)weights_bytes(w), "sha256", sha256, "elements", (json_int_t)elements, "tensors", tensors,
-			 "models", weights_models(w));
+			 (json_int_t)weights_bytes(w), "sha256", sha256, "elements", (json_int_t)elements, "tensors",
+			 tensors, "models", weights_models(w));
 }
 
 static void print_all(const struct weights *w, const json_t *about)
@@ -43,10 +43,11 @@ static void print_all(const struct weights *w, const json_t *about)
 	json_t *m;
 	for (size_t t = 0; t < weights_count(w); t++) {
 		const struct weight *at = weights_at(w, t);
-		printf("%-5s %-16s %s\n", st_dtype_name(at->dtype), weight_shape(at->ndim, at->shape, shape, sizeof(shape)), at->name);
+		printf("%-5s %-16s %s\n", st_dtype_name(at->dtype),
+		       weight_shape(at->ndim, at->shape, shape, sizeof(shape)), at->name);
 	}
-	printf("%zu tensors, %lld elements; %s, sha256 %s\n", weights_count(w), (long long)json_int_or(about, "elements", 0),
-	       weights_format(w), json_str_or(about, "sha256", ""));
+	printf("%zu tensors, %lld elements; %s, sha256 %s\n", weights_count(w),
+	       (long long)json_int_or(about, "elements", 0), weights_format(w), json_str_or(about, "sha256", ""));
 	const json_t *models = json_object_get(about, "models");
 	json_array_foreach(models, i, m)
 		printf("fits %s with stem %s\n", json_str_or(m, "model", ""), json_str_or(m, "stem", ""));

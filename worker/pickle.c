@@ -335,7 +335,8 @@ static int op_global(struct machine *m, uint8_t code)
 	return err_set(m->err, -EBADMSG,
 		       "it holds a Python object of its own (%s), which nothing here may run\n"
 		       "  expected: a state dict of tensors\n"
-		       "  do this:  torch.save(model.state_dict(), FILE)", printable_bytes(name, strlen(name), shown, sizeof(shown)));
+		       "  do this:  torch.save(model.state_dict(), FILE)",
+		       printable_bytes(name, strlen(name), shown, sizeof(shown)));
 }
 
 /* OrderedDict() or, as Python 2 wrote it, OrderedDict([[key, value], ...]). */
@@ -397,20 +398,14 @@ static int op_binpersid(struct machine *m, uint8_t code)
 #define STOP '.'
 
 static int (*const ops[256])(struct machine *m, uint8_t code) = {
-	[0x80] = op_proto,
-	['N'] = op_none,	   [0x88] = op_bool,	      [0x89] = op_bool,
-	['K'] = op_int,		   ['M'] = op_int,	      ['J'] = op_int,
-	[0x8a] = op_long1,	   ['G'] = op_float,
-	['U'] = op_text,	   ['X'] = op_text,
-	['('] = op_mark,	   ['t'] = op_tuple,	      [')'] = op_empty_tuple,
-	[0x85] = op_short_tuple,   [0x86] = op_short_tuple,   [0x87] = op_short_tuple,
-	[']'] = op_empty,	   ['}'] = op_empty,
-	['a'] = op_fill,	   ['e'] = op_fill,
-	['s'] = op_fill,	   ['u'] = op_fill,
-	['q'] = op_put,		   ['r'] = op_put,
-	['h'] = op_get,		   ['j'] = op_get,
-	['c'] = op_global,	   ['R'] = op_call,	      [0x81] = op_call,
-	['b'] = op_build,	   ['Q'] = op_binpersid,
+	[0x80] = op_proto,       ['N'] = op_none,        [0x88] = op_bool,        [0x89] = op_bool,
+	['K'] = op_int,          ['M'] = op_int,         ['J'] = op_int,          [0x8a] = op_long1,
+	['G'] = op_float,        ['U'] = op_text,        ['X'] = op_text,         ['('] = op_mark,
+	['t'] = op_tuple,        [')'] = op_empty_tuple, [0x85] = op_short_tuple, [0x86] = op_short_tuple,
+	[0x87] = op_short_tuple, [']'] = op_empty,       ['}'] = op_empty,        ['a'] = op_fill,
+	['e'] = op_fill,         ['s'] = op_fill,        ['u'] = op_fill,         ['q'] = op_put,
+	['r'] = op_put,          ['h'] = op_get,         ['j'] = op_get,          ['c'] = op_global,
+	['R'] = op_call,         [0x81] = op_call,       ['b'] = op_build,        ['Q'] = op_binpersid,
 };
 
 static int run(struct machine *m)
@@ -424,8 +419,9 @@ static int run(struct machine *m)
 		if (*code == STOP)
 			break;
 		if (!ops[*code])
-			return err_set(m->err, -EBADMSG, "pickle opcode 0x%02x at byte %zu, which torch.save() does not write",
-				       *code, m->at - 1);
+			return err_set(m->err, -EBADMSG,
+				       "pickle opcode 0x%02x at byte %zu, which torch.save() does not write", *code,
+				       m->at - 1);
 		int r = ops[*code](m, *code);
 		if (r < 0)
 			return r;

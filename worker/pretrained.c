@@ -50,7 +50,8 @@ static void compare_tensor(struct comparison *c, const char *name, int ndim, con
 	} else if (!is_float(w->dtype) || !same_shape(w, ndim, shape)) {
 		char theirs[100], ours[100], text[ST_MAX_NAME + 256];
 		snprintf(text, sizeof(text), "%s (%s %s in the file, %s here)", name, st_dtype_name(w->dtype),
-			 weight_shape(w->ndim, w->shape, theirs, sizeof(theirs)), weight_shape(ndim, shape, ours, sizeof(ours)));
+			 weight_shape(w->ndim, w->shape, theirs, sizeof(theirs)),
+			 weight_shape(ndim, shape, ours, sizeof(ours)));
 		add_name(&c->different, text);
 	} else {
 		c->fit.taken++;
@@ -159,8 +160,9 @@ json_t *weights_models(const struct weights *w)
 			struct comparison c = {.w = w, .net = net};
 			compare(&c);
 			if (fits(&c))
-				json_array_append_new(list, json_pack("{s:s, s:s, s:o}", "model", model, "stem", stem, "classes",
-								      fc ? json_integer(classes) : json_null()));
+				json_array_append_new(list,
+						      json_pack("{s:s, s:s, s:o}", "model", model, "stem", stem,
+								"classes", fc ? json_integer(classes) : json_null()));
 			net_free(net);
 		}
 	return list;
@@ -173,7 +175,8 @@ static char *advice(const struct weights *w)
 	const json_t *first = json_array_get(models, 0);
 	if (!first)
 		return xstrdup("");
-	return xasprintf("\n  do this:  model %s with stem %s, which it fits", json_string_value(json_object_get(first, "model")),
+	return xasprintf("\n  do this:  model %s with stem %s, which it fits",
+			 json_string_value(json_object_get(first, "model")),
 			 json_string_value(json_object_get(first, "stem")));
 }
 
@@ -189,7 +192,8 @@ int weights_fit(const struct weights *w, const struct net *net, const char *mode
 	const struct {
 		const struct names *names;
 		const char *what;
-	} lists[] = {{&c.missing, "missing"}, {&c.unexpected, "unexpected"}, {&c.different, "of another shape or type"}};
+	} lists[] = {
+		{&c.missing, "missing"}, {&c.unexpected, "unexpected"}, {&c.different, "of another shape or type"}};
 	autofree char *text = xstrdup(""), *what_to_do = advice(w);
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
 		if (!lists[i].names->n)
@@ -199,7 +203,8 @@ int weights_fit(const struct weights *w, const struct net *net, const char *mode
 		free(text);
 		text = longer;
 	}
-	return err_set(err, -EINVAL, "tensors do not fit %s with stem %s: %s\n  expected: the state dict of torchvision's network%s",
+	return err_set(err, -EINVAL,
+		       "tensors do not fit %s with stem %s: %s\n  expected: the state dict of torchvision's network%s",
 		       model, net->stem == STEM_CIFAR ? "cifar" : "imagenet", text, what_to_do);
 }
 
@@ -236,22 +241,25 @@ static json_t *describe(const struct weights *w, const char *path, const struct 
 {
 	char sha256[65];
 	weights_sha256(w, sha256);
-	return json_pack("{s:s, s:s, s:s, s:I, s:s, s:o}", "file", path, "format", weights_format(w), "sha256", sha256, "tensors",
-			 (json_int_t)fit->taken, "classifier", fit->fresh_classifier ? "fresh" : "taken", "file_classes",
-			 fit->file_classes ? json_integer((json_int_t)fit->file_classes) : json_null());
+	return json_pack("{s:s, s:s, s:s, s:I, s:s, s:o}", "file", path, "format", weights_format(w), "sha256", sha256,
+			 "tensors", (json_int_t)fit->taken, "classifier", fit->fresh_classifier ? "fresh" : "taken",
+			 "file_classes", fit->file_classes ? json_integer((json_int_t)fit->file_classes) : json_null());
 }
 
-static void log_line(const struct train_job *job, const struct net *net, const json_t *details, const struct weights_fit *fit)
+static void log_line(const struct train_job *job, const struct net *net, const json_t *details,
+		     const struct weights_fit *fit)
 {
 	char classes[64] = "no classifier";
 	if (fit->file_classes)
 		snprintf(classes, sizeof(classes), "%lld classes", (long long)fit->file_classes);
-	job_log(job->job_dir, "starts from %s (%s, sha256 %.8s): %zu tensors; %s", json_string_value(json_object_get(details, "file")),
-		json_string_value(json_object_get(details, "format")), json_string_value(json_object_get(details, "sha256")),
-		fit->taken, fit->fresh_classifier ? "its classifier is replaced by a fresh one" : "its classifier too");
+	job_log(job->job_dir, "starts from %s (%s, sha256 %.8s): %zu tensors; %s",
+		json_string_value(json_object_get(details, "file")),
+		json_string_value(json_object_get(details, "format")),
+		json_string_value(json_object_get(details, "sha256")), fit->taken,
+		fit->fresh_classifier ? "its classifier is replaced by a fresh one" : "its classifier too");
 	if (fit->fresh_classifier)
-		job_log(job->job_dir, "fresh classifier of %d classes, drawn from seed %d: the file has %s", net->classes,
-			job->config.seed, classes);
+		job_log(job->job_dir, "fresh classifier of %d classes, drawn from seed %d: the file has %s",
+			net->classes, job->config.seed, classes);
 }
 
 static int load_file(const struct weights *w, const char *path, const struct train_job *job, const struct net *net,

@@ -1,8 +1,9 @@
-/* Starting weights from a file: the state dict of a torchvision network, or of one of ours, mapped to a net by its names.
+/* Starting weights from a file: the state dict of a torchvision network, or of one of ours, mapped to a net by its
+ * names.
  *
  * The classifier is taken where it has as many classes, and stays as it was initialised where it has not, or where the
- * file has none.  num_batches_tracked may be missing (torch wrote none before 0.4.1).  Nothing else may be missing, or be
- * there too; what a checkpoint holds beside the model (optimizer.*, ema.*) is passed over. */
+ * file has none.  num_batches_tracked may be missing (torch wrote none before 0.4.1).  Nothing else may be missing, or
+ * be there too; what a checkpoint holds beside the model (optimizer.*, ema.*) is passed over. */
 #pragma once
 
 #include "backend.h"
@@ -10,9 +11,9 @@
 #include "weights.h"
 
 struct weights_fit {
-	size_t taken;		/* tensors, num_batches_tracked not counted */
+	size_t taken; /* tensors, num_batches_tracked not counted */
 	bool fresh_classifier;
-	int64_t file_classes;	/* 0: the file has no classifier */
+	int64_t file_classes; /* 0: the file has no classifier */
 	uint64_t batches_tracked;
 };
 

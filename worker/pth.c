@@ -6,17 +6,22 @@
 #include "common/utf8.h"
 
 /* torch's name of a type, its dtype. */
-#define TYPES(X)                                                                                                   \
-	X(Float, ST_F32) X(Double, ST_F64) X(Half, ST_F16) X(BFloat16, ST_BF16) X(Long, ST_I64) X(Int, ST_I32)     \
-	X(Short, ST_I16) X(Char, ST_I8) X(Byte, ST_U8) X(Bool, ST_BOOL)
+#define TYPES(X)                                                                                                       \
+	X(Float, ST_F32)                                                                                               \
+	X(Double, ST_F64) X(Half, ST_F16) X(BFloat16, ST_BF16) X(Long, ST_I64) X(Int, ST_I32) X(Short, ST_I16)         \
+		X(Char, ST_I8) X(Byte, ST_U8) X(Bool, ST_BOOL)
 
 #define REBUILD_V2 "torch._utils _rebuild_tensor_v2"
-#define REBUILD	   "torch._utils _rebuild_tensor" /* before torch 0.4 */
+#define REBUILD    "torch._utils _rebuild_tensor" /* before torch 0.4 */
 #define PARAMETER  "torch._utils _rebuild_parameter"
 
 const char *const pth_names[] = {
-	"collections OrderedDict", REBUILD_V2, REBUILD, PARAMETER, "torch.nn.parameter Parameter",
-#define X(name, dtype) \
+	"collections OrderedDict",
+	REBUILD_V2,
+	REBUILD,
+	PARAMETER,
+	"torch.nn.parameter Parameter",
+#define X(name, dtype)                                                                                                 \
 	"torch " #name "Storage", "torch.cuda " #name "Storage", "torch " #name "Tensor", "torch.cuda " #name "Tensor",
 	TYPES(X)
 #undef X
@@ -58,11 +63,13 @@ int pth_storage_id(const struct pickle_node *id, struct pth_storage *ret, const 
 		   struct err *err)
 {
 	const struct pickle_node *count = pickle_item(id, 4, PICKLE_INT), *key = pickle_item(id, 2, PICKLE_STRING);
-	bool whole = id->kind == PICKLE_TUPLE && (id->list.n == 5 || (id->list.n == 6 && pickle_item(id, 5, PICKLE_NONE)));
+	bool whole =
+		id->kind == PICKLE_TUPLE && (id->list.n == 5 || (id->list.n == 6 && pickle_item(id, 5, PICKLE_NONE)));
 	if (!whole || !count || !key || !pickle_is_text(pickle_item(id, 0, PICKLE_STRING), "storage") ||
 	    pth_dtype(pickle_item(id, 1, PICKLE_GLOBAL), "Storage", &ret->dtype) < 0)
 		return err_set(err, -EBADMSG,
-			       "a persistent id of another form\n  expected: (\"storage\", torch.FloatStorage, key, place, count)");
+			       "a persistent id of another form\n  expected: (\"storage\", torch.FloatStorage, key, "
+			       "place, count)");
 	ret->count = count->integer;
 	ret->data = NULL;
 	*ret_key = key;
@@ -90,7 +97,8 @@ int pth_place(struct weight *w, const struct pth_storage *storage, int64_t offse
 	int64_t count, last;
 	if (offset < 0 || offset > storage->count || measure(w, offset, &count, &last) < 0 ||
 	    (count > 0 && last >= storage->count))
-		return err_set(err, -EBADMSG, "its shape, strides and offset %lld reach beyond its storage of %lld elements",
+		return err_set(err, -EBADMSG,
+			       "its shape, strides and offset %lld reach beyond its storage of %lld elements",
 			       (long long)offset, (long long)storage->count);
 	w->dtype = storage->dtype;
 	w->count = count;
@@ -107,7 +115,8 @@ static int take_shape(const struct pickle_node *shape, const struct pickle_node 
 		return -EBADMSG;
 	w->ndim = (int)shape->list.n;
 	for (size_t d = 0; d < shape->list.n; d++) {
-		const struct pickle_node *n = pickle_item(shape, d, PICKLE_INT), *s = pickle_item(stride, d, PICKLE_INT);
+		const struct pickle_node *n = pickle_item(shape, d, PICKLE_INT),
+					 *s = pickle_item(stride, d, PICKLE_INT);
 		if (!n || !s)
 			return -EBADMSG;
 		w->shape[d] = n->integer;
@@ -122,12 +131,15 @@ int pth_rebuild(const struct pickle_node *value, pth_storage_fn storage, void *f
 	struct pth_storage s;
 	if (value->kind == PICKLE_CALL && str_eq(value->call.fn, PARAMETER))
 		value = pickle_item(value->call.args, 0, PICKLE_CALL);
-	if (!value || value->kind != PICKLE_CALL || (!str_eq(value->call.fn, REBUILD_V2) && !str_eq(value->call.fn, REBUILD)))
+	if (!value || value->kind != PICKLE_CALL ||
+	    (!str_eq(value->call.fn, REBUILD_V2) && !str_eq(value->call.fn, REBUILD)))
 		return err_set(err, -EBADMSG, "is no tensor");
 	const struct pickle_node *args = value->call.args, *id = pickle_item(args, 0, PICKLE_PERSISTENT);
 	const struct pickle_node *offset = pickle_item(args, 1, PICKLE_INT);
-	if (!id || !offset || take_shape(pickle_item(args, 2, PICKLE_TUPLE), pickle_item(args, 3, PICKLE_TUPLE), ret) < 0)
-		return err_set(err, -EBADMSG, "is a tensor of another form\n  expected: %s(storage, offset, shape, strides, ...)",
+	if (!id || !offset ||
+	    take_shape(pickle_item(args, 2, PICKLE_TUPLE), pickle_item(args, 3, PICKLE_TUPLE), ret) < 0)
+		return err_set(err, -EBADMSG,
+			       "is a tensor of another form\n  expected: %s(storage, offset, shape, strides, ...)",
 			       value->call.fn);
 	int r = storage(form, id, &s, err);
 	return r < 0 ? r : pth_place(ret, &s, offset->integer, err);
@@ -168,12 +180,14 @@ int pth_state_dict(const struct pickle_node *root, pth_tensor_fn tensor, void *f
 {
 	const struct pickle_node *dict = find_state_dict(root);
 	if (!dict)
-		return err_set(err, -EBADMSG, "it holds no dict\n  expected: a state dict, or a dict with one as \"state_dict\" "
-					      "or \"model\"\n  do this:  torch.save(model.state_dict(), FILE)");
+		return err_set(err, -EBADMSG,
+			       "it holds no dict\n  expected: a state dict, or a dict with one as \"state_dict\" "
+			       "or \"model\"\n  do this:  torch.save(model.state_dict(), FILE)");
 	for (size_t i = 0; i + 1 < dict->list.n; i += 2) {
 		const struct pickle_node *key = dict->list.items[i];
 		if (!is_name(key))
-			return err_set(err, -EBADMSG, "key %zu of its state dict is no name\n  expected: text of 1 to %d bytes", i / 2,
+			return err_set(err, -EBADMSG,
+				       "key %zu of its state dict is no name\n  expected: text of 1 to %d bytes", i / 2,
 				       ST_MAX_NAME - 1);
 		struct weight *w = add_weight(into);
 		memcpy(w->name, key->text.bytes, key->text.size);
@@ -208,13 +222,14 @@ static int zip_storage(void *form, const struct pickle_node *persistent, struct 
 	if (r < 0)
 		return r;
 	printable_bytes(key->text.bytes, key->text.size, shown, sizeof(shown));
-	const struct zip_entry *e = key->text.size < sizeof(shown) ? find_entry(form, "data/", shown, strlen(shown)) : NULL;
+	const struct zip_entry *e =
+		key->text.size < sizeof(shown) ? find_entry(form, "data/", shown, strlen(shown)) : NULL;
 	if (!e)
 		return err_set(err, -EBADMSG, "there is no entry data/%s", shown);
 	r = pth_storage_bytes(ret->dtype, ret->count, &bytes, err);
 	if (r == 0 && bytes != e->size)
-		r = err_set(err, -EBADMSG, "entry data/%s has %zu bytes; expected: %zu, %lld elements of %s", shown, e->size,
-			    bytes, (long long)ret->count, st_dtype_name(ret->dtype));
+		r = err_set(err, -EBADMSG, "entry data/%s has %zu bytes; expected: %zu, %lld elements of %s", shown,
+			    e->size, bytes, (long long)ret->count, st_dtype_name(ret->dtype));
 	if (r < 0)
 		return r;
 	ret->data = e->data;
@@ -252,7 +267,8 @@ static int read_entries(struct zip_form *z, struct pth_list *into, struct err *e
 	size_t used;
 	const struct zip_entry *e = find_pickle(z);
 	if (!e)
-		return err_set(err, -EBADMSG, "a zip archive without one data.pkl\n  expected: a file written by torch.save()");
+		return err_set(err, -EBADMSG,
+			       "a zip archive without one data.pkl\n  expected: a file written by torch.save()");
 	const struct zip_entry *order = find_entry(z, "", "byteorder", strlen("byteorder"));
 	if (order && (order->size != strlen("little") || memcmp(order->data, "little", order->size) != 0))
 		return err_set(err, -EBADMSG, "entry byteorder: not little-endian");
@@ -280,7 +296,8 @@ static int read_zip(const uint8_t *bytes, size_t size, struct pth_list *into, st
 
 enum pth_form pth_form_of(const uint8_t *bytes, size_t size)
 {
-	static const uint8_t legacy[] = {0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.'};
+	static const uint8_t legacy[] = {0x80, 2,    0x8a, 10,   0x6c, 0xfc, 0x9c, 0x46,
+					 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.'};
 	if (size >= 4 && memcmp(bytes, "PK\3\4", 4) == 0)
 		return PTH_ZIP;
 	if (size >= sizeof(legacy) && memcmp(bytes, legacy, sizeof(legacy)) == 0)
@@ -288,8 +305,7 @@ enum pth_form pth_form_of(const uint8_t *bytes, size_t size)
 	return size >= 512 && memcmp(bytes + 257, "ustar", 5) == 0 ? PTH_TAR : PTH_NONE;
 }
 
-int pth_read(enum pth_form form, const uint8_t *bytes, size_t size, struct weight **ret, size_t *ret_n,
-	     struct err *err)
+int pth_read(enum pth_form form, const uint8_t *bytes, size_t size, struct weight **ret, size_t *ret_n, struct err *err)
 {
 	struct pth_list list = {0};
 	int r = err_set(err, -EBADMSG, "not a file of torch.save()");

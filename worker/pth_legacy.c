@@ -12,7 +12,7 @@ struct key_storage {
 struct legacy {
 	const uint8_t *bytes;
 	size_t size, at;
-	struct key_storage *storages;  /* in the file's order */
+	struct key_storage *storages; /* in the file's order */
 	struct key_storage **by_key;
 	size_t n;
 	struct err *err;

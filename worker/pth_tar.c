@@ -24,7 +24,7 @@ struct bytes {
 struct keyed {
 	int64_t key;
 	struct pth_storage storage; /* of a storage */
-	struct weight weight;	    /* of a tensor */
+	struct weight weight;       /* of a tensor */
 };
 
 struct table {
@@ -102,7 +102,8 @@ static int find_members(struct tar *t, const uint8_t *bytes, size_t size)
 	}
 	for (int m = 0; m < N_MEMBERS; m++)
 		if (!t->members[m].at)
-			return err_set(t->err, -EBADMSG, "a tar archive without a member %s\n  expected: a file written by torch.save()",
+			return err_set(t->err, -EBADMSG,
+				       "a tar archive without a member %s\n  expected: a file written by torch.save()",
 				       member_names[m]);
 	return 0;
 }
@@ -351,8 +352,7 @@ static int read_pickle(struct tar *t, struct pth_list *into)
 	t->member = member_names[MEMBER_PICKLE];
 	if (take_pickle(t, &b, &p) < 0)
 		return -EBADMSG;
-	int r = b.left ? bad(t, "bytes behind its end")
-		       : pth_state_dict(pickle_root(p), tar_tensor, t, into, t->err);
+	int r = b.left ? bad(t, "bytes behind its end") : pth_state_dict(pickle_root(p), tar_tensor, t, into, t->err);
 	pickle_free(p);
 	return r;
 }

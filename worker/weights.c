@@ -91,8 +91,9 @@ static int read_file(struct weights *w, struct err *err)
 	w->form = pth_form_of(bytes, size);
 	bool other = w->form == PTH_NONE && (size < 9 || bytes[8] != '{');
 	if (other)
-		return err_set(err, -EBADMSG, "not a file of weights\n"
-					      "  expected: safetensors, or a state dict written by torch.save()");
+		return err_set(err, -EBADMSG,
+			       "not a file of weights\n"
+			       "  expected: safetensors, or a state dict written by torch.save()");
 	int r = w->form == PTH_NONE ? read_safetensors(w, bytes, size, err)
 				    : pth_read(w->form, bytes, size, &w->items, &w->n, err);
 	if (r < 0)

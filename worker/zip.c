@@ -5,15 +5,15 @@
 
 #include <zlib.h>
 
-#define END_SIZE      22
-#define LOCATOR_SIZE  20
-#define END64_SIZE    56
-#define CENTRAL_SIZE  46
-#define LOCAL_SIZE    30
-#define ZIP64_EXTRA   1
-#define IN_ZIP64      UINT32_MAX /* a size or place that stands in the ZIP64 extra field */
+#define END_SIZE       22
+#define LOCATOR_SIZE   20
+#define END64_SIZE     56
+#define CENTRAL_SIZE   46
+#define LOCAL_SIZE     30
+#define ZIP64_EXTRA    1
+#define IN_ZIP64       UINT32_MAX /* a size or place that stands in the ZIP64 extra field */
 #define FLAG_ENCRYPTED 1u
-#define MAX_ENTRIES   1000000
+#define MAX_ENTRIES    1000000
 
 struct zip {
 	struct zip_entry *entries; /* by place */
@@ -58,7 +58,8 @@ static int find_end64(struct reader *r, size_t end, size_t *ret_end)
 	if (at > end - LOCATOR_SIZE - END64_SIZE || !is_signature(r->bytes + at, 6, 6))
 		return bad(r, "no ZIP64 end record where its locator says");
 	const uint8_t *e = r->bytes + at;
-	if (little_endian(e + 16, 4) || little_endian(e + 20, 4) || little_endian(e + 24, 8) != little_endian(e + 32, 8))
+	if (little_endian(e + 16, 4) || little_endian(e + 20, 4) ||
+	    little_endian(e + 24, 8) != little_endian(e + 32, 8))
 		return bad(r, "more than one disk");
 	uint64_t size = little_endian(e + 40, 8), place = little_endian(e + 48, 8);
 	if (place > at || size != at - place)
@@ -136,8 +137,10 @@ static int read_entry(const struct reader *r, const uint8_t *at, size_t room, st
 {
 	if (room < CENTRAL_SIZE || !is_signature(at, 1, 2))
 		return bad(r, "the central directory holds something else");
-	size_t name_size = little_endian(at + 28, 2), extra = little_endian(at + 30, 2), comment = little_endian(at + 32, 2);
-	uint64_t stored = little_endian(at + 20, 4), size = little_endian(at + 24, 4), place = little_endian(at + 42, 4);
+	size_t name_size = little_endian(at + 28, 2), extra = little_endian(at + 30, 2),
+	       comment = little_endian(at + 32, 2);
+	uint64_t stored = little_endian(at + 20, 4), size = little_endian(at + 24, 4),
+		 place = little_endian(at + 42, 4);
 	if (name_size + extra + comment > room - CENTRAL_SIZE)
 		return bad(r, "the central directory is cut off");
 	e->name = (const char *)at + CENTRAL_SIZE;

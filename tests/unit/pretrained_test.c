@@ -1,4 +1,5 @@
-/* Weights of a file mapped to a net by torchvision's names: what is taken, what stays as initialised, what is refused. */
+/* Weights of a file mapped to a net by torchvision's names: what is taken, what stays as initialised, what is refused.
+ */
 #include "cmocka_all.h"
 
 #include "common/json.h"
@@ -119,7 +120,8 @@ static int teardown(void **state)
 }
 
 /* Whether the file fits a net of that stem and number of classes. */
-static int fit(const struct place *p, const struct dict *d, enum stem stem, int classes, struct weights_fit *ret, struct err *err)
+static int fit(const struct place *p, const struct dict *d, enum stem stem, int classes, struct weights_fit *ret,
+	       struct err *err)
 {
 	struct net *net = net_new(MODEL, stem, 32, classes);
 	struct weights *w = opened(p, d);
@@ -197,7 +199,8 @@ static void test_what_a_checkpoint_holds_beside_the_model_is_passed_over(void **
 }
 
 /* d does not fit, with this in the sentence. */
-static void check_refused(const struct place *p, const struct dict *d, enum stem stem, int classes, const char *expected)
+static void check_refused(const struct place *p, const struct dict *d, enum stem stem, int classes,
+			  const char *expected)
 {
 	struct err err = {.text = ""};
 	struct weights_fit f;
@@ -211,8 +214,9 @@ static void test_what_does_not_fit_is_named(void **state)
 	struct dict d;
 	dict_of(&d, STEM_CIFAR, 10, true);
 	drop(&d, "layer2.0.bn1.running_var");
-	check_refused(*state, &d, STEM_CIFAR, 10, "do not fit resnet8 with stem cifar: 1 missing: layer2.0.bn1.running_var\n"
-						  "  expected: the state dict of torchvision's network");
+	check_refused(*state, &d, STEM_CIFAR, 10,
+		      "do not fit resnet8 with stem cifar: 1 missing: layer2.0.bn1.running_var\n"
+		      "  expected: the state dict of torchvision's network");
 	add_floats(&d, "layer2.0.bn1.running_va", 1, (int[]){32}, 0);
 	add_floats(&d, "layer9.weight", 1, (int[]){1}, 0);
 	check_refused(*state, &d, STEM_CIFAR, 10,
@@ -222,7 +226,8 @@ static void test_what_does_not_fit_is_named(void **state)
 		snprintf(name, sizeof(name), "more.%d", i);
 		add_floats(&d, name, 1, (int[]){1}, 0);
 	}
-	check_refused(*state, &d, STEM_CIFAR, 10, "5 unexpected: layer2.0.bn1.running_va, layer9.weight, more.0, ...\n");
+	check_refused(*state, &d, STEM_CIFAR, 10,
+		      "5 unexpected: layer2.0.bn1.running_va, layer9.weight, more.0, ...\n");
 	dict_free(&d);
 }
 
@@ -232,7 +237,8 @@ static void test_shapes_and_types_are_compared(void **state)
 	dict_of(&d, STEM_CIFAR, 10, true);
 	find(&d, "fc.weight")->shape[0] = 5;
 	find(&d, "fc.weight")->shape[1] = 128;
-	check_refused(*state, &d, STEM_CIFAR, 10, "1 of another shape or type: fc.weight (F32 5x128 in the file, 10x64 here)");
+	check_refused(*state, &d, STEM_CIFAR, 10,
+		      "1 of another shape or type: fc.weight (F32 5x128 in the file, 10x64 here)");
 	find(&d, "fc.weight")->shape[0] = 10;
 	find(&d, "fc.weight")->shape[1] = 64;
 	drop(&d, "bn1.weight");
@@ -278,6 +284,60 @@ static void test_learning_rates_of_groups(void **state)
 	assert_true(scales[0] == .25 && scales[1] == .5 && scales[2] == 1);
 }
 
+static void test_rules_of_the_configuration(void **state)
+{
+	static const struct {
+		const char *config, *expected; /* NULL: fine */
+	} cases[] = {
+		{"{\"pretrained\":true,\"stem\":\"imagenet\",\"image_size\":224}", NULL},
+		{"{\"pretrained\":true,\"weights\":\"/home/me/w.pth\"}", NULL},
+		{"{\"pretrained\":true,\"weights\":\"resnet50-v2\",\"model\":\"resnet50\",\"stem\":\"imagenet\"}",
+		 NULL},
+		{"{\"pretrained\":true}",
+		 "\"pretrained\" needs \"stem\" imagenet: ImageNet's conv1 is 7x7, not 3x3\n  expected: stem"},
+		{"{\"pretrained\":true,\"stem\":\"imagenet\",\"model\":\"resnet34\"}",
+		 "no ImageNet weights of resnet34 are known"},
+		{"{\"weights\":\"a\"}",
+		 "\"weights\" is for \"pretrained\"\n  expected: pretrained true, or no weights"},
+		{"{\"pretrained\":true,\"weights\":\"./w.pth\"}", "is a path that does not begin with /"},
+		{"{\"image_size\":64}", "\"image_size\" has no value 64\n  expected: 32 or 224"},
+		{"{\"image_size\":256}", "out of range"},
+		{"{\"weights\":7}", "\"weights\" needs text; 7 is a number"},
+		{"{\"weights\":\"a\\u001b[2J\"}", "holds control characters"},
+		{"{\"lr_groups\":\"layer\"}", "expected: none, layers\n  do this:  write \"layers\""},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct train_config cfg;
+		struct err err = {.text = ""};
+		autojson json_t *object = json_parse(cases[i].config, strlen(cases[i].config), &err);
+		int r = config_from_json(&cfg, object, &err);
+		if ((r < 0) != !!cases[i].expected || (r < 0 && !strstr(err.text, cases[i].expected)))
+			fail_msg("%s: %d, %s", cases[i].config, r, err.text);
+	}
+}
+
+static void test_warnings_of_the_configuration(void **state)
+{
+	static const struct {
+		const char *config, *expected;
+	} cases[] = {
+		{"{\"pretrained\":true,\"stem\":\"imagenet\",\"image_size\":224,\"lr_groups\":\"layers\"}", "[]"},
+		{"{\"pretrained\":true,\"stem\":\"imagenet\"}", "give most at 224"},
+		{"{\"image_size\":224}", "49 times the work"},
+		{"{\"lr_groups\":\"layers\"}", "slows layers that have learnt nothing yet"},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct train_config cfg;
+		struct err err = {.text = ""};
+		autojson json_t *object = json_parse(cases[i].config, strlen(cases[i].config), &err);
+		assert_int_equal(config_from_json(&cfg, object, &err), 0);
+		autojson json_t *warnings = config_warnings(&cfg);
+		autofree char *text = json_line(warnings);
+		if (!strstr(text, cases[i].expected) || json_array_size(warnings) > 1)
+			fail_msg("%s: %s", cases[i].config, text);
+	}
+}
+
 int main(void)
 {
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -289,6 +349,8 @@ int main(void)
 		T(test_shapes_and_types_are_compared),
 		T(test_another_stem_or_model_is_advised),
 		T(test_learning_rates_of_groups),
+		T(test_rules_of_the_configuration),
+		T(test_warnings_of_the_configuration),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

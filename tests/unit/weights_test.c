@@ -60,10 +60,10 @@ static void test_every_form_gives_the_same_tensors(void **state)
 		const char *file, *format;
 		size_t n;
 	} files[] = {
-		{"zip.pth", "pth (zip)", 13},	    {"zip_plain.pth", "pth (zip)", 13},
-		{"zip64.pth", "pth (zip)", 13},	    {"legacy.pth", "pth (legacy)", 13},
-		{"nested.pth", "pth (zip)", 13},    {"nested_legacy.pth", "pth (legacy)", 13},
-		{"tar.pth", "pth (tar)", 7},	    {"all.safetensors", "safetensors", 13},
+		{"zip.pth", "pth (zip)", 13},    {"zip_plain.pth", "pth (zip)", 13},
+		{"zip64.pth", "pth (zip)", 13},  {"legacy.pth", "pth (legacy)", 13},
+		{"nested.pth", "pth (zip)", 13}, {"nested_legacy.pth", "pth (legacy)", 13},
+		{"tar.pth", "pth (tar)", 7},     {"all.safetensors", "safetensors", 13},
 	};
 	json_t *truth = golden_load("weights/truth.json");
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
@@ -180,7 +180,10 @@ struct bytes {
 	const char *at;
 	size_t n;
 };
-#define B(text) {text, sizeof(text) - 1}
+#define B(text)                                                                                                        \
+	{                                                                                                              \
+		text, sizeof(text) - 1                                                                                 \
+	}
 
 static void test_pickles_that_are_refused(void **state)
 {
@@ -198,7 +201,9 @@ static void test_pickles_that_are_refused(void **state)
 		{B("\x80\2c\x1b[2J\nx\n."), "(?[2J x)"},
 		{B("\x80\2ctorch\nFloatStorage"), "cut off"},
 		{B("\x80\2i__main__\nX\n."), "opcode 0x69 at byte 2"},
-		{B("\x80\2X\xff\xff\xff\xff" "abc."), "cut off"},
+		{B("\x80\2X\xff\xff\xff\xff"
+		   "abc."),
+		 "cut off"},
 		{B("\x80\2t."), "no mark"},
 		{B("\x80\2\x86."), "too few values"},
 		{B("\x80\2N(\x85."), "too few values"},
@@ -233,7 +238,8 @@ static void test_pickles_that_are_refused(void **state)
 
 static void test_values_of_a_pickle(void **state)
 {
-	static const char bytes[] = "\x80\2(\x88N\x8a\0\x8a\1\xff\x8a\2\0\x80\x8a\x09" "123456789J\xfe\xff\xff\xffM\xff\xff"
+	static const char bytes[] = "\x80\2(\x88N\x8a\0\x8a\1\xff\x8a\2\0\x80\x8a\x09"
+				    "123456789J\xfe\xff\xff\xffM\xff\xff"
 				    "G\x3f\xf8\0\0\0\0\0\0U\2hi]q\1h\1aX\3\0\0\0key}X\1\0\0\0kK\5st.tail";
 	size_t used;
 	struct pickle *p;
@@ -274,7 +280,9 @@ static void test_memory_of_a_pickle_is_bounded(void **state)
 	at += (size_t)snprintf(bytes, n, "](");
 	for (int i = 0; i < 1000; i++)
 		at += (size_t)snprintf(bytes + at, n - at, "NN\x86");
-	at += (size_t)snprintf(bytes + at, n - at, "e\x85q\1" "ccollections\nOrderedDict\nq\2");
+	at += (size_t)snprintf(bytes + at, n - at,
+			       "e\x85q\1"
+			       "ccollections\nOrderedDict\nq\2");
 	for (int i = 0; i < 100000; i++)
 		at += (size_t)snprintf(bytes + at, n - at, "h\2h\1R");
 	assert_int_equal(pickle_read(&p, bytes, at, names, &used, &err), -EBADMSG);
@@ -287,15 +295,23 @@ static void test_memory_of_a_pickle_is_bounded(void **state)
 static void write_legacy(const char *path, struct bytes before, struct bytes tensor, struct bytes after)
 {
 	static const struct bytes pieces[] = {
-		B("\x80\2\x8a\n\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19." "\x80\2M\xe9\3." "\x80\2}X\15\0\0\0little_endian\x88s."
+		B("\x80\2\x8a\n\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
+		  "\x80\2M\xe9\3."
+		  "\x80\2}X\15\0\0\0little_endian\x88s."
 		  "\x80\2}("),
 		{NULL},
-		B("X\1\0\0\0" "actorch._utils\n_rebuild_tensor_v2\n((X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0" "0X\3\0\0\0"
+		B("X\1\0\0\0"
+		  "actorch._utils\n_rebuild_tensor_v2\n((X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0"
+		  "0X\3\0\0\0"
 		  "cpuK\4NtQ"),
 		{NULL},
-		B("\x89" "ccollections\nOrderedDict\n)RtR"),
+		B("\x89"
+		  "ccollections\nOrderedDict\n)RtR"),
 		{NULL},
-		B("u.\x80\2]X\1\0\0\0" "0a." "\4\0\0\0\0\0\0\0" "\0\0\200\77\0\0\0@\0\0@@\0\0\200@"),
+		B("u.\x80\2]X\1\0\0\0"
+		  "0a."
+		  "\4\0\0\0\0\0\0\0"
+		  "\0\0\200\77\0\0\0@\0\0@@\0\0\200@"),
 	};
 	const struct bytes holes[] = {before, tensor, after};
 	char bytes[1024];
@@ -316,9 +332,9 @@ static void test_views_stay_in_their_storage(void **state)
 	} cases[] = {
 		{B("K\0K\4\x85K\1\x85"), NULL},
 		{B("K\0K\2K\2\x86K\1K\2\x86"), NULL},
-		{B("K\3K\1\x85K\x80\x85"), NULL},		    /* one element: its stride does not matter */
-		{B("K\4K\0\x85K\1\x85"), NULL},		    /* none at all, behind the end */
-		{B("K\0))"), NULL},			    /* a scalar */
+		{B("K\3K\1\x85K\x80\x85"), NULL}, /* one element: its stride does not matter */
+		{B("K\4K\0\x85K\1\x85"), NULL},   /* none at all, behind the end */
+		{B("K\0))"), NULL},               /* a scalar */
 		{B("K\0K\5\x85K\1\x85"), "a: its shape, strides and offset 0 reach beyond its storage of 4 elements"},
 		{B("K\1K\4\x85K\1\x85"), "reach beyond"},
 		{B("K\4))"), "reach beyond"},
@@ -343,7 +359,8 @@ static void test_views_stay_in_their_storage(void **state)
 		write_legacy(path, (struct bytes)B(""), cases[i].tensor, (struct bytes)B(""));
 		int r = try_open(path, &err);
 		if (r != (cases[i].expected ? -EBADMSG : 0) || (r && !strstr(err.text, cases[i].expected)))
-			fail_msg("case %zu: %d, \"%s\" lacks \"%s\"", i, r, err.text, cases[i].expected ? cases[i].expected : "");
+			fail_msg("case %zu: %d, \"%s\" lacks \"%s\"", i, r, err.text,
+				 cases[i].expected ? cases[i].expected : "");
 	}
 	temp_dir_remove(dir);
 }
@@ -372,7 +389,8 @@ static void test_names_are_fit_to_be_printed(void **state)
 	}
 	/* the same tensor under the same name once more */
 	write_legacy(path, (struct bytes)B(""), (struct bytes)B("K\0K\4\x85K\1\x85"),
-		     (struct bytes)B("q\1X\1\0\0\0" "ah\1"));
+		     (struct bytes)B("q\1X\1\0\0\0"
+				     "ah\1"));
 	assert_int_equal(try_open(path, &err), -EBADMSG);
 	assert_non_null(strstr(err.text, "tensor a is there twice"));
 	temp_dir_remove(dir);
