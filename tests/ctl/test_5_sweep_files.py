@@ -1,10 +1,12 @@
 """tests/sweeps: good files expand, each bad one is refused with exactly its .expected text (findings and all)."""
 import pathlib
+import re
 
 import pytest
 
 SWEEPS = pathlib.Path(__file__).resolve().parents[1] / "sweeps"
 GOOD = sorted((SWEEPS / "good").iterdir())
+OWN = sorted((SWEEPS.parents[1] / "sweeps").glob("*.json"))  # those that come with sweepd
 BAD = sorted(p for p in (SWEEPS / "bad").iterdir() if p.suffix != ".expected")
 
 
@@ -12,6 +14,16 @@ BAD = sorted(p for p in (SWEEPS / "bad").iterdir() if p.suffix != ".expected")
 def test_good_files_expand(place, path):
     done = place.run("submit", "--dry-run", path)
     assert "jobs; nothing was stored" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", OWN, ids=lambda p: p.name)
+def test_files_that_come_with_sweepd(place, path):
+    """They expand, and nothing that they set is without effect."""
+    done = place.run("submit", "--dry-run", path)
+    assert "jobs; nothing was stored" in done.stdout + done.stderr or "1 job; nothing" in done.stdout + done.stderr
+    assert "is not used" not in done.stdout + done.stderr
+    assert set(re.findall("warning: (.*)", done.stderr)) <= {
+        'data set "cifar100" is not on this machine', 'data set "fashion-mnist" is not on this machine'}
 
 
 @pytest.mark.parametrize("path", BAD, ids=lambda p: p.name)
