@@ -24,7 +24,7 @@ struct sync {
 };
 
 struct left {
-	int64_t runs, rows, refused;
+	int64_t runs, rows, refused, going; /* going: what runs, and has nothing to send at the moment */
 	const struct wandb_progress *waiting; /* a sweep that waits for a person, or NULL */
 };
 
@@ -108,6 +108,7 @@ static void measure(const struct sync *s, const struct wandb_state *state, struc
 		if (!is_named(s, p->sweep))
 			continue;
 		ret->runs += p->moving - p->in_step;
+		ret->going += p->in_step;
 		ret->rows += p->rows_behind;
 		ret->refused += p->refused;
 		if (p->problem && !ret->waiting)
@@ -148,6 +149,8 @@ static int say_end(struct sync *s, const struct left *left, int code)
 	else if (left->refused)
 		fprintf(stderr, "error: %lld run%s refused; sweepctl wandb status says why\n", (long long)left->refused,
 			left->refused == 1 ? " was" : "s were");
+	else if (left->going)
+		printf("W&B has everything so far; %lld run%s on\n", (long long)left->going, left->going == 1 ? " goes" : "s go");
 	else
 		puts("W&B has everything");
 	return code;

@@ -187,7 +187,7 @@ def test_sync_asks_again_and_waits_until_all_is_there(grid):
         sent(grid, 3, "open")
         return {"ok": True}
     grid.daemon(sync=sync)
-    assert grid.run("wandb", "sync").stdout == "W&B has everything\n"
+    assert grid.run("wandb", "sync").stdout == "W&B has everything so far; 1 run goes on\n"
     assert asked.jobs == [2, 3]
     assert grid.json("wandb", "sync", "s1") == {"runs_left": 0, "epochs_left": 0, "refused": 0, "problem": None}
 

@@ -117,7 +117,9 @@ def test_killed_at_any_moment(place):
         if rng.random() < 0.5:
             place.wait(lambda: place.sql("SELECT count(*) FROM wandb_run")[0][0] > written, "a further report")
         place.kill_forward()
-        written = len([d for d in os.listdir(place.state / "wandb") if not d.startswith(".")])
+        found = [d for d in (place.state / "wandb").iterdir() if not d.name.startswith(".")]
+        assert all(dotwandb.read(file_in(d))[1][-1] == "footer" for d in found)  # under its name it is whole
+        written = len(found)
     place.forward(*FAST, env=NO_SERVER)
     wait_written(place, jobs)
     found = sorted((place.state / "wandb").iterdir())
