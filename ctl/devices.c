@@ -1,6 +1,7 @@
 /* sweepctl devices: what trains here, what it trains, and why it does not.  From the running daemon, else as last
  * stored. */
 #include "ctl/ctl.h"
+#include "ctl/format.h"
 #include "ctl/table.h"
 #include "common/json.h"
 
@@ -53,6 +54,20 @@ static void add_use(json_t *devices, const struct stored *stored)
 		}
 }
 
+/* "3", "3,4" where several share the device, "-". */
+static char *jobs_text(const json_t *device)
+{
+	char *text = NULL;
+	size_t i;
+	json_t *job;
+
+	json_array_foreach(json_object_get(device, "jobs"), i, job)
+		text_append(&text, "%s%lld", text ? "," : "", (long long)json_integer_value(job));
+	if (!text && json_int_or(device, "job", 0))
+		text = xasprintf("%lld", (long long)json_int_or(device, "job", 0));
+	return text ? text : xstrdup("-");
+}
+
 static void print_table(const struct ctl *ctl, const json_t *devices)
 {
 	struct table *t = table_new();
@@ -69,8 +84,7 @@ static void print_table(const struct ctl *ctl, const json_t *devices)
 	table_shrink_text(t, 16);
 	json_array_foreach(devices, i, d)
 	{
-		int64_t job = json_int_or(d, "job", 0);
-		autofree char *number = job ? xasprintf("%lld", (long long)job) : xstrdup("-");
+		autofree char *number = jobs_text(d);
 		table_cell(t, json_str_or(d, "id", "?"));
 		table_cell(t, json_str_or(d, "state", "?"));
 		table_cell(t, number);

@@ -259,7 +259,8 @@ static bool has_process(const struct slot *slot)
 static void begin_kill(struct slot *slot, enum kill_step step, double in_s, const char *reason)
 {
 	double at_s = monotonic_s() + in_s;
-	if (!has_process(slot) || slot->lead->kill_step > step || slot->kill_step > step || (slot->kill_step == step && slot->kill_at_s <= at_s))
+	bool later = slot->kill_step == step && slot->kill_at_s <= at_s; /* than what is to be already */
+	if (!has_process(slot) || slot->lead->kill_step > step || slot->kill_step > step || later)
 		return;
 	slot->kill_step = step;
 	slot->kill_at_s = at_s;

@@ -1,7 +1,7 @@
 /* A place for one job.  The places of a device lie side by side and share one worker process; the first of them, their
  * lead, has it: the live handle (pid, descriptors, timers), never the record (those are rows).  Whether the process was
- * started by this daemon or adopted from the last one makes no difference: it is watched by a pidfd and by its connection.
- * The states are the worker's; the other places stay EMPTY.
+ * started by this daemon or adopted from the last one makes no difference: it is watched by a pidfd and by its
+ * connection.  The states are the worker's; the other places stay EMPTY.
  *
  *   EMPTY --slot_tick--> ADDING --row committed, spawned--> STARTING --hello--> READY
  *     ^                                                       ^  |                |

@@ -93,6 +93,22 @@ def read_results(part, database):
     return rows, done, total
 
 
+USED = """SELECT job, max(ram_mib), max(vram_mib), round(avg(watts), 1), round(sum(joules) / 3600, 3) FROM epoch
+GROUP BY job ORDER BY job"""
+
+
+def check_telemetry(part, database):
+    """What the driver tells of the GPU has come as far as the rows; on the host only its memory is known."""
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as db:
+        used = db.execute(USED).fetchall()
+        names = {name for name, in db.execute("SELECT DISTINCT name FROM telemetry")}
+    part.table("What each used:", ("job", "host MiB", "device MiB", "W", "Wh"),
+               [["" if value is None else value for value in row] for row in used])
+    wanted = {"cpu_percent", "ram_mib"} | (set() if part.on_host else {"gpu_percent", "vram_mib", "temperature_c"})
+    part.check("telemetry", bool(used) and wanted <= names, ", ".join(sorted(names)))
+    part.record["used"] = used
+
+
 def keep(part, database):
     """One file, with what is still in the write-ahead log."""
     part.out.mkdir(parents=True, exist_ok=True)
@@ -125,6 +141,7 @@ def body(part):
     part.say(f"All rows, 200 epochs, one after the other: {total:.0f} minutes")
     part.say(devices.strip())
     part.check("jobs done", done == len(rows) == 8, f"{done} of {len(rows)}")
+    check_telemetry(part, database)
     part.check("results.db kept", keep(part, database).stat().st_size > 0, str(part.out / "results.db"))
     part.record["rows"] = rows
 
