@@ -54,7 +54,7 @@ bool param_choice(const struct param *p, int i, char *buf, size_t size)
 #define MAX_CHOICES 16
 #define MAX_CHOICE  32
 
-static int choice_index(const struct param *p, const char *text)
+int param_choice_index(const struct param *p, const char *text)
 {
 	char choice[MAX_CHOICE];
 	for (int i = 0; param_choice(p, i, choice, sizeof(choice)); i++)
@@ -168,7 +168,7 @@ static int check_choice(const struct param *p, const json_t *v, struct err *err)
 	const char *names[MAX_CHOICES];
 	autofree char *text = json_dumps(v, JSON_ENCODE_ANY);
 	autofree char *all = choices_text(p);
-	if (json_is_string(v) && choice_index(p, json_string_value(v)) >= 0)
+	if (json_is_string(v) && param_choice_index(p, json_string_value(v)) >= 0)
 		return 0;
 	size_t n = 0;
 	for (; n < MAX_CHOICES && param_choice(p, (int)n, storage[n], MAX_CHOICE); n++)
@@ -266,7 +266,7 @@ void config_set(struct train_config *cfg, const struct param *p, const json_t *v
 		*(bool *)f = json_is_true(value);
 		return;
 	case PARAM_CHOICE:
-		*(int *)f = choice_index(p, json_string_value(value));
+		*(int *)f = param_choice_index(p, json_string_value(value));
 		return;
 	case PARAM_TEXT:
 		memcpy(f, json_string_value(value), json_string_length(value) + 1);
@@ -322,7 +322,7 @@ void config_defaults(struct train_config *cfg)
 	for (size_t i = 0; i < n_params; i++) {
 		const struct param *p = &params[i];
 		if (p->type == PARAM_CHOICE)
-			*(int *)field(cfg, p) = choice_index(p, p->default_text);
+			*(int *)field(cfg, p) = param_choice_index(p, p->default_text);
 		if (p->type == PARAM_LIST) {
 			autojson json_t *value = json_loads(p->default_text, 0, NULL);
 			set_list(field(cfg, p), value);

@@ -46,6 +46,8 @@ const struct param *param_find(const char *name);
 const char *param_nearest(const char *name);
 /* Splits choices: copies choice i into buf; false past the end. */
 bool param_choice(const struct param *p, int i, char *buf, size_t size);
+/* The number of a choice, or -1. */
+int param_choice_index(const struct param *p, const char *text);
 /* The name of the choice a configuration holds, e.g. config_choice(cfg, "model"); static storage. */
 const char *config_choice(const struct train_config *cfg, const char *name);
 
@@ -68,6 +70,8 @@ int config_check(const struct train_config *cfg, struct err *err);
 /* What is merely unusual, or set and not used: a list of sentences, shown where a job is submitted and where it is looked
  * at.  New reference. */
 json_t *config_warnings(const struct train_config *cfg);
+/* The same in two parts: what is unusual, a list; and, by parameter, what is set and not used. */
+void config_warnings_of(const struct train_config *cfg, json_t **ret_unusual, json_t **ret_unused);
 /* Whether two configurations have the same value of a parameter. */
 bool config_same(const struct train_config *a, const struct train_config *b, const struct param *p);
 /* Value of one parameter as JSON.  New reference. */

@@ -7,16 +7,22 @@
 
 #include "json.h"
 
-static bool chosen(const struct train_config *cfg, const char *name, const char *choice)
-{
-	return str_eq(config_choice(cfg, name), choice);
-}
+#include <pthread.h>
+
+/* Whether a parameter holds that choice.  A sweep asks this of every job: the choice is looked up once. */
+#define CHOSEN(cfg, name, choice)                                                          \
+	({                                                                                 \
+		static _Atomic int index = -1;                                             \
+		if (index < 0)                                                             \
+			index = param_choice_index(param_find(#name), choice);             \
+		(cfg)->name == index;                                                      \
+	})
 
 /* --- errors --- */
 
 static int check_optimizer(const struct train_config *cfg, struct err *err)
 {
-	bool sgd = chosen(cfg, "optimizer", "SGD");
+	bool sgd = CHOSEN(cfg, optimizer, "SGD");
 	if (sgd && cfg->nesterov && cfg->momentum <= 0 && !cfg->use_fsgdm)
 		return err_set(err, -EINVAL, "\"nesterov\" needs \"momentum\" above 0\n  expected: momentum 0.9, or nesterov false");
 	if (sgd && cfg->nesterov && cfg->dampening > 0)
@@ -48,7 +54,8 @@ static int check_below_one(const struct train_config *cfg, struct err *err)
 
 static int check_schedule(const struct train_config *cfg, struct err *err)
 {
-	bool one_cycle = chosen(cfg, "scheduler", "OneCycleLR"), accuracy = strstr(config_choice(cfg, "plateau_metric"), "accuracy");
+	bool one_cycle = CHOSEN(cfg, scheduler, "OneCycleLR");
+	bool accuracy = CHOSEN(cfg, plateau_metric, "test_accuracy") || CHOSEN(cfg, plateau_metric, "train_accuracy");
 	if (one_cycle && cfg->patience > 0)
 		return err_set(err, -EINVAL, "\"scheduler\" OneCycleLR plans all epochs, \"patience\" %d would stop before its end\n"
 			       "  expected: patience 0, or another scheduler", cfg->patience);
@@ -61,16 +68,16 @@ static int check_schedule(const struct train_config *cfg, struct err *err)
 	if (one_cycle && cfg->onecycle_base_momentum > cfg->onecycle_max_momentum)
 		return err_set(err, -EINVAL, "\"onecycle_base_momentum\" %g is above \"onecycle_max_momentum\" %g\n"
 			       "  expected: at most that", cfg->onecycle_base_momentum, cfg->onecycle_max_momentum);
-	if (one_cycle && !chosen(cfg, "optimizer", "SGD") && cfg->onecycle_cycle_momentum && cfg->onecycle_max_momentum >= 1)
+	if (one_cycle && !CHOSEN(cfg, optimizer, "SGD") && cfg->onecycle_cycle_momentum && cfg->onecycle_max_momentum >= 1)
 		return err_set(err, -EINVAL, "\"onecycle_max_momentum\" is 1, and it is beta1 of %s\n  expected: below 1",
 			       config_choice(cfg, "optimizer"));
-	if (chosen(cfg, "scheduler", "ReduceLROnPlateau") && accuracy != chosen(cfg, "plateau_mode", "max"))
+	if (CHOSEN(cfg, scheduler, "ReduceLROnPlateau") && accuracy != CHOSEN(cfg, plateau_mode, "max"))
 		return err_set(err, -EINVAL, "\"plateau_metric\" %s is better when it is %s; \"plateau_mode\" is %s\n"
 			       "  expected: plateau_mode %s", config_choice(cfg, "plateau_metric"), accuracy ? "larger" : "smaller",
 			       config_choice(cfg, "plateau_mode"), accuracy ? "max" : "min");
-	if (chosen(cfg, "scheduler", "MultiStepLR") && cfg->milestones.n == 0)
+	if (CHOSEN(cfg, scheduler, "MultiStepLR") && cfg->milestones.n == 0)
 		return err_set(err, -EINVAL, "\"scheduler\" MultiStepLR needs \"milestones\"\n  expected: such as [60, 120, 160]");
-	if (chosen(cfg, "scheduler", "CosineAnnealingLR") && cfg->cosine_eta_min > cfg->lr)
+	if (CHOSEN(cfg, scheduler, "CosineAnnealingLR") && cfg->cosine_eta_min > cfg->lr)
 		return err_set(err, -EINVAL, "\"cosine_eta_min\" %g is above \"lr\" %g\n  expected: at most lr", cfg->cosine_eta_min,
 			       cfg->lr);
 	return 0;
@@ -86,7 +93,6 @@ static int check_batch(const struct train_config *cfg, struct err *err)
 
 static int check_fine_tuning(const struct train_config *cfg, struct err *err)
 {
-	const char *model = config_choice(cfg, "model");
 	if (cfg->image_size != 32 && cfg->image_size != 224)
 		return err_set(err, -EINVAL, "\"image_size\" has no value %d\n  expected: 32 or 224", cfg->image_size);
 	if (*cfg->weights && !cfg->pretrained)
@@ -96,10 +102,10 @@ static int check_fine_tuning(const struct train_config *cfg, struct err *err)
 	if (*cfg->weights && *cfg->weights != '/' && strchr(cfg->weights, '/'))
 		return err_set(err, -EINVAL, "\"weights\" is a path that does not begin with /: jobs run in directories of their own\n"
 					     "  expected: an absolute path, or a name of `sweepctl weights list`");
-	if (!*cfg->weights && !str_eq(model, "resnet18") && !str_eq(model, "resnet50"))
+	if (!*cfg->weights && !CHOSEN(cfg, model, "resnet18") && !CHOSEN(cfg, model, "resnet50"))
 		return err_set(err, -EINVAL, "\"pretrained\": no ImageNet weights of %s are known\n"
-					     "  expected: model resnet18 or resnet50, or \"weights\"", model);
-	if (!*cfg->weights && !str_eq(config_choice(cfg, "stem"), "imagenet"))
+					     "  expected: model resnet18 or resnet50, or \"weights\"", config_choice(cfg, "model"));
+	if (!*cfg->weights && !CHOSEN(cfg, stem, "imagenet"))
 		return err_set(err, -EINVAL, "\"pretrained\" needs \"stem\" imagenet: ImageNet's conv1 is 7x7, not 3x3\n"
 					     "  expected: stem imagenet, or pretrained false");
 	return 0;
@@ -194,7 +200,7 @@ static void warn(json_t *warnings, const char *fmt, ...)
 }
 
 /* Of a parameter that is not as usual: the first need that is not met. */
-static void warn_unused(json_t *warnings, const struct train_config *cfg, const struct param *p)
+static void add_unused(json_t *unused, const struct train_config *cfg, const struct param *p)
 {
 	for (size_t i = 0; i < ARRAY_LEN(needs); i++) {
 		if (!covers(&needs[i], p->name))
@@ -205,7 +211,8 @@ static void warn_unused(json_t *warnings, const struct train_config *cfg, const 
 		autojson json_t *value = config_get(cfg, p);
 		autofree char *mine = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
 		autofree char *other = json_dumps(of, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
-		warn(warnings, "\"%s\" %s is not used: \"%s\" is %s", p->name, mine, needs[i].of, other);
+		json_object_set_new(unused, p->name,
+				    json_sprintf("\"%s\" %s is not used: \"%s\" is %s", p->name, mine, needs[i].of, other));
 		return;
 	}
 }
@@ -216,20 +223,20 @@ static void warn_schedule(json_t *warnings, const struct train_config *cfg)
 	if (cfg->warmup_epochs >= cfg->epochs)
 		warn(warnings, "\"warmup_epochs\" %d leaves none of %d epochs: the learning rate does not reach lr", cfg->warmup_epochs,
 		     cfg->epochs);
-	if (chosen(cfg, "scheduler", "MultiStepLR") && m->n && m->at[m->n - 1] + cfg->warmup_epochs >= cfg->epochs)
+	if (CHOSEN(cfg, scheduler, "MultiStepLR") && m->n && m->at[m->n - 1] + cfg->warmup_epochs >= cfg->epochs)
 		warn(warnings, "\"milestones\" has %d, which %d epochs%s do not reach", m->at[m->n - 1], cfg->epochs,
 		     cfg->warmup_epochs ? " and their warm-up" : "");
-	if (chosen(cfg, "scheduler", "CosineAnnealingLR") && cfg->cosine_t_max > 0 &&
+	if (CHOSEN(cfg, scheduler, "CosineAnnealingLR") && cfg->cosine_t_max > 0 &&
 	    cfg->cosine_t_max + cfg->warmup_epochs < cfg->epochs)
 		warn(warnings, "\"cosine_t_max\" %d is less than the epochs there are: the learning rate rises again behind it",
 		     cfg->cosine_t_max);
-	if (chosen(cfg, "scheduler", "none") && cfg->warmup_epochs == 0 && !cfg->use_batch_scheduler)
+	if (CHOSEN(cfg, scheduler, "none") && cfg->warmup_epochs == 0 && !cfg->use_batch_scheduler)
 		warn(warnings, "\"scheduler\" none keeps the learning rate at %g to the end", cfg->lr);
 }
 
 static void warn_optimizer(json_t *warnings, const struct train_config *cfg)
 {
-	if (!chosen(cfg, "optimizer", "SGD") && cfg->lr > 0.01)
+	if (!CHOSEN(cfg, optimizer, "SGD") && cfg->lr > 0.01)
 		warn(warnings, "\"lr\" %g is much for %s, whose usual one is 0.001", cfg->lr, config_choice(cfg, "optimizer"));
 	if (cfg->ema_decay > 0 && cfg->ema_decay < 0.9)
 		warn(warnings, "\"ema_decay\" %g averages hardly more than a few steps; 0.999 is usual", cfg->ema_decay);
@@ -237,7 +244,7 @@ static void warn_optimizer(json_t *warnings, const struct train_config *cfg)
 
 static void warn_batch(json_t *warnings, const struct train_config *cfg)
 {
-	if (cfg->use_batch_scheduler && chosen(cfg, "batch_policy", "none"))
+	if (cfg->use_batch_scheduler && CHOSEN(cfg, batch_policy, "none"))
 		warn(warnings, "\"batch_policy\" none keeps the batch at %d: use_batch_scheduler changes nothing", cfg->batch_size);
 	else if (cfg->use_batch_scheduler && cfg->batch_max == cfg->batch_size)
 		warn(warnings, "\"batch_max\" is batch_size (%d): the batch cannot grow", cfg->batch_size);
@@ -245,11 +252,11 @@ static void warn_batch(json_t *warnings, const struct train_config *cfg)
 
 static void warn_fine_tuning(json_t *warnings, const struct train_config *cfg)
 {
-	if (cfg->pretrained && chosen(cfg, "stem", "imagenet") && cfg->image_size == 32)
+	if (cfg->pretrained && CHOSEN(cfg, stem, "imagenet") && cfg->image_size == 32)
 		warn(warnings, "\"image_size\" 32 with stem imagenet: its first stage sees 8x8 pixels; weights of ImageNet give most at 224");
-	if (cfg->image_size == 224 && chosen(cfg, "stem", "cifar"))
+	if (cfg->image_size == 224 && CHOSEN(cfg, stem, "cifar"))
 		warn(warnings, "\"image_size\" 224 with stem cifar: the whole image goes through every layer, 49 times the work of 32");
-	if (chosen(cfg, "lr_groups", "layers") && !cfg->pretrained)
+	if (CHOSEN(cfg, lr_groups, "layers") && !cfg->pretrained)
 		warn(warnings, "\"lr_groups\" layers without \"pretrained\" slows layers that have learnt nothing yet");
 }
 
@@ -271,18 +278,37 @@ static void warn_augmentation(json_t *warnings, const struct train_config *cfg)
 		warn(warnings, "\"batch_size\" 1 leaves %s nothing to mix with", cfg->use_mixup ? "use_mixup" : "use_cutmix");
 }
 
-json_t *config_warnings(const struct train_config *cfg)
+static struct train_config usual;
+
+static void set_usual(void)
 {
-	struct train_config usual;
-	json_t *warnings = json_array();
 	config_defaults(&usual);
+}
+
+void config_warnings_of(const struct train_config *cfg, json_t **ret_unusual, json_t **ret_unused)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	json_t *warnings = json_array(), *unused = json_object();
+	pthread_once(&once, set_usual);
 	for (size_t i = 0; i < n_params; i++)
 		if (!config_same(cfg, &usual, &params[i]))
-			warn_unused(warnings, cfg, &params[i]);
+			add_unused(unused, cfg, &params[i]);
 	warn_optimizer(warnings, cfg);
 	warn_schedule(warnings, cfg);
 	warn_batch(warnings, cfg);
 	warn_fine_tuning(warnings, cfg);
 	warn_augmentation(warnings, cfg);
+	*ret_unusual = warnings;
+	*ret_unused = unused;
+}
+
+json_t *config_warnings(const struct train_config *cfg)
+{
+	const char *name;
+	json_t *warnings, *unused, *sentence;
+	config_warnings_of(cfg, &warnings, &unused);
+	json_object_foreach(unused, name, sentence)
+		json_array_append(warnings, sentence);
+	json_decref(unused);
 	return warnings;
 }

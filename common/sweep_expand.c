@@ -4,6 +4,7 @@
 #include "json.h"
 
 #define MAX_PARAMS 128
+#define WARNED_JOBS 1000 /* warnings are looked for in so many: they repeat themselves, and expansion must be quick */
 
 struct expansion {
 	const struct plan *plan;
@@ -13,6 +14,8 @@ struct expansion {
 	size_t place[MAX_PARAMS];   /* by row of params[]: where it varies */
 	uint32_t picks[MAX_PARAMS]; /* by place: the number of the value that stands in config, 0: base's */
 	bool full;		   /* run_cap or the limit is reached */
+	json_t *unusual, *unused;  /* of the first WARNED_JOBS: sentence, or parameter, and how many it is true of */
+	json_t *unused_says;	   /* parameter and sentence */
 };
 
 const struct choice *choices_find(const struct choices *list, const struct param *param)
@@ -55,6 +58,45 @@ static void take(struct expansion *e, const struct choice *c, size_t k)
 	e->picks[e->place[c->param - params]] = c->numbers[k];
 }
 
+static void count_one(json_t *counts, const char *key)
+{
+	json_object_set_new(counts, key, json_integer(json_int_or(counts, key, 0) + 1));
+}
+
+static void count_warnings(struct expansion *e)
+{
+	size_t i;
+	const char *name;
+	json_t *unusual, *unused, *sentence;
+	config_warnings_of(&e->config, &unusual, &unused);
+	json_array_foreach(unusual, i, sentence)
+		count_one(e->unusual, json_string_value(sentence));
+	json_object_foreach(unused, name, sentence)
+		count_one(e->unused, name);
+	json_object_update(e->unused_says, unused);
+	json_decref(unusual);
+	json_decref(unused);
+}
+
+/* Each sentence once.  A parameter that one job uses and another does not is what grids are made of. */
+static void tell_warnings(const struct expansion *e)
+{
+	const char *key;
+	json_t *count;
+	size_t n_jobs = e->sweep->n_jobs, seen = MIN(n_jobs, (size_t)WARNED_JOBS);
+	json_object_foreach(e->unusual, key, count) {
+		size_t n = (size_t)json_integer_value(count);
+		if (n == n_jobs)
+			findings_warn(e->findings, e->plan->parameters_mark, "%s", key);
+		else
+			findings_warn(e->findings, e->plan->parameters_mark, "%zu of %s%zu jobs: %s", n,
+				      n_jobs > seen ? "the first " : "", seen, key);
+	}
+	json_object_foreach(e->unused, key, count)
+		if ((size_t)json_integer_value(count) == seen)
+			findings_warn(e->findings, e->plan->parameters_mark, "%s", json_str_or(e->unused_says, key, key));
+}
+
 static void add_job(struct expansion *e)
 {
 	struct sweep *s = e->sweep;
@@ -75,7 +117,8 @@ static void add_job(struct expansion *e)
 		return;
 	}
 	sweep_jobs_add(s->jobs, s->n_jobs, e->picks);
-	s->n_jobs++;
+	if (s->n_jobs++ < WARNED_JOBS)
+		count_warnings(e);
 }
 
 static void expand_rules(struct expansion *e, size_t rule);
@@ -171,7 +214,8 @@ static void number_values(struct expansion *e, struct choices *list)
 int plan_expand(struct plan *plan, struct sweep *ret, struct findings *f)
 {
 	size_t errors = f->n_errors;
-	struct expansion e = {.plan = plan, .sweep = ret, .findings = f};
+	struct expansion e = {.plan = plan, .sweep = ret, .findings = f,
+			      .unusual = json_object(), .unused = json_object(), .unused_says = json_object()};
 	INVARIANT(n_params <= MAX_PARAMS, "MAX_PARAMS is too small");
 	config_defaults(&e.config);
 	set_all(&e.config, &plan->defaults);
@@ -184,6 +228,10 @@ int plan_expand(struct plan *plan, struct sweep *ret, struct findings *f)
 	for (size_t i = 0; i < plan->n_rules; i++)
 		number_values(&e, &plan->rules[i].set);
 	expand_parameters(&e, 0);
+	tell_warnings(&e);
+	json_decref(e.unusual);
+	json_decref(e.unused);
+	json_decref(e.unused_says);
 	if (f->n_errors == errors)
 		find_twins(&e);
 	return f->n_errors == errors ? 0 : -EINVAL;

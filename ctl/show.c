@@ -106,6 +106,22 @@ static void show_config(const struct job_row *job, bool all)
 		printf("  %-11s %zu more (--all)\n", "defaults", hidden);
 }
 
+/* What is unusual about its configuration. */
+static json_t *warnings_of(const struct job_row *job)
+{
+	struct train_config config;
+	return config_from_json(&config, job->config, NULL) == 0 ? config_warnings(&config) : json_array();
+}
+
+static void show_warnings(const struct job_row *job)
+{
+	autojson json_t *warnings = warnings_of(job);
+	size_t i;
+	json_t *sentence;
+	json_array_foreach(warnings, i, sentence)
+		printf("  %-11s %s\n", i ? "" : "warnings", json_string_value(sentence));
+}
+
 static int show_metrics(struct reader *r, const struct job_row *job, struct err *err)
 {
 	char last_text[FORMAT_MAX], best_text[FORMAT_MAX];
@@ -267,6 +283,7 @@ static int show_text(struct ctl *ctl, struct reader *r, const struct shown *s, b
 
 	show_title(ctl, s);
 	show_config(s->job, all);
+	show_warnings(s->job);
 	int e = show_metrics(r, s->job, err);
 	if (e < 0)
 		return e;
@@ -330,6 +347,7 @@ static json_t *show_json(const struct selection *sel, const struct shown *s)
 	json_object_set_new(o, "resources", resources_json(&s->used));
 	json_object_set_new(o, "minutes", json_known(s->job->state == JOB_DONE ? s->job->seconds / 60 : NAN));
 	json_object_set_new(o, "notes", json_string(s->notes));
+	json_object_set_new(o, "warnings", warnings_of(s->job));
 	json_object_set_new(o, "wandb", run_json(&s->run));
 	return o;
 }

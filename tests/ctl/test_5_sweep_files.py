@@ -45,3 +45,12 @@ def test_every_error_names_its_place(place):
         for line in path.with_name(path.name + ".expected").read_text().splitlines():
             if "error:" in line:
                 assert line.startswith(f"bad/{path.name}:"), line
+
+
+def test_what_is_unusual_is_told_and_taken(place):
+    """A parameter that no job uses; not one that the half of them uses."""
+    text = ("name: unusual\nparameters: {scheduler: {values: [StepLR, none]}, optimizer: {values: [SGD, AdamW]}}\n"
+            "defaults: {step_size: 3, min_delta: 0.5}\n")
+    told = place.run("submit", "--dry-run", "-", text=text).stderr
+    assert 'standard input:2:1: warning: "min_delta" 0.5 is not used: "patience" is 0\n' in told
+    assert 'warning: 2 of 4 jobs: "lr" 0.1 is much for AdamW' in told and "step_size" not in told

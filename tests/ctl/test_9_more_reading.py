@@ -99,3 +99,12 @@ def test_devices_say_how_busy_they_are(grid):
     tell(grid, second, 4, seconds=30.0, gpu_percent=95.0, watts=212.0, vram_mib=500)
     assert grid.json("devices")[0]["use"] == {"text": "97 % 412 W", "cpu_percent": None, "gpu_percent": 97.0,
                                               "vram_mib": 1500.0, "watts": 412.0, "temperature_c": None}
+
+
+def test_show_warns_of_what_is_unusual(grid):
+    assert "warnings" not in grid.run("show", 5).stdout
+    grid.sql("UPDATE job SET config = json_set(config, '$.min_delta', 0.5, '$.optimizer', 'AdamW') WHERE id = 5")
+    out = grid.run("show", 5).stdout
+    assert '  warnings    "lr" 0.' in out and 'is much for AdamW' in out
+    assert '              "min_delta" 0.5 is not used: "patience" is 0\n' in out
+    assert any("min_delta" in sentence for sentence in grid.json("show", 5)[0]["warnings"])
