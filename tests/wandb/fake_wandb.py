@@ -147,8 +147,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         check(isinstance(variables, dict), "GraphQL variables are no object")
         with fake.lock:
             operation = fake.graphql.operation(body["query"], body.get("operationName"))
-        self.note(fake, "graphql", operation, variables.get("name"), {"query": body["query"], "variables": variables})
-        self.fault_before(fake, "graphql", operation, variables.get("name"))
+        run = variables.get("run") or variables.get("name")
+        self.note(fake, "graphql", operation, run, {"query": body["query"], "variables": variables})
+        self.fault_before(fake, "graphql", operation, run)
         with fake.lock:
             self.must_live()
             status, answer = fake.graphql.execute(body["query"], variables, body.get("operationName"))

@@ -68,7 +68,7 @@ def configuration(run):
 def of_run(fake, run, channel):
     """(operation or channel, body) of a run's requests, in order."""
     return [(r["operation"] or r["channel"], r["body"]) for r in fake.requests
-            if channel in (None, r["channel"]) and run in (r["run"], r["body"].get("variables", {}).get("run"))]
+            if channel in (None, r["channel"]) and r["run"] == run]
 
 
 def test_the_same_run_logged_by_their_client(place, fake, other, theirs, trained):
