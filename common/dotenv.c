@@ -99,7 +99,7 @@ static int read_file(const char *path, uid_t owner, char *buf, bool *ret_open, s
 	if (st.st_uid != owner && st.st_uid != 0 && st.st_uid != geteuid())
 		return 0;
 	size_t used = 0;
-	for (ssize_t n = 1; n != 0 && used < MAX_BYTES; used += n > 0 ? (size_t)n : 0) {
+	for (ssize_t n = 1; n != 0 && used<MAX_BYTES; used += n> 0 ? (size_t)n : 0) {
 		n = read(fd, buf + used, MAX_BYTES - used);
 		if (n < 0 && errno != EINTR)
 			return err_sys(err, -errno, "%s", path);

@@ -1,5 +1,5 @@
-/* `.env` files: lines NAME=VALUE beside a project, as python-dotenv reads them (the way hosted notebooks keep keys), but
- * without ${...} and without values of several lines. */
+/* `.env` files: lines NAME=VALUE beside a project, as python-dotenv reads them (the way hosted notebooks keep keys),
+ * but without ${...} and without values of several lines. */
 #pragma once
 
 #include "base.h"
@@ -14,9 +14,9 @@ struct dotenv {
 	char *value, *path;
 	bool open; /* others than its owner can read the file */
 };
-/* The nearest .env that sets name: in dir, else in the nearest directory above it.  Only files of that owner, of root or
- * of this process count: one that somebody planted in /tmp does not.
- * 0; -ENOENT: none; -EACCES or another error: one is there that cannot be read, and none that can. */
+/* The nearest .env that sets name: in dir, else in the nearest directory above it.  Only files of that owner, of root
+ * or of this process count: one that somebody planted in /tmp does not. 0; -ENOENT: none; -EACCES or another error: one
+ * is there that cannot be read, and none that can. */
 int dotenv_find(const char *dir, const char *name, uid_t owner, struct dotenv *ret, struct err *err);
 /* Wipes the value. */
 void dotenv_fini(struct dotenv *d);

@@ -69,5 +69,6 @@ void check_wandb(struct reading *r)
 	struct err err;
 	const json_t *project = json_object_get(r->sweep->wandb, "project");
 	if (project && sweep_wandb_jobs(r->sweep) && wandb_setting_check("project", project, &err) < 0)
-		findings_add(r->f, r->wandb_mark, "%s\n  do this:  write \"wandb\": {\"project\": ...} beside it", err.text);
+		findings_add(r->f, r->wandb_mark, "%s\n  do this:  write \"wandb\": {\"project\": ...} beside it",
+			     err.text);
 }

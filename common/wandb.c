@@ -27,7 +27,8 @@ static int check_text(const char *key, const json_t *value, size_t max, struct e
 	const char *text = json_string_value(value);
 	size_t n = text ? text_length(text) : 0;
 	if (!text || n < 1 || n > max)
-		return err_set(err, -EINVAL, "\"%s\" of wandb is not one\n  expected: text of 1 to %zu characters", key, max);
+		return err_set(err, -EINVAL, "\"%s\" of wandb is not one\n  expected: text of 1 to %zu characters", key,
+			       max);
 	return 0;
 }
 
@@ -44,8 +45,8 @@ static int check_project(const json_t *value, struct err *err)
 {
 	const char *text = json_string_value(value);
 	if (text && strpbrk(text, NOT_IN_PROJECTS))
-		return err_set(err, -EINVAL, "\"%.128s\" cannot be a project of W&B\n  expected: text without %s",
-			       text, NOT_IN_PROJECTS);
+		return err_set(err, -EINVAL, "\"%.128s\" cannot be a project of W&B\n  expected: text without %s", text,
+			       NOT_IN_PROJECTS);
 	return check_text("project", value, WANDB_NAME_MAX, err);
 }
 
@@ -55,7 +56,9 @@ static int check_entity(const json_t *value, struct err *err)
 	bool good = text && *text && strlen(text) <= WANDB_NAME_MAX;
 	for (; good && *text; text++)
 		good = isalnum((unsigned char)*text) || *text == '-' || *text == '_';
-	return good ? 0 : err_set(err, -EINVAL, "\"entity\" is no user or team of W&B\n  expected: letters, digits, - and _");
+	return good ? 0
+		    : err_set(err, -EINVAL,
+			      "\"entity\" is no user or team of W&B\n  expected: letters, digits, - and _");
 }
 
 static int check_tags(const json_t *value, struct err *err)
@@ -63,8 +66,10 @@ static int check_tags(const json_t *value, struct err *err)
 	size_t i;
 	json_t *tag;
 	if (!json_is_array(value) || json_array_size(value) > WANDB_TAGS_MAX)
-		return err_set(err, -EINVAL, "\"tags\" of wandb is not one\n  expected: a list of at most %d texts", WANDB_TAGS_MAX);
-	json_array_foreach((json_t *)value, i, tag) {
+		return err_set(err, -EINVAL, "\"tags\" of wandb is not one\n  expected: a list of at most %d texts",
+			       WANDB_TAGS_MAX);
+	json_array_foreach((json_t *)value, i, tag)
+	{
 		int r = check_text("tags", tag, WANDB_TAG_MAX, err);
 		if (r < 0)
 			return r;
@@ -101,10 +106,12 @@ int wandb_base_url_check(const char *url, struct err *err)
 	size_t port = host[name] == ':' ? 1 + strspn(host + name + 1, "0123456789") : 0;
 	if (name == 0 || name + port != n || port == 1 || strlen(url) > WANDB_URL_MAX)
 		return err_set(err, -EINVAL, "the base URL \"%.120s\" has no good host\n  %s", url, rule);
-	bool page = (n == 8 && strncmp(host, "wandb.ai", 8) == 0) || (n == 12 && strncmp(host, "app.wandb.ai", 12) == 0) ||
+	bool page = (n == 8 && strncmp(host, "wandb.ai", 8) == 0) ||
+		    (n == 12 && strncmp(host, "app.wandb.ai", 12) == 0) ||
 		    (n == 12 && strncmp(host, "www.wandb.ai", 12) == 0);
 	if (page || (!secure && n == 12 && strncmp(host, "api.wandb.ai", 12) == 0))
-		return err_set(err, -EINVAL, "%.120s is not where W&B takes runs\n  do this:  write \"" WANDB_DEFAULT_BASE_URL "\"",
+		return err_set(err, -EINVAL,
+			       "%.120s is not where W&B takes runs\n  do this:  write \"" WANDB_DEFAULT_BASE_URL "\"",
 			       url);
 	return 0;
 }
@@ -159,10 +166,11 @@ int wandb_setting_check(const char *key, const json_t *value, struct err *err)
 	}
 	const char *near = nearest_name(key, names, ARRAY_LEN(names));
 	autofree char *hint = near ? xasprintf("\n  do this:  write \"%s\"", near) : xstrdup("");
-	return err_set(err, -EINVAL,
-		       "unknown key \"%.60s\" in wandb\n  expected: mode, project, entity, group, notes, tags, log_every, "
-		       "base_url%s",
-		       key, hint);
+	return err_set(
+		err, -EINVAL,
+		"unknown key \"%.60s\" in wandb\n  expected: mode, project, entity, group, notes, tags, log_every, "
+		"base_url%s",
+		key, hint);
 }
 
 char *wandb_base_url_plain(const char *url)
@@ -177,8 +185,8 @@ char *wandb_page_url(const char *base_url, const char *entity, const char *proje
 {
 	static const char api[] = "https://api.";
 	bool cloud = strncmp(base_url, api, strlen(api)) == 0;
-	return xasprintf("%s%s/%s/%s", cloud ? "https://" : "", cloud ? base_url + strlen(api) : base_url, entity ? entity : "",
-			 project);
+	return xasprintf("%s%s/%s/%s", cloud ? "https://" : "", cloud ? base_url + strlen(api) : base_url,
+			 entity ? entity : "", project);
 }
 
 json_t *wandb_environment(const char *(*get)(void *arg, const char *name), void *arg)
@@ -196,7 +204,8 @@ int wandb_settings_complete(json_t *settings, const json_t *environment, const c
 {
 	const char *key;
 	json_t *value;
-	json_object_foreach((json_t *)environment, key, value) {
+	json_object_foreach((json_t *)environment, key, value)
+	{
 		if (json_object_get(settings, key))
 			continue;
 		int r = wandb_setting_check(key, value, err);
@@ -204,8 +213,8 @@ int wandb_settings_complete(json_t *settings, const json_t *environment, const c
 			return err_prefix(err, r, "the environment's settings of W&B");
 		json_object_set(settings, key, value);
 	}
-	autojson json_t *defaults =
-		json_pack("{s:s, s:s, s:i}", "mode", wandb_mode_names[WANDB_ONLINE], "project", project, "log_every", 1);
+	autojson json_t *defaults = json_pack("{s:s, s:s, s:i}", "mode", wandb_mode_names[WANDB_ONLINE], "project",
+					      project, "log_every", 1);
 	json_object_update_missing(settings, defaults);
 	return 0;
 }
@@ -217,7 +226,8 @@ int wandb_settings_read(struct wandb_settings *ret, const char *text, const char
 	autojson json_t *json = text ? json_parse(text, strlen(text), err) : json_object();
 	if (!json)
 		return -EINVAL;
-	json_object_foreach(json, key, value) {
+	json_object_foreach(json, key, value)
+	{
 		int r = wandb_setting_check(key, value, err);
 		if (r < 0)
 			return r;

@@ -12,9 +12,11 @@ void doctor_wandb(struct doctor *d)
 	if (d->ctl->paths.system)
 		return; /* the service's key is seen by the service alone */
 	if (!key) {
-		doctor_add(d, HEALTH_NONE, "wandb", NULL, "sweep-forward is not installed; only sending runs to W&B needs it");
+		doctor_add(d, HEALTH_NONE, "wandb", NULL,
+			   "sweep-forward is not installed; only sending runs to W&B needs it");
 	} else if (!source) {
-		doctor_add(d, HEALTH_NONE, "wandb", "sweepctl wandb login", "no key for %s, and none needed: runs are kept here", server);
+		doctor_add(d, HEALTH_NONE, "wandb", "sweepctl wandb login",
+			   "no key for %s, and none needed: runs are kept here", server);
 	} else {
 		autofree char *shown = format_path(source);
 		if (warning) {

@@ -3,11 +3,9 @@
 #include "ctl/wandb.h"
 #include "ctl/format.h"
 #include "ctl/launch.h"
-#include "ctl/table.h"
 #include "ctl/target.h"
 #include "common/json.h"
 
-#include <limits.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,7 +13,8 @@
 enum { OPTION_BASE_URL = 512, OPTION_REMOVE, OPTION_UNCHECKED, OPTION_TO, OPTION_PROJECT, OPTION_ENTITY };
 
 static const struct argp_option options[] = {
-	{"base-url", OPTION_BASE_URL, "URL", 0, "login, selftest: the server; $WANDB_BASE_URL, else https://api.wandb.ai"},
+	{"base-url", OPTION_BASE_URL, "URL", 0,
+	 "login, selftest: the server; $WANDB_BASE_URL, else https://api.wandb.ai"},
 	{"remove", OPTION_REMOVE, NULL, 0, "login: forget the stored key of that server"},
 	{"no-check", OPTION_UNCHECKED, NULL, 0, "login: do not ask the server whether it takes the key"},
 	{"to", OPTION_TO, "DIR", 0, "export: write the runs there; else into wandb/ beside the store"},
@@ -154,7 +153,7 @@ json_t *forward_ask(struct forward_call *call)
 	int e = posix_spawn(&pid, path, &actions, NULL, (char *const *)call->argv, environ);
 	posix_spawn_file_actions_destroy(&actions);
 	close(ends[1]);
-	for (ssize_t n = 1; e == 0 && n > 0 && used < sizeof(text); used += n > 0 ? (size_t)n : 0)
+	for (ssize_t n = 1; e == 0 && n > 0 && used<sizeof(text); used += n> 0 ? (size_t)n : 0)
 		n = read(ends[0], text + used, sizeof(text) - used);
 	close(ends[0]);
 	if (e == 0)
@@ -306,6 +305,7 @@ const struct verb verb_wandb = {
 	.example = "sweepctl wandb login < key.txt && sweepctl wandb status",
 	.input_size = sizeof(struct wandb_input),
 	.argp = &argp,
-	.exits = EXITS(EXIT_BAD_OUTCOME, EXIT_NO_DAEMON, EXIT_NO_SUCH, EXIT_REFUSED, EXIT_PERMISSION, EXIT_TIMEOUT, EXIT_INTERRUPTED),
+	.exits = EXITS(EXIT_BAD_OUTCOME, EXIT_NO_DAEMON, EXIT_NO_SUCH, EXIT_REFUSED, EXIT_PERMISSION, EXIT_TIMEOUT,
+		       EXIT_INTERRUPTED),
 	.run = run,
 };

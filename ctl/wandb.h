@@ -43,12 +43,13 @@ void wandb_print_existing(struct reader *r, int64_t id, const struct sweep *swee
 /* How far the runs of one sweep are at W&B. */
 struct wandb_progress {
 	int64_t sweep, owner;
-	char *name, *mode, *entity, *project, *base_url, *file_dir, *url, *problem; /* base_url to problem: NULL: none */
+	char *name, *mode, *entity, *project, *base_url, *file_dir, *url,
+		*problem;          /* base_url to problem: NULL: none */
 	int64_t runs, begun, done; /* done: over, and all of it sent (mode offline: written) */
 	int64_t refused, moving;   /* moving: begun, neither done nor refused */
-	int64_t in_step;	   /* of those, what runs and has nothing to send at the moment */
-	int64_t rows_behind;	   /* epochs that W&B does not have */
-	int64_t oldest_ms;	   /* of those, when it was stored; 0: none */
+	int64_t in_step;           /* of those, what runs and has nothing to send at the moment */
+	int64_t rows_behind;       /* epochs that W&B does not have */
+	int64_t oldest_ms;         /* of those, when it was stored; 0: none */
 };
 struct wandb_refusal {
 	int64_t job, sweep;

@@ -8,7 +8,7 @@
 struct status {
 	struct ctl *ctl;
 	struct wandb_state wandb;
-	json_t *key;	/* what `sweep-forward key` says; NULL: the service's, which only it can see */
+	json_t *key;    /* what `sweep-forward key` says; NULL: the service's, which only it can see */
 	json_t *daemon; /* its status; NULL: it does not run */
 };
 
@@ -84,9 +84,11 @@ static void print_sweeps(const struct status *s)
 	table_column(t, "STATE", false, 0);
 	for (size_t i = 0; i < s->wandb.n_sweeps; i++) {
 		const struct wandb_progress *p = &s->wandb.sweeps[i];
-		autofree char *id = xasprintf("s%lld", (long long)p->sweep), *runs = xasprintf("%lld", (long long)p->runs);
+		autofree char *id = xasprintf("s%lld", (long long)p->sweep),
+			      *runs = xasprintf("%lld", (long long)p->runs);
 		autofree char *done = xasprintf("%lld", (long long)p->done), *behind = behind_text(p);
-		autofree char *project = xasprintf("%s%s%s", p->entity ? p->entity : "", p->entity ? "/" : "", p->project);
+		autofree char *project =
+			xasprintf("%s%s%s", p->entity ? p->entity : "", p->entity ? "/" : "", p->project);
 		table_cell(t, id);
 		table_cell(t, p->name);
 		table_cell(t, p->mode);
@@ -150,8 +152,9 @@ static bool print_troubles(const struct status *s)
 static void print_key(const struct status *s)
 {
 	const char *warning = json_str_or(s->key, "warning", NULL), *source = json_str_or(s->key, "source", NULL);
-	const char *error = json_str_or(s->key, "error", s->ctl->paths.system ? "systemd's credential wandb_api_key"
-									     : "not known: sweep-forward is not installed");
+	const char *error = json_str_or(s->key, "error",
+					s->ctl->paths.system ? "systemd's credential wandb_api_key"
+							     : "not known: sweep-forward is not installed");
 	autofree char *shown = source ? format_path(source) : text_clean_lines(error);
 
 	if (source && str_eq(source, "WANDB_API_KEY"))
@@ -180,11 +183,11 @@ static json_t *sweep_json(const struct status *s, const struct wandb_progress *p
 	enum tone tone;
 	char oldest[FORMAT_MAX];
 
-	return json_pack("{sI, ss, ss, ss?, ss, ss?, ss?, sI, sI, sI, sI, sI, ss?, ss, ss?}", "sweep", (json_int_t)p->sweep,
-			 "name", p->name, "mode", p->mode, "entity", p->entity, "project", p->project, "base_url",
-			 p->base_url, "url", p->url, "runs", (json_int_t)p->runs, "begun", (json_int_t)p->begun, "done",
-			 (json_int_t)p->done, "refused", (json_int_t)p->refused, "epochs_behind",
-			 (json_int_t)p->rows_behind, "oldest_behind",
+	return json_pack("{sI, ss, ss, ss?, ss, ss?, ss?, sI, sI, sI, sI, sI, ss?, ss, ss?}", "sweep",
+			 (json_int_t)p->sweep, "name", p->name, "mode", p->mode, "entity", p->entity, "project",
+			 p->project, "base_url", p->base_url, "url", p->url, "runs", (json_int_t)p->runs, "begun",
+			 (json_int_t)p->begun, "done", (json_int_t)p->done, "refused", (json_int_t)p->refused,
+			 "epochs_behind", (json_int_t)p->rows_behind, "oldest_behind",
 			 p->oldest_ms ? format_rfc3339(p->oldest_ms, oldest) : NULL, "state", state_of(s, p, &tone),
 			 "problem", p->problem);
 }
@@ -203,7 +206,8 @@ static bool print_status_json(const struct status *s)
 		json_array_append_new(refused, json_pack("{sI, sI, ss?}", "job", (json_int_t)r->job, "sweep",
 							 (json_int_t)r->sweep, "problem", r->problem));
 	}
-	print_json(json_pack("{sO?, sO?, so, so}", "key", s->key, "sender", sender_of(s), "sweeps", sweeps, "refused", refused));
+	print_json(json_pack("{sO?, sO?, so, so}", "key", s->key, "sender", sender_of(s), "sweeps", sweeps, "refused",
+			     refused));
 	return trouble;
 }
 

@@ -1,6 +1,6 @@
 /* What submit says of Weights & Biases. */
 #include "ctl/format.h"
-#include "ctl/text.h"
+#include "ctl/columns.h"
 #include "ctl/wandb.h"
 #include "common/json.h"
 #include "common/wandb.h"
@@ -37,10 +37,11 @@ void wandb_print_new(const struct ctl *ctl, const struct sweep *sweep, const cha
 		puts("  wandb    mode is disabled: runs are kept here only");
 		return;
 	}
-	autofree char *key = offline ? xstrdup("a file for `wandb sync` as each run ends") : key_text(ctl, sweep, file_dir);
+	autofree char *key =
+		offline ? xstrdup("a file for `wandb sync` as each run ends") : key_text(ctl, sweep, file_dir);
 	autofree char *some = n < sweep->n_jobs ? xasprintf(", %zu of %zu jobs", n, sweep->n_jobs) : xstrdup("");
-	autofree char *line = xasprintf("  wandb    %s%s%s%s%s;", offline ? "offline, " : "", entity, *entity ? "/" : "",
-					json_str_or(sweep->wandb, "project", ""), some);
+	autofree char *line = xasprintf("  wandb    %s%s%s%s%s;", offline ? "offline, " : "", entity,
+					*entity ? "/" : "", json_str_or(sweep->wandb, "project", ""), some);
 	bool fits = text_columns(line, strlen(line)) + 1 + text_columns(key, strlen(key)) <= 80;
 	printf("%s%s%s\n", line, fits ? " " : "\n           ", key);
 }

@@ -1,5 +1,5 @@
-/* sweepctl wandb sync: what was refused, or left in offline sweeps that are named, is sent again; then it waits until W&B
- * has acknowledged everything that is there.  Leaving stops nothing: sweep-forward goes on. */
+/* sweepctl wandb sync: what was refused, or left in offline sweeps that are named, is sent again; then it waits until
+ * W&B has acknowledged everything that is there.  Leaving stops nothing: sweep-forward goes on. */
 #include "ctl/format.h"
 #include "ctl/target.h"
 #include "ctl/wandb.h"
@@ -10,21 +10,21 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOOK_S	   0.5
-#define TALK_S	   10.0 /* between two lines without a terminal */
-#define PERSON_S   40.0 /* so long a sweep may wait for a key that was just stored */
-#define ASK_MS	   60000
+#define LOOK_S   0.5
+#define TALK_S   10.0 /* between two lines without a terminal */
+#define PERSON_S 40.0 /* so long a sweep may wait for a key that was just stored */
+#define ASK_MS   60000
 
 struct sync {
 	struct ctl *ctl;
 	struct reader *reader;
 	json_t *sweeps; /* ids, as keys of an object: those that are waited for */
-	json_t *jobs;	/* whose runs are sent again */
+	json_t *jobs;   /* whose runs are sent again */
 	double begun_s, talked_s;
 };
 
 struct left {
-	int64_t runs, rows, refused, going; /* going: what runs, and has nothing to send at the moment */
+	int64_t runs, rows, refused, going;   /* going: what runs, and has nothing to send at the moment */
 	const struct wandb_progress *waiting; /* a sweep that waits for a person, or NULL */
 };
 
@@ -93,7 +93,8 @@ static int ask_daemon(const struct sync *s)
 {
 	struct err err;
 	autojson json_t *answer = NULL;
-	int e = client_ask(&s->ctl->paths, json_pack("{ss, sO}", "verb", "sync", "jobs", s->jobs), ASK_MS, &answer, &err);
+	int e = client_ask(&s->ctl->paths, json_pack("{ss, sO}", "verb", "sync", "jobs", s->jobs), ASK_MS, &answer,
+			   &err);
 
 	if (e < 0)
 		return ctl_fail(s->ctl, e, &err);
@@ -127,9 +128,9 @@ static void talk(struct sync *s, const struct left *left, bool last)
 	if (last)
 		fputs("\r\033[K", stderr);
 	else
-		fprintf(stderr, "%s%lld run%s, %lld epoch%s to be acknowledged%s", terminal ? "\r" : "", (long long)left->runs,
-			left->runs == 1 ? "" : "s", (long long)left->rows, left->rows == 1 ? "" : "s",
-			terminal ? "\033[K" : "\n");
+		fprintf(stderr, "%s%lld run%s, %lld epoch%s to be acknowledged%s", terminal ? "\r" : "",
+			(long long)left->runs, left->runs == 1 ? "" : "s", (long long)left->rows,
+			left->rows == 1 ? "" : "s", terminal ? "\033[K" : "\n");
 }
 
 static int say_end(struct sync *s, const struct left *left, int code)
@@ -150,7 +151,8 @@ static int say_end(struct sync *s, const struct left *left, int code)
 		fprintf(stderr, "error: %lld run%s refused; sweepctl wandb status says why\n", (long long)left->refused,
 			left->refused == 1 ? " was" : "s were");
 	else if (left->going)
-		printf("W&B has everything so far; %lld run%s on\n", (long long)left->going, left->going == 1 ? " goes" : "s go");
+		printf("W&B has everything so far; %lld run%s on\n", (long long)left->going,
+		       left->going == 1 ? " goes" : "s go");
 	else
 		puts("W&B has everything");
 	return code;
@@ -161,7 +163,8 @@ static int say_nothing(const struct sync *s)
 	if (s->ctl->json)
 		print_json(json_pack("{si, si, si, sn}", "runs_left", 0, "epochs_left", 0, "refused", 0, "problem"));
 	else
-		puts(json_object_size(s->sweeps) ? "W&B has everything" : "nothing is to be sent: no such sweep has use_wandb");
+		puts(json_object_size(s->sweeps) ? "W&B has everything"
+						 : "nothing is to be sent: no such sweep has use_wandb");
 	return EXIT_OK;
 }
 
@@ -181,8 +184,10 @@ static int look(struct sync *s, double timeout_s, bool *over, int *ret, struct e
 	*over = through || stuck || late;
 	talk(s, &left, *over);
 	if (*over)
-		*ret = say_end(s, &left, through && !left.refused ? EXIT_OK : late && !through && !stuck ? EXIT_TIMEOUT
-												  : EXIT_BAD_OUTCOME);
+		*ret = say_end(s, &left,
+			       through && !left.refused     ? EXIT_OK
+			       : late && !through && !stuck ? EXIT_TIMEOUT
+							    : EXIT_BAD_OUTCOME);
 	wandb_state_fini(&state);
 	return 0;
 }

@@ -8,9 +8,9 @@
 #include <math.h>
 #include <time.h>
 
-#define TRIES	   4
+#define TRIES      4
 #define TIMEOUT_MS 20000
-#define FIRST_S	   0.5
+#define FIRST_S    0.5
 
 struct answer {
 	bool there;
@@ -50,7 +50,13 @@ static void once(struct ask *a, const char *url, const char *body, struct answer
 {
 	static const char *const headers[] = {"Content-Type: application/json", NULL};
 	struct http_request request = {
-		.method = "POST", .url = url, .key = a->key, .headers = headers, .body = body, .size = strlen(body), .timeout_ms = TIMEOUT_MS,
+		.method = "POST",
+		.url = url,
+		.key = a->key,
+		.headers = headers,
+		.body = body,
+		.size = strlen(body),
+		.timeout_ms = TIMEOUT_MS,
 	};
 	*ret = (struct answer){.there = false};
 	http_send(a->http, &request, on_done, ret);
@@ -69,10 +75,11 @@ static int failed(const struct ask *a, const struct http_response *r, enum retry
 		  struct err *err)
 {
 	if (r->failure == HTTP_ANSWERED && verdict == RETRY_PERSON)
-		return err_set(err, -EACCES, "%s does not take this key%s%s", a->base_url, message ? ": " : "", message ? message : "");
-	if (r->failure == HTTP_ANSWERED)
-		return err_set(err, -EPROTO, "%s answers with status %d%s%s", a->base_url, r->status, message ? ": " : "",
+		return err_set(err, -EACCES, "%s does not take this key%s%s", a->base_url, message ? ": " : "",
 			       message ? message : "");
+	if (r->failure == HTTP_ANSWERED)
+		return err_set(err, -EPROTO, "%s answers with status %d%s%s", a->base_url, r->status,
+			       message ? ": " : "", message ? message : "");
 	return err_set(err, -EHOSTUNREACH, "%s is not reached: %s", a->base_url, r->error);
 }
 

@@ -1,5 +1,5 @@
-/* One request after the other, for verbs whose user waits: login, selftest.  What may pass is tried again a few times, as
- * retry.h says. */
+/* One request after the other, for verbs whose user waits: login, selftest.  What may pass is tried again a few times,
+ * as retry.h says. */
 #pragma once
 
 #include "graphql.h"

@@ -41,12 +41,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static void say_written(const struct options *o, int64_t job, const struct offline_result *result)
 {
 	if (o->json) {
-		autojson json_t *answer = json_pack("{s:I, s:s, s:s, s:I, s:b}", "job", (json_int_t)job, "run", result->run_id, "path",
-						    result->path, "rows", (json_int_t)result->at.history, "ended", result->ended);
+		autojson json_t *answer =
+			json_pack("{s:I, s:s, s:s, s:I, s:b}", "job", (json_int_t)job, "run", result->run_id, "path",
+				  result->path, "rows", (json_int_t)result->at.history, "ended", result->ended);
 		autofree char *line = json_line(answer);
 		puts(line);
 	} else {
-		printf("job %lld: %s%s\n", (long long)job, result->path, result->ended ? "" : "  (it is not over: without an end)");
+		printf("job %lld: %s%s\n", (long long)job, result->path,
+		       result->ended ? "" : "  (it is not over: without an end)");
 	}
 	fflush(stdout);
 }

@@ -13,12 +13,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define VARIABLE     "WANDB_API_KEY"
-#define CREDENTIAL   "wandb_api_key"
-#define STORED	     "wandb.netrc"
-#define MIN_LENGTH   40
-#define MAX_LENGTH   4096 /* a JSON Web Token is long */
-#define MAX_NETRC    (256 * 1024)
+#define VARIABLE   "WANDB_API_KEY"
+#define CREDENTIAL "wandb_api_key"
+#define STORED     "wandb.netrc"
+#define MIN_LENGTH 40
+#define MAX_LENGTH 4096 /* a JSON Web Token is long */
+#define MAX_NETRC  (256 * 1024)
 
 void key_guard(void)
 {
@@ -89,9 +89,12 @@ int wandb_key_check(const char *key, struct err *err)
 	for (const char *p = key; *p; p++)
 		if (!isalnum((unsigned char)*p) && *p != '-' && *p != '_' && *p != '.')
 			return err_set(err, -EINVAL,
-				       "not a key of W&B: it holds a character that keys do not have\n  expected: letters, digits, - and _");
+				       "not a key of W&B: it holds a character that keys do not have\n  expected: "
+				       "letters, digits, - and _");
 	if (n > MAX_LENGTH || (strchr(key, '.') ? !is_token(key) : n < MIN_LENGTH))
-		return err_set(err, -EINVAL, "not a key of W&B: it has %zu characters\n  expected: %d or more, as on https://wandb.ai/authorize",
+		return err_set(err, -EINVAL,
+			       "not a key of W&B: it has %zu characters\n  expected: %d or more, as on "
+			       "https://wandb.ai/authorize",
 			       n, MIN_LENGTH);
 	return 0;
 }
@@ -201,7 +204,8 @@ static int in_dotenv(struct search *s, struct wandb_key *ret, struct err *err)
 	}
 	r = take(ret, xstrdup(d.value), xstrdup(d.path), err);
 	if (r > 0 && d.open)
-		ret->warning = xasprintf("%s holds your API key and others can read it\n  do this:  chmod 600 %s", d.path, d.path);
+		ret->warning = xasprintf("%s holds your API key and others can read it\n  do this:  chmod 600 %s",
+					 d.path, d.path);
 	dotenv_fini(&d);
 	return r;
 }
@@ -223,7 +227,8 @@ static int in_netrc(struct search *s, const char *path, struct wandb_key *ret, s
 	wipe(text);
 	r = password ? take(ret, password, xasprintf("%s", path), err) : 0;
 	if (r > 0 && (st.st_mode & (S_IRGRP | S_IROTH)))
-		ret->warning = xasprintf("%s holds your API key and others can read it\n  do this:  chmod 600 %s", path, path);
+		ret->warning =
+			xasprintf("%s holds your API key and others can read it\n  do this:  chmod 600 %s", path, path);
 	return r;
 }
 
@@ -242,7 +247,7 @@ static int in_home(struct search *s, struct wandb_key *ret, struct err *err)
 
 int wandb_key_find(const struct wandb_key_places *places, struct wandb_key *ret, struct err *err)
 {
-	static int (*const search_in[])(struct search *s, struct wandb_key *ret, struct err *err) = {
+	static int (*const search_in[])(struct search * s, struct wandb_key * ret, struct err * err) = {
 		in_environment, in_credentials, in_dotenv, stored, in_home,
 	};
 	struct search s = {.places = places, .host = host_of(places->base_url)};
@@ -255,7 +260,8 @@ int wandb_key_find(const struct wandb_key_places *places, struct wandb_key *ret,
 	else if (r == 0 && s.trouble)
 		r = err_set(err, s.trouble, "no API key for %s: %s", s.host, s.why.text);
 	else if (r == 0)
-		r = err_set(err, -ENOKEY, "no API key for %s\n  looked in: %s\n  do this:  sweepctl wandb login", s.host, s.looked);
+		r = err_set(err, -ENOKEY, "no API key for %s\n  looked in: %s\n  do this:  sweepctl wandb login",
+			    s.host, s.looked);
 	free(s.host);
 	free(s.looked);
 	return r < 0 ? r : 0;

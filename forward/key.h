@@ -8,9 +8,9 @@
  *   4. what `sweepctl wandb login` stored: CONFIG/wandb.netrc, 0600, a key for each server
  *   5. $NETRC, else ~/.netrc: `machine HOST login user password KEY`, as `wandb login` writes it
  *
- * A key goes to one server: 4 and 5 name its host; 1 and 2 belong to who runs sweep-forward and go to that program's own
- * server ($WANDB_BASE_URL), to another only for sweeps of the same user: else whoever may submit could have the service's
- * key sent to a server of theirs.
+ * A key goes to one server: 4 and 5 name its host; 1 and 2 belong to who runs sweep-forward and go to that program's
+ * own server ($WANDB_BASE_URL), to another only for sweeps of the same user: else whoever may submit could have the
+ * service's key sent to a server of theirs.
  *
  * No text given out here holds the key: not a source, not an error, not a warning.  key_guard() keeps it out of core
  * dumps and out of other processes' sight. */
@@ -21,10 +21,10 @@
 #include <sys/types.h>
 
 struct wandb_key_places {
-	const char *base_url;  /* of the sweep: the key is for its host */
-	const char *file_dir;  /* sweep.file_dir, or NULL */
-	const char *config;    /* directory of the stored keys; key_config_dir() */
-	uid_t owner;	       /* of the sweep */
+	const char *base_url; /* of the sweep: the key is for its host */
+	const char *file_dir; /* sweep.file_dir, or NULL */
+	const char *config;   /* directory of the stored keys; key_config_dir() */
+	uid_t owner;          /* of the sweep */
 };
 
 struct wandb_key {
@@ -39,8 +39,8 @@ int wandb_key_find(const struct wandb_key_places *places, struct wandb_key *ret,
 /* Wipes it. */
 void wandb_key_fini(struct wandb_key *key);
 
-/* At least 40 of letters, digits, - and _, perhaps behind PREFIX-; or a JSON Web Token of three parts.  The sentence says
- * what is wrong (length, a character that is not allowed), never what it is. */
+/* At least 40 of letters, digits, - and _, perhaps behind PREFIX-; or a JSON Web Token of three parts.  The sentence
+ * says what is wrong (length, a character that is not allowed), never what it is. */
 int wandb_key_check(const char *key, struct err *err);
 
 /* ${XDG_CONFIG_HOME:-~/.config}/sweepd; with a directory of its own ($SWEEPD_DIR, --dir) that one.  Allocated. */

@@ -1,5 +1,5 @@
-/* The verbs login and key: a person's API key is taken from standard input, checked with the server and stored; and where
- * a key would be found.  Neither prints a key. */
+/* The verbs login and key: a person's API key is taken from standard input, checked with the server and stored; and
+ * where a key would be found.  Neither prints a key. */
 #include "ask.h"
 #include "key.h"
 #include "verbs.h"
@@ -122,7 +122,8 @@ static int ask_whose(const char *base_url, const char *key, char **ret_user, str
 	return r;
 }
 
-/* The unit's LoadCredential=wandb_api_key finds it there; only root can read it, and sweep-forward has it as it starts. */
+/* The unit's LoadCredential=wandb_api_key finds it there; only root can read it, and sweep-forward has it as it starts.
+ */
 #define CREDENTIALS "/etc/credstore"
 #define CREDENTIAL  CREDENTIALS "/wandb_api_key"
 
@@ -161,7 +162,8 @@ static int log_in(const struct options *o, const char *config, const char *key)
 	if (r < 0)
 		return fail(r == -EACCES || r == -EPERM ? EXIT_PERMISSION : EXIT_BAD_OUTCOME, &err);
 	if (o->json) {
-		autojson json_t *answer = json_pack("{s:s, s:s?, s:s}", "server", o->base_url, "entity", user, "stored", path);
+		autojson json_t *answer =
+			json_pack("{s:s, s:s?, s:s}", "server", o->base_url, "entity", user, "stored", path);
 		autofree char *line = json_line(answer);
 		puts(line);
 		return EXIT_OK;
@@ -169,7 +171,8 @@ static int log_in(const struct options *o, const char *config, const char *key)
 	if (user)
 		printf("logged in to %s as %s; the key is in %s\n", o->base_url, user, path);
 	else
-		printf("the key for %s is in %s\nnot checked: %s\n", o->base_url, path, *why.text ? why.text : "as asked (--no-check)");
+		printf("the key for %s is in %s\nnot checked: %s\n", o->base_url, path,
+		       *why.text ? why.text : "as asked (--no-check)");
 	return EXIT_OK;
 }
 
@@ -193,8 +196,9 @@ int verb_login(int argc, char **argv)
 	if (find_server(&o, &err) < 0)
 		return fail(EXIT_REFUSED, &err);
 	if (o.service && geteuid() != 0) {
-		err_set(&err, -EPERM, "the system's sweep-forward has its key from systemd, and only root may store it\n"
-				      "  do this:  sudo sweepctl wandb login");
+		err_set(&err, -EPERM,
+			"the system's sweep-forward has its key from systemd, and only root may store it\n"
+			"  do this:  sudo sweepctl wandb login");
 		return fail(EXIT_PERMISSION, &err);
 	}
 	if (!config) {
@@ -202,7 +206,8 @@ int verb_login(int argc, char **argv)
 		return fail(EXIT_BAD_OUTCOME, &err);
 	}
 	if (o.remove) {
-		int r = o.service ? forget_of_service(&path, &err) : wandb_key_store(config, o.base_url, NULL, &path, &err);
+		int r = o.service ? forget_of_service(&path, &err)
+				  : wandb_key_store(config, o.base_url, NULL, &path, &err);
 		if (r < 0)
 			return fail(r == -ENOENT ? EXIT_NO_SUCH : EXIT_BAD_OUTCOME, &err);
 		printf("the key for %s is forgotten (%s)\n", o.base_url, path);
@@ -225,7 +230,8 @@ int verb_key(int argc, char **argv)
 		{"owner", OPTION_OWNER, "UID", 0, "of the sweep"},
 		{0},
 	};
-	static const struct argp argp = {rows, parse, NULL, "Says, in JSON, where the API key is found; never what it is."};
+	static const struct argp argp = {rows, parse, NULL,
+					 "Says, in JSON, where the API key is found; never what it is."};
 	struct options o = {.owner = geteuid()};
 	struct err err;
 	struct wandb_key key = {0};
@@ -235,8 +241,9 @@ int verb_key(int argc, char **argv)
 		return fail(EXIT_REFUSED, &err);
 	struct wandb_key_places places = {o.base_url, o.file_dir, config, o.owner};
 	bool found = wandb_key_find(&places, &key, &err) == 0;
-	autojson json_t *answer = json_pack("{s:s, s:b, s:s?, s:s?, s:s?}", "server", o.base_url, "found", found, "source", key.source,
-					    "warning", key.warning, "error", found ? NULL : err.text);
+	autojson json_t *answer =
+		json_pack("{s:s, s:b, s:s?, s:s?, s:s?}", "server", o.base_url, "found", found, "source", key.source,
+			  "warning", key.warning, "error", found ? NULL : err.text);
 	wandb_key_fini(&key);
 	autofree char *line = json_line(answer);
 	puts(line);

@@ -61,8 +61,10 @@ struct offline {
 static int failed(const struct offline *o, int r, struct err *err)
 {
 	if (r == -ENOSPC || r == -EDQUOT)
-		return err_set(err, -ENOSPC, "the disk is full: the offline run %s was not written; training goes on\n"
-					     "  do this:  make room", o->final);
+		return err_set(err, -ENOSPC,
+			       "the disk is full: the offline run %s was not written; training goes on\n"
+			       "  do this:  make room",
+			       o->final);
 	return err_sys(err, r, "the offline run %s cannot be written", o->final);
 }
 
@@ -114,7 +116,8 @@ static int put_run(struct offline *o, const struct offline_run *run, struct err 
 	const char *key;
 	json_t *value;
 	autoproto struct proto p = {0}, config = {0};
-	json_object_foreach((json_t *)run->config, key, value) {
+	json_object_foreach((json_t *)run->config, key, value)
+	{
 		autofree char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
 		put_item(&config, UPDATE, key, text ? text : "null");
 	}
@@ -126,8 +129,7 @@ static int put_run(struct offline *o, const struct offline_run *run, struct err 
 	put_text(&p, RUN_JOB_TYPE, run->job_type);
 	put_text(&p, RUN_DISPLAY_NAME, run->name);
 	put_text(&p, RUN_NOTES, run->notes);
-	json_array_foreach((json_t *)run->tags, i, value)
-		put_text(&p, RUN_TAG, json_string_value(value));
+	json_array_foreach((json_t *)run->tags, i, value) put_text(&p, RUN_TAG, json_string_value(value));
 	put_text(&p, RUN_SWEEP_ID, run->sweep_id);
 	put_text(&p, RUN_HOST, run->host);
 	put_time(&p, RUN_START_TIME, run->started_ms * 1000);
@@ -149,7 +151,8 @@ static int put_definitions(struct offline *o, struct err *err)
 	put_text(&t, 5, json_str_or(telemetry, "5", NULL));
 	put_text(&t, 12, json_str_or(telemetry, "12", NULL));
 	int r = put(o, RECORD_TELEMETRY, &t, err);
-	json_array_foreach((json_t *)metrics, i, metric) {
+	json_array_foreach((json_t *)metrics, i, metric)
+	{
 		autoproto struct proto m = {0}, options = {0};
 		int64_t step_metric = json_int_or(metric, "5", 0);
 		put_text(&m, 1, json_str_or(metric, "1", NULL));
@@ -251,8 +254,9 @@ int offline_console(struct offline *o, const char *line, struct err *err)
 	struct tm tm = {0};
 	int us = 0, used = 0;
 	int64_t at_us = o->started_ms * 1000;
-	if (sscanf(line, "%4d-%2d-%2dT%2d:%2d:%2d.%6d %n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min,
-		   &tm.tm_sec, &us, &used) == 7 && used == 27) {
+	if (sscanf(line, "%4d-%2d-%2dT%2d:%2d:%2d.%6d %n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour,
+		   &tm.tm_min, &tm.tm_sec, &us, &used) == 7 &&
+	    used == 27) {
 		tm.tm_year -= 1900;
 		tm.tm_mon -= 1;
 		at_us = (int64_t)timegm(&tm) * 1000000 + us;
@@ -324,7 +328,8 @@ void offline_abandon(struct offline *o)
 /* What a writer that was killed left behind is removed first. */
 static int create(struct offline *o, const char *id, struct err *err)
 {
-	autofree char *files = xasprintf("%s/files", o->temporary), *path = xasprintf("%s/run-%s.wandb", o->temporary, id);
+	autofree char *files = xasprintf("%s/files", o->temporary),
+		      *path = xasprintf("%s/run-%s.wandb", o->temporary, id);
 	remove_tree(o->temporary);
 	int r = fs_mkdirs(files, 0755, err);
 	if (r < 0)
@@ -374,8 +379,8 @@ static int sync_dir(const char *path)
 	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
 }
 
-/* Where one of that name is, the two change places and the old one goes; on a file system that cannot do that (NFS, FUSE)
- * the old one goes first. */
+/* Where one of that name is, the two change places and the old one goes; on a file system that cannot do that (NFS,
+ * FUSE) the old one goes first. */
 static int give_name(const struct offline *o)
 {
 	int r = sync_dir(o->temporary);

@@ -8,8 +8,8 @@
  *
  * Whole or not at all (invariant 7): everything is written under ".offline-run-...", which `wandb sync` passes over,
  * flushed to the disk and renamed at the end; one of the same name that was there is replaced in the same instant.
- * Appending while the run trains would save nothing: the rows are in the store, and a file that was cut off is of use to
- * nobody before its job's end.
+ * Appending while the run trains would save nothing: the rows are in the store, and a file that was cut off is of use
+ * to nobody before its job's end.
  *
  * Record numbers: wandb/proto/wandb_internal.proto of W&B's client 0.28. */
 #pragma once
@@ -19,10 +19,10 @@
 #include <jansson.h>
 
 struct offline_run {
-	const char *id, *project, *name, *host;			    /* name: as shown */
-	const char *entity, *group, *job_type, *notes, *sweep_id;   /* may be NULL */
-	const json_t *tags;					    /* list of texts, or NULL */
-	const json_t *config;					    /* the job's */
+	const char *id, *project, *name, *host;                   /* name: as shown */
+	const char *entity, *group, *job_type, *notes, *sweep_id; /* may be NULL */
+	const json_t *tags;                                       /* list of texts, or NULL */
+	const json_t *config;                                     /* the job's */
 	int64_t started_ms;
 };
 

@@ -9,15 +9,15 @@
 
 #include <math.h>
 
-#define LOOK_S	 1.0 /* between two looks for jobs that ended */
+#define LOOK_S   1.0 /* between two looks for jobs that ended */
 #define MAX_TOLD 256 /* runs in one report */
 
 struct offlines {
 	struct follow *follow;
 	char *dir;
-	json_t *written;  /* by job: reports that sweepd has not stored yet */
-	json_t *problems; /* by sweep: its report */
-	json_t *failing;  /* by sweep: what was said last */
+	json_t *written;                   /* by job: reports that sweepd has not stored yet */
+	json_t *problems;                  /* by sweep: its report */
+	json_t *failing;                   /* by sweep: what was said last */
 	json_t *told_runs, *told_problems; /* of written and problems: what is under way to sweepd */
 	bool touched;
 	double look_s;
@@ -98,11 +98,12 @@ static void take_due(void *arg, int64_t job)
 static json_t *report_of(int64_t job, const struct offline_result *result)
 {
 	const struct position *at = &result->at;
-	return json_pack("{s:I, s:s, s:s?, s:s, s:n, s:s, s:n, s:I, s:I, s:I, s:I, s:I, s:I, s:i}", "job", (json_int_t)job,
-			 "run_id", result->run_id, "entity", result->entity, "project", result->project, "url", "phase",
-			 run_phase_names[RUN_FINISHED], "problem", "last_event", (json_int_t)at->last_event, "last_epoch",
-			 (json_int_t)at->last_epoch, "history", (json_int_t)at->history, "events", (json_int_t)at->events,
-			 "output", (json_int_t)at->output, "output_bytes", (json_int_t)at->output_bytes, "stopped", 0);
+	return json_pack("{s:I, s:s, s:s?, s:s, s:n, s:s, s:n, s:I, s:I, s:I, s:I, s:I, s:I, s:i}", "job",
+			 (json_int_t)job, "run_id", result->run_id, "entity", result->entity, "project",
+			 result->project, "url", "phase", run_phase_names[RUN_FINISHED], "problem", "last_event",
+			 (json_int_t)at->last_event, "last_epoch", (json_int_t)at->last_epoch, "history",
+			 (json_int_t)at->history, "events", (json_int_t)at->events, "output", (json_int_t)at->output,
+			 "output_bytes", (json_int_t)at->output_bytes, "stopped", 0);
 }
 
 /* false: not now. */
@@ -155,7 +156,8 @@ static void tell(const json_t *from, json_t *told, json_t *list, size_t max)
 	const char *key;
 	json_t *report;
 	json_object_clear(told);
-	json_object_foreach((json_t *)from, key, report) {
+	json_object_foreach((json_t *)from, key, report)
+	{
 		if (json_array_size(list) >= max)
 			return;
 		json_array_append(list, report);
@@ -168,9 +170,8 @@ static void forget(json_t *from, json_t *told, bool stored)
 {
 	const char *key;
 	json_t *report;
-	json_object_foreach(told, key, report)
-		if (stored && json_object_get(from, key) == report)
-			json_object_del(from, key);
+	json_object_foreach(told, key, report) if (stored && json_object_get(from, key) == report)
+		json_object_del(from, key);
 	json_object_clear(told);
 }
 

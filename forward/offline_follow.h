@@ -1,8 +1,10 @@
-/* Following, for sweeps with mode `offline`: as a job comes to its end its run is written for `wandb sync`, and sweepd is
- * told (phase `finished`, no URL).  Written again after a crash between the two, to the same bytes under the same name.
+/* Following, for sweeps with mode `offline`: as a job comes to its end its run is written for `wandb sync`, and sweepd
+ * is told (phase `finished`, no URL).  Written again after a crash between the two, to the same bytes under the same
+ * name.
  *
  * A directory that cannot be written (a full disk) is the sweep's problem, said once, and tried again after
- * person_ms; training does not notice.  Files are written in the loop: they are small, and the disk is this machine's. */
+ * person_ms; training does not notice.  Files are written in the loop: they are small, and the disk is this machine's.
+ */
 #pragma once
 
 #include "follow_internal.h"

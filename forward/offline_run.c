@@ -36,8 +36,8 @@ static int add_chunk(struct offline *o, const struct stream_chunk *chunk, struct
 }
 
 /* Every batch as the server would get it, but the wait between them. */
-static int add_rows(struct offline *o, struct rows *rows, const struct batch_job *job, struct position *at, int *exit_code,
-		    struct err *err)
+static int add_rows(struct offline *o, struct rows *rows, const struct batch_job *job, struct position *at,
+		    int *exit_code, struct err *err)
 {
 	for (;;) {
 		struct batch b;
@@ -129,8 +129,8 @@ static int begin(struct offline **ret, const struct source *s, struct follow *f,
 		 const char *dir, int64_t job, struct offline_result *result, struct err *err)
 {
 	char id[WANDB_ID_SIZE];
-	const struct line_identity identity = {s->sweep.hash, s->sweep.submission, s->place.sweep, s->sweep.submitted_ms,
-					       s->sweep.owner};
+	const struct line_identity identity = {s->sweep.hash, s->sweep.submission, s->place.sweep,
+					       s->sweep.submitted_ms, s->sweep.owner};
 	line_run_id(id, &identity, s->place.number);
 	autojson json_t *about = about_run(f, ws, job, id, err);
 	if (!about)
@@ -155,8 +155,8 @@ static int begin(struct offline **ret, const struct source *s, struct follow *f,
 	return offline_begin(ret, dir, &run, err);
 }
 
-static int write_source(const struct source *s, struct rows *rows, const struct paths *paths, const char *dir, int64_t job,
-			struct offline_result *result, struct err *err)
+static int write_source(const struct source *s, struct rows *rows, const struct paths *paths, const char *dir,
+			int64_t job, struct offline_result *result, struct err *err)
 {
 	struct offline *o;
 	struct follow f = {.rows = rows};
@@ -168,8 +168,8 @@ static int write_source(const struct source *s, struct rows *rows, const struct 
 	return r ? r : write_run(o, &f, &ws, &what, s->place.ended_ms, result, err);
 }
 
-int offline_write_run(struct rows *rows, const struct paths *paths, const char *dir, int64_t job, struct offline_result *ret,
-		      struct err *err)
+int offline_write_run(struct rows *rows, const struct paths *paths, const char *dir, int64_t job,
+		      struct offline_result *ret, struct err *err)
 {
 	struct source s = {0};
 	struct offline_result result = {0};

@@ -1,6 +1,6 @@
 /* Protocol Buffers, the writing half, for the few messages of W&B's offline files: three wire types are all they use.
- * By hand, because protobuf-c would need W&B's schema files (not ours to ship), its compiler at build time and a library
- * at run time to save these lines.  Encoding: https://protobuf.dev/programming-guides/encoding/ */
+ * By hand, because protobuf-c would need W&B's schema files (not ours to ship), its compiler at build time and a
+ * library at run time to save these lines.  Encoding: https://protobuf.dev/programming-guides/encoding/ */
 #pragma once
 
 #include "common/base.h"

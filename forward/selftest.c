@@ -12,8 +12,8 @@
 #include <sys/random.h>
 #include <time.h>
 
-#define RUNS	     2
-#define ROWS	     3
+#define RUNS         2
+#define ROWS         3
 #define READ_BACK_S  90.0 /* the server takes lines in before it counts them */
 #define READ_EVERY_S 2
 
@@ -52,7 +52,8 @@ static int find_entity(struct selftest *t, struct err *err)
 	if (own)
 		t->entity = xstrdup(t->o->entity ? t->o->entity : own);
 	else
-		r = err_set(err, -EACCES, "%s does not know this key\n  do this:  sweepctl wandb login", t->o->base_url);
+		r = err_set(err, -EACCES, "%s does not know this key\n  do this:  sweepctl wandb login",
+			    t->o->base_url);
 	graphql_fini(&a);
 	if (r == 0)
 		say(t, "key", "%s takes it; entity %s", t->o->base_url, t->entity);
@@ -63,13 +64,13 @@ static int make_sweep(struct selftest *t, struct err *err)
 {
 	struct graphql_answer a;
 	autojson json_t *config =
-		json_pack("{s:s, s:s, s:{s:s, s:s}, s:{s:{s:[f,f]}}, s:{s:s}}", "name", "sweepd selftest", "method", "grid", "metric",
-			  "name", "test_accuracy", "goal", "maximize", "parameters", "lr", "values", 0.1, 0.05, "controller", "type",
-			  "local");
+		json_pack("{s:s, s:s, s:{s:s, s:s}, s:{s:{s:[f,f]}}, s:{s:s}}", "name", "sweepd selftest", "method",
+			  "grid", "metric", "name", "test_accuracy", "goal", "maximize", "parameters", "lr", "values",
+			  0.1, 0.05, "controller", "type", "local");
 	autofree char *text = json_line(config);
-	autojson json_t *variables =
-		json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "config", text, "entityName", t->entity, "projectName", t->o->project,
-			  "displayName", "sweepd selftest", "description", "made by sweepctl wandb selftest", "state", "RUNNING");
+	autojson json_t *variables = json_pack(
+		"{s:s, s:s, s:s, s:s, s:s, s:s}", "config", text, "entityName", t->entity, "projectName", t->o->project,
+		"displayName", "sweepd selftest", "description", "made by sweepctl wandb selftest", "state", "RUNNING");
 	autofree char *body = graphql_upsert_sweep(variables);
 	int r = ask_graphql(&t->ask, body, &a, err);
 	if (r < 0)
@@ -90,8 +91,8 @@ static int make_sweep(struct selftest *t, struct err *err)
 static int finish_sweep(struct selftest *t, struct err *err)
 {
 	struct graphql_answer a;
-	autojson json_t *variables = json_pack("{s:s, s:s, s:s, s:s}", "id", t->node, "entityName", t->entity, "projectName",
-					       t->o->project, "state", "FINISHED");
+	autojson json_t *variables = json_pack("{s:s, s:s, s:s, s:s}", "id", t->node, "entityName", t->entity,
+					       "projectName", t->o->project, "state", "FINISHED");
 	autofree char *body = graphql_upsert_sweep(variables);
 	int r = ask_graphql(&t->ask, body, &a, err);
 	if (r == 0)
@@ -109,17 +110,17 @@ static int make_run(struct selftest *t, int run, struct err *err)
 	autofree char *config_text = json_line(config);
 	autofree char *name = xasprintf("selftest %d", run + 1);
 	autojson json_t *variables =
-		json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:[s]}", "name", t->ids[run], "project", t->o->project, "entity",
-			  t->entity, "displayName", name, "jobType", "selftest", "config", config_text, "sweep", t->sweep, "tags",
-			  "sweepd-selftest");
+		json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:[s]}", "name", t->ids[run], "project", t->o->project,
+			  "entity", t->entity, "displayName", name, "jobType", "selftest", "config", config_text,
+			  "sweep", t->sweep, "tags", "sweepd-selftest");
 	autofree char *body = graphql_upsert_run(variables);
 	int r = ask_graphql(&t->ask, body, &a, err);
 	if (r < 0)
 		return r;
 	const char *there = graphql_text(&a, GRAPHQL_PATH("upsertBucket", "bucket", "sweepName"));
 	if (!there || !str_eq(there, t->sweep))
-		r = err_set(err, -EPROTO, "run %s is made, but does not belong to sweep %s (%s says: %s)", t->ids[run], t->sweep,
-			    t->o->base_url, there ? there : "to none");
+		r = err_set(err, -EPROTO, "run %s is made, but does not belong to sweep %s (%s says: %s)", t->ids[run],
+			    t->sweep, t->o->base_url, there ? there : "to none");
 	graphql_fini(&a);
 	return r;
 }
@@ -128,11 +129,12 @@ static int send_run(struct selftest *t, int run, struct err *err)
 {
 	struct stream_chunk chunk = {.complete = true};
 	struct line_best best = {0};
-	const struct line_job job = {.started_ms = wall_ms(), .epochs = ROWS, .log_every = 1, .metric = "test_accuracy", .maximize = true};
+	const struct line_job job = {
+		.started_ms = wall_ms(), .epochs = ROWS, .log_every = 1, .metric = "test_accuracy", .maximize = true};
 	for (int row = 1; row <= ROWS; row++) {
 		autoline struct line line = {0}, summary = {0};
-		autojson json_t *detail = json_pack("{s:i, s:f, s:f}", "epoch", row, "train_loss", 1.0 / row, "test_accuracy",
-						    accuracy_of(run, row));
+		autojson json_t *detail = json_pack("{s:i, s:f, s:f}", "epoch", row, "train_loss", 1.0 / row,
+						    "test_accuracy", accuracy_of(run, row));
 		line_of_epoch(&line, &job, job.started_ms + row * 1000, detail);
 		stream_add(&chunk, &chunk.history, line_text(&line));
 		line_best_take(&best, &job, detail);
@@ -170,7 +172,8 @@ static const json_t *node_of(const json_t *edges, const char *id)
 {
 	size_t i;
 	json_t *edge;
-	json_array_foreach((json_t *)edges, i, edge) {
+	json_array_foreach((json_t *)edges, i, edge)
+	{
 		const json_t *node = json_object_get(edge, "node");
 		if (str_eq(json_str_or(node, "name", ""), id))
 			return node;
@@ -191,7 +194,8 @@ static int compare(const struct selftest *t, const json_t *edges, struct err *er
 		if (!node)
 			return err_set(err, 1, "run %s is not among the runs of sweep %s", t->ids[run], t->sweep);
 		if (rows != ROWS)
-			return err_set(err, 1, "run %s has %lld rows there, not %d", t->ids[run], (long long)rows, ROWS);
+			return err_set(err, 1, "run %s has %lld rows there, not %d", t->ids[run], (long long)rows,
+				       ROWS);
 		if (accuracy != accuracy_of(run, ROWS))
 			return err_set(err, 1, "run %s has the summary %.200s", t->ids[run], text ? text : "(none)");
 		if (!str_eq(state, "finished"))
@@ -212,7 +216,8 @@ static int read_back(struct selftest *t, struct err *err)
 		r = compare(t, graphql_at(&a, GRAPHQL_PATH("project", "sweep", "runs", "edges")), err);
 		graphql_fini(&a);
 		if (r == 0) {
-			say(t, "read", "%d runs of %d rows, summaries and states as sent (%.1f s)", RUNS, ROWS, monotonic_s() - begun_s);
+			say(t, "read", "%d runs of %d rows, summaries and states as sent (%.1f s)", RUNS, ROWS,
+			    monotonic_s() - begun_s);
 			return 0;
 		}
 		if (monotonic_s() - begun_s > READ_BACK_S)
@@ -230,8 +235,9 @@ static json_t *describe(const struct selftest *t)
 	for (int run = 0; run < RUNS; run++)
 		json_array_append_new(runs, json_pack("{s:s, s:o}", "run", t->ids[run], "url",
 						      json_sprintf("%s/runs/%s", page, t->ids[run])));
-	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "server", t->o->base_url, "entity", t->entity, "project", t->o->project,
-			 "sweep", t->sweep, "url", json_sprintf("%s/sweeps/%s", page, t->sweep), "runs", runs);
+	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "server", t->o->base_url, "entity", t->entity, "project",
+			 t->o->project, "sweep", t->sweep, "url", json_sprintf("%s/sweeps/%s", page, t->sweep), "runs",
+			 runs);
 }
 
 int selftest_run(const struct selftest_options *options, json_t **ret, struct err *err)

@@ -14,6 +14,6 @@ struct selftest_options {
 	void *arg;
 };
 
-/* 0; what does not agree is -EPROTO, others as ask.h.  ret: {"server", "entity", "project", "sweep", "url", "runs": [...]};
- * new reference. */
+/* 0; what does not agree is -EPROTO, others as ask.h.  ret: {"server", "entity", "project", "sweep", "url", "runs":
+ * [...]}; new reference. */
 int selftest_run(const struct selftest_options *options, json_t **ret, struct err *err);

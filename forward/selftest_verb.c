@@ -58,7 +58,8 @@ static int fail(int code, const struct err *err)
 
 static int check_names(const struct options *o, struct err *err)
 {
-	autojson json_t *project = json_string(o->test.project), *entity = json_string(o->test.entity ? o->test.entity : "me");
+	autojson json_t *project = json_string(o->test.project),
+			*entity = json_string(o->test.entity ? o->test.entity : "me");
 	int r = wandb_setting_check("project", project, err);
 	return r ? r : wandb_setting_check("entity", entity, err);
 }
@@ -104,13 +105,15 @@ int verb_selftest(int argc, char **argv)
 		{"json", OPTION_JSON, NULL, 0, "answer in JSON"},
 		{0},
 	};
-	static const struct argp argp = {rows, parse, NULL, "Makes one sweep with two tiny runs on the server and reads them back."};
+	static const struct argp argp = {rows, parse, NULL,
+					 "Makes one sweep with two tiny runs on the server and reads them back."};
 	struct err err;
 	struct options o = {.test = {.project = "sweepd-selftest", .say = say}};
 	o.test.arg = &o;
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
-	int r = o.test.base_url ? wandb_base_url_check(o.test.base_url, &err) : wandb_own_base_url(&o.test.base_url, &err);
+	int r = o.test.base_url ? wandb_base_url_check(o.test.base_url, &err)
+				: wandb_own_base_url(&o.test.base_url, &err);
 	r = r ? r : check_names(&o, &err);
 	if (r < 0)
 		return fail(EXIT_REFUSED, &err);

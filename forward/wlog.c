@@ -39,8 +39,13 @@ void wlog_init(struct wlog *l, int fd)
 static int put_chunk(struct wlog *l, uint8_t type, const uint8_t *bytes, size_t size)
 {
 	uint32_t crc = (uint32_t)crc32(crc32(0, &type, 1), bytes, (uInt)size);
-	uint8_t chunk[WLOG_CHUNK_HEAD] = {(uint8_t)crc,		(uint8_t)(crc >> 8), (uint8_t)(crc >> 16), (uint8_t)(crc >> 24),
-					  (uint8_t)size, (uint8_t)(size >> 8), type};
+	uint8_t chunk[WLOG_CHUNK_HEAD] = {(uint8_t)crc,
+					  (uint8_t)(crc >> 8),
+					  (uint8_t)(crc >> 16),
+					  (uint8_t)(crc >> 24),
+					  (uint8_t)size,
+					  (uint8_t)(size >> 8),
+					  type};
 	int r = put(l, chunk, sizeof(chunk));
 	return r ? r : put(l, bytes, size);
 }

@@ -8,13 +8,13 @@
 
 #include "common/base.h"
 
-#define WLOG_BLOCK 32768
+#define WLOG_BLOCK      32768
 #define WLOG_CHUNK_HEAD 7
 
 struct wlog {
 	int fd;
 	uint64_t offset; /* of the next byte */
-	uint8_t *buf;	 /* what is not yet written to fd */
+	uint8_t *buf;    /* what is not yet written to fd */
 	size_t used;
 };
 
