@@ -20,17 +20,17 @@ void image_bytes(uint8_t *out, const struct image_set *set, size_t index)
 
 /* --- by a table --- */
 
-static void planes_map(uint8_t *planes, int size, uint8_t table[3][256])
+static void map_bytes(uint8_t *restrict bytes, size_t n, const uint8_t *restrict table)
 {
-	for (int c = 0; c < 3; c++, planes += plane_of(size))
-		for (size_t i = 0; i < plane_of(size); i++)
-			planes[i] = table[c][planes[i]];
+#pragma GCC unroll 8
+	for (size_t i = 0; i < n; i++)
+		bytes[i] = table[bytes[i]];
 }
 
-static void planes_map_all(uint8_t *planes, int size, const uint8_t table[256])
+static void planes_map(uint8_t *planes, int size, uint8_t table[3][256])
 {
-	for (size_t i = 0; i < augment_values(size); i++)
-		planes[i] = table[planes[i]];
+	for (size_t c = 0; c < 3; c++)
+		map_bytes(planes + c * plane_of(size), plane_of(size), table[c]);
 }
 
 static void planes_blend(uint8_t *planes, int size, int degenerate, float factor)
@@ -38,23 +38,19 @@ static void planes_blend(uint8_t *planes, int size, int degenerate, float factor
 	uint8_t table[256];
 	for (int b = 0; b < 256; b++)
 		table[b] = blend(degenerate, b, factor);
-	planes_map_all(planes, size, table);
+	map_bytes(planes, augment_values(size), table);
 }
 
-static void planes_posterize(uint8_t *planes, int size, int bits)
+CLONES static void posterize(uint8_t *bytes, size_t n, int bits)
 {
-	uint8_t table[256];
-	for (int b = 0; b < 256; b++)
-		table[b] = posterized(b, bits);
-	planes_map_all(planes, size, table);
+	for (size_t i = 0; i < n; i++)
+		bytes[i] = posterized(bytes[i], bits);
 }
 
-static void planes_solarize(uint8_t *planes, int size, float threshold)
+CLONES static void solarize(uint8_t *bytes, size_t n, int threshold)
 {
-	uint8_t table[256];
-	for (int b = 0; b < 256; b++)
-		table[b] = solarized(b, threshold);
-	planes_map_all(planes, size, table);
+	for (size_t i = 0; i < n; i++)
+		bytes[i] = solarized(bytes[i], threshold);
 }
 
 CLONES static void byte_range(const uint8_t *plane, size_t n, uint8_t *ret_low, uint8_t *ret_high)
@@ -137,7 +133,7 @@ void planes_jitter(uint8_t *planes, int size, int which, float factor)
 		shift_hue(planes, g, b, n, hue_shift(factor));
 }
 
-CLONES static void sharpen_row(uint8_t *restrict out, const uint8_t *row, int size, float factor)
+CLONES static void sharpen_row(uint8_t *restrict out, const uint8_t *restrict row, int size, float factor)
 {
 	for (int x = 1; x < size - 1; x++)
 		out[x] = blend(smooth(row + x, size), row[x], factor);
@@ -155,13 +151,33 @@ void planes_sharpen(uint8_t *out, const uint8_t *planes, int size, float factor)
 
 /* --- place --- */
 
+/* Of part of row y: where each pixel comes from, and whether (0xff) or from outside (0, and a place inside). */
+CLONES static void affine_places(int32_t *restrict from, uint8_t *restrict inside, const struct affine *affine, int size, int y,
+				 int x, int n)
+{
+	for (int i = 0; i < n; i++) {
+		from[i] = affine_place(affine, size, y, x + i);
+		inside[i] = from[i] < 0 ? 0 : 0xff;
+		from[i] = MAX(from[i], 0);
+	}
+}
+
 static void planes_affine(uint8_t *out, const uint8_t *planes, int size, const struct affine *affine)
 {
+	enum { AT_ONCE = 64 };
+	int32_t from[AT_ONCE];
+	uint8_t inside[AT_ONCE];
 	for (int y = 0; y < size; y++)
-		for (int x = 0; x < size; x++) {
-			size_t at = (size_t)(y * size + x);
-			for (size_t c = 0; c < 3; c++)
-				out[c * plane_of(size) + at] = affine_byte(planes + c * plane_of(size), size, affine, y, x);
+		for (int x = 0; x < size; x += AT_ONCE) {
+			int n = MIN(size - x, AT_ONCE);
+			affine_places(from, inside, affine, size, y, x, n);
+			for (size_t c = 0; c < 3; c++) {
+				const uint8_t *plane = planes + c * plane_of(size);
+				uint8_t *row = out + c * plane_of(size) + (size_t)(y * size + x);
+#pragma GCC unroll 8
+				for (int i = 0; i < n; i++)
+					row[i] = plane[from[i]] & inside[i];
+			}
 		}
 }
 
@@ -239,9 +255,9 @@ void planes_trivial(uint8_t *out, uint8_t *planes, int size, const struct affine
 	else if (draw.op == TRIVIAL_CONTRAST)
 		planes_jitter(planes, size, JITTER_CONTRAST, factor);
 	else if (draw.op == TRIVIAL_POSTERIZE)
-		planes_posterize(planes, size, (int)magnitude);
+		posterize(planes, augment_values(size), (int)magnitude);
 	else if (draw.op == TRIVIAL_SOLARIZE)
-		planes_solarize(planes, size, (float)magnitude);
+		solarize(planes, augment_values(size), solarize_threshold(magnitude));
 	else if (draw.op == TRIVIAL_AUTOCONTRAST)
 		planes_autocontrast(planes, size);
 	else if (draw.op == TRIVIAL_EQUALIZE)
@@ -250,17 +266,11 @@ void planes_trivial(uint8_t *out, uint8_t *planes, int size, const struct affine
 
 /* --- all of them --- */
 
-void normalizer_init(struct normalizer *n, const float mean[3], const float std[3])
-{
-	for (int c = 0; c < 3; c++)
-		for (int b = 0; b < 256; b++)
-			n->value[c][b] = normalize_value((float)b, mean[c], std[c]);
-}
-
 void augmenter_init(struct augmenter *a, const struct augment_settings *settings, const float mean[3], const float std[3])
 {
 	*a = (struct augmenter){.settings = *settings};
-	normalizer_init(&a->normalizer, mean, std);
+	memcpy(a->mean, mean, sizeof(a->mean));
+	memcpy(a->std, std, sizeof(a->std));
 	a->bytes = xcalloc(augment_values(settings->size), 1);
 	a->moved = xcalloc(augment_values(settings->size), 1);
 	a->columns = xcalloc((size_t)(IMAGE_SIZE * settings->size), 1);
@@ -324,14 +334,19 @@ static void erase(float *out, int size, const struct box *box)
 				out[(c * size + y) * size + x] = 0;
 }
 
+CLONES static void normalize(float *restrict out, const uint8_t *restrict bytes, size_t n, float mean, float std)
+{
+	for (size_t i = 0; i < n; i++)
+		out[i] = normalize_value((float)bytes[i], mean, std);
+}
+
 void augment_sample(struct augmenter *a, float *out, const struct image_set *set, size_t index, const struct sample_key *key)
 {
 	int size = a->settings.size;
 	size_t plane = plane_of(size);
 	augment_bytes(a, a->bytes, set, index, key);
 	for (size_t c = 0; c < 3; c++)
-		for (size_t i = 0; i < plane; i++)
-			out[c * plane + i] = a->normalizer.value[c][a->bytes[c * plane + i]];
+		normalize(out + c * plane, a->bytes + c * plane, plane, a->mean[c], a->std[c]);
 	if (!key)
 		return;
 	struct erase_draw draw = erase_draw(key, &a->settings);

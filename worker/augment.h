@@ -20,12 +20,6 @@ static inline size_t augment_values(int size)
 	return 3 * (size_t)size * (size_t)size;
 }
 
-/* ((float)byte / 255 - mean) / std for every byte and channel. */
-struct normalizer {
-	float value[3][256];
-};
-void normalizer_init(struct normalizer *n, const float mean[3], const float std[3]);
-
 /* Image `index` of set as it is.  out: (3, 32, 32). */
 void image_bytes(uint8_t *out, const struct image_set *set, size_t index);
 
@@ -43,7 +37,7 @@ void affine_table_fill(struct affine_table *table, int size);
 
 struct augmenter { /* what a thread needs to augment images */
 	struct augment_settings settings;
-	struct normalizer normalizer;
+	float mean[3], std[3];
 	struct affine_table *affines; /* NULL without TrivialAugmentWide */
 	uint8_t *bytes, *moved;	      /* (3, size, size) each: an image as bytes, and one before its pixels are moved */
 	uint8_t *columns;	      /* (32, size): a plane between its two resizing passes */

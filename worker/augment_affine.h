@@ -14,11 +14,18 @@ struct affine {
 	int32_t yx, yy, y0;
 };
 
-HD uint8_t affine_byte(const uint8_t *plane, int size, const struct affine *t, int y, int x)
+/* Its place in the plane; -1: outside, where the result is 0. */
+HD int affine_place(const struct affine *t, int size, int y, int x)
 {
 	int col = (t->xx * x + t->xy * y + t->x0) >> 16, row = (t->yx * x + t->yy * y + t->y0) >> 16;
-	bool inside = row >= 0 && row < size && col >= 0 && col < size;
-	return inside ? plane[row * size + col] : 0;
+	bool inside = (uint32_t)row < (uint32_t)size && (uint32_t)col < (uint32_t)size;
+	return inside ? row * size + col : -1;
+}
+
+HD uint8_t affine_byte(const uint8_t *plane, int size, const struct affine *t, int y, int x)
+{
+	int place = affine_place(t, size, y, x);
+	return place < 0 ? 0 : plane[place];
 }
 
 enum affine_kind { AFFINE_SHEAR_X, AFFINE_SHEAR_Y, AFFINE_TRANSLATE_X, AFFINE_TRANSLATE_Y, AFFINE_ROTATE };

@@ -7,6 +7,7 @@
 
 #include "hd.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -119,9 +120,15 @@ HD uint8_t posterized(int value, int bits)
 	return (uint8_t)(value & ~((1 << (8 - bits)) - 1));
 }
 
-HD uint8_t solarized(int value, float threshold)
+/* The least byte that is not below a threshold. */
+HD int solarize_threshold(double threshold)
 {
-	return (uint8_t)((float)value < threshold ? value : 255 - value);
+	return (int)ceil(threshold);
+}
+
+HD uint8_t solarized(int value, int threshold)
+{
+	return (uint8_t)(value < threshold ? value : 255 - value);
 }
 
 /* low, high: the smallest and largest value of the channel. */

@@ -21,7 +21,7 @@ enum { REPEATS = 3, MAX_ROUNDS = 99, KINDS = ITEM_JOIN + 1 };
 struct options {
 	const char *model;
 	int batch, threads, rounds, steps, workers;
-	bool amp, direct, list, turns;
+	bool amp, direct, heavy, list, turns;
 	enum stem stem;
 };
 
@@ -34,6 +34,7 @@ static const struct argp_option argp_options[] = {
 	{"steps", 's', "N", 0, "steps a round (4)", 0},
 	{"amp", 'a', NULL, 0, "bf16 where the processor has it", 0},
 	{"direct", 'd', NULL, 0, "direct convolutions only, no Winograd", 0},
+	{"heavy", 'H', NULL, 0, "heavy_aug, ColorJitter and MixUp instead of crop and flip alone", 0},
 	{"imagenet", 'i', NULL, 0, "the ImageNet stem", 0},
 	{"list", 'l', NULL, 0, "list every item of a step with its time", 0},
 	{"turns", 'T', NULL, 0, "a round for each line on stdin, at most --rounds", 0},
@@ -67,6 +68,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'd':
 		o->direct = true;
+		return 0;
+	case 'H':
+		o->heavy = true;
 		return 0;
 	case 'i':
 		o->stem = STEM_IMAGENET;
@@ -272,11 +276,17 @@ static void take_turns(struct bench *b)
 	}
 }
 
+static const struct augment_settings heavy = {.crop = CROP_RANDOM, .flip = true, .trivial = true, .erasing = 0.25f,
+					      .jitter = {0.4f, 0.4f, 0.4f, 0.1f}};
+
 static struct plan *prepare(const struct options *o, struct device *device, const struct net *net,
 			    const struct dataset *data, const struct epoch_tables *tables)
 {
 	struct err err = {0};
-	struct recipe recipe = {.amp = o->amp, .optim.weight_decay = 5e-4, .lr_scale = LR_SCALES_ONE, .augment = AUGMENT_CROP_FLIP, .seed = 1, .num_workers = o->workers};
+	struct recipe recipe = {.amp = o->amp, .optim.weight_decay = 5e-4, .lr_scale = LR_SCALES_ONE,
+				.augment = AUGMENT_CROP_FLIP, .seed = 1, .num_workers = o->workers};
+	if (o->heavy)
+		recipe.augment = heavy;
 	struct plan *plan;
 	double start = now_s();
 	check(backend_cpu->load(device, data, &err), &err);
@@ -305,7 +315,10 @@ int main(int argc, char **argv)
 	autofree uint32_t *order = xcalloc(images, sizeof(*order));
 	epoch_order(order, images, 1, 0);
 	autofree struct step_values *values = made_steps(images / (size_t)o.batch, 0.01, 0.9);
-	struct epoch_tables tables = {.order = order, .n_order = images, .steps = values};
+	autofree struct mix *mixes = xcalloc(images / (size_t)o.batch, sizeof(*mixes));
+	struct mix_settings mixing = {.mixup = true, .mixup_alpha = 0.2, .probability = 1};
+	mixes_draw(mixes, (uint32_t)(images / (size_t)o.batch), &mixing, 1, 0, IMAGE_SIZE);
+	struct epoch_tables tables = {.order = order, .n_order = images, .steps = values, .mixes = o.heavy ? mixes : NULL};
 	struct err err = {0};
 	struct device_spec spec = {.threads = o.threads, .direct = o.direct};
 	struct device *device;

@@ -162,7 +162,7 @@ DEVICE void cut_pixels(const struct planes *p, bool posterize, double magnitude)
 		EACH_PIXEL(i, p)
 		{
 			uint8_t *byte = channel_at(p, c, i);
-			*byte = posterize ? posterized(*byte, (int)magnitude) : solarized(*byte, (float)magnitude);
+			*byte = posterize ? posterized(*byte, (int)magnitude) : solarized(*byte, solarize_threshold(magnitude));
 		}
 }
 
