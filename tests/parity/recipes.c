@@ -10,6 +10,7 @@ static const struct recipe_case {
 	const char *name;
 	struct recipe recipe;
 	double momentum;
+	bool mixed;
 } cases[] = {
 	{"plain SGD", {.lr_scale = LR_SCALES_ONE}, 0},
 	{"SGD, dampening", {.optim = {.dampening = 0.3, .weight_decay = 5e-4}, .lr_scale = LR_SCALES_ONE}, 0.9},
@@ -29,6 +30,18 @@ static const struct recipe_case {
 	  .ema_decay = 0.9,
 	  .label_smoothing = 0.1},
 	 0.9},
+	{"mixed, strong augmentation",
+	 {.lr_scale = LR_SCALES_ONE,
+	  .label_smoothing = 0.1,
+	  .augment = {.crop = CROP_RESIZED, .crop_scale = 0.3f, .flip = true, .trivial = true, .erasing = 0.5f,
+		      .jitter = {0.4f, 0.4f, 0.4f, 0.1f}}},
+	 0.9,
+	 true},
+};
+
+static const struct mix mixes[STEPS] = {
+	{.kind = MIX_MIXUP, .lambda = 0.3f}, {.kind = MIX_NONE, .lambda = 1}, {.kind = MIX_CUTMIX, .lambda = 0.7f, .box = {3, 0, 20, 17}},
+	{.kind = MIX_MIXUP, .lambda = 0.9f},
 };
 
 /* Thirds of the parameters: as model.c would. */
@@ -45,11 +58,13 @@ static void open_job(struct job *job, const char *backend, const struct recipe_c
 	struct recipe recipe = c->recipe;
 	struct job_options options = {.backend = backend, .batch = BATCH, .threads = 1, .direct = true, .lr = 0.01,
 				      .momentum = c->momentum};
-	recipe.augment = (struct augment_settings)AUGMENT_CROP_FLIP;
+	if (!c->mixed)
+		recipe.augment = (struct augment_settings)AUGMENT_CROP_FLIP;
 	recipe.seed = 5;
 	job_open(job, &options, net, data, &recipe);
 	for (int i = 0; i < STEPS; i++) /* other values in every step */
 		job->values[i] = (struct step_values){0.01 * (1 + i), i < 2 ? c->momentum : c->momentum * 0.9};
+	job->tables.mixes = c->mixed ? mixes : NULL;
 	assert_int_equal(job->backend->begin_epoch(job->plan, &job->tables, &err), 0);
 }
 
@@ -140,7 +155,8 @@ static bool check_case(const char *backend, const struct recipe_case *c, const s
 	open_job(&ref, "ref", c, net, data);
 	job_run(&tested, 0, STEPS, &a);
 	job_run(&ref, 0, STEPS, &b);
-	bool good = compare(c, &tested, &ref);
+	bool good = compare(c, &tested, &ref) & within(c, "training loss", fabs(a.loss - b.loss) / b.loss, 5e-6) &
+		    within(c, "images correct", fabs(a.correct - b.correct), 1e-6);
 	check_resume(backend, c, net, data, job_state(&tested));
 	job_close(&tested);
 	job_close(&ref);

@@ -17,6 +17,7 @@ static const struct recipe_case {
 	const char *name;
 	struct recipe recipe;
 	struct step_values values;
+	bool mixed; /* as small_net.py's mixture() */
 } cases[] = {
 	{"sgd_nesterov",
 	 {.optim = {.nesterov = true, .weight_decay = SGD}, .lr_scale = LR_SCALES_ONE, .label_smoothing = 0.1},
@@ -34,6 +35,10 @@ static const struct recipe_case {
 	  .lr_scale = LR_SCALES_ONE,
 	  .ema_decay = 0.9},
 	 ADAM_VALUES},
+	{"mixed",
+	 {.optim = {.nesterov = true, .weight_decay = SGD}, .lr_scale = LR_SCALES_ONE, .label_smoothing = 0.1},
+	 SGD_VALUES,
+	 true},
 	{"groups_spared",
 	 {.optim = {.nesterov = true, .weight_decay = SGD}, .lr_scale = {0.25, 0.5, 1}, .spare_bn_bias = true},
 	 SGD_VALUES},
@@ -49,18 +54,41 @@ static void set_groups(struct net *net)
 	}
 }
 
-static double step(struct ref_net *ref, const struct recipe_case *c, int number)
+/* Of a step, as small_net.py's mixture(). */
+static struct mix mixture(int step)
+{
+	int x1 = step % 5, y1 = step % 3, x2 = x1 + 1 + step % 7, y2 = y1 + 2 + step % 6;
+	if (step % 3 == 0)
+		return (struct mix){.kind = MIX_NONE, .lambda = 1};
+	if (step % 3 == 1)
+		return (struct mix){.kind = MIX_MIXUP, .lambda = (float)(step + 1) / 32};
+	return (struct mix){.kind = MIX_CUTMIX,
+			    .lambda = (float)(1 - (double)((x2 - x1) * (y2 - y1)) / (SIZE * SIZE)),
+			    .box = {x1, y1, x2, y2}};
+}
+
+/* Returns the mean loss. */
+static double step(struct ref_net *ref, const struct recipe_case *c, int number, double *ret_correct)
 {
 	static double x[N * PIXELS];
-	int32_t labels[N];
+	static float images[N * PIXELS], kept[PIXELS];
+	int32_t labels[N], partners[N];
 	struct sums sums = {0};
+	struct mix mix = mixture(c->mixed ? number : 0);
 	for (uint64_t i = 0; i < ARRAY_LEN(x); i++)
-		x[i] = golden_u(1000 + (uint64_t)number, i);
+		images[i] = (float)golden_u(1000 + (uint64_t)number, i);
+	mix_images(images, N, SIZE, &mix, kept);
+	for (size_t i = 0; i < ARRAY_LEN(x); i++)
+		x[i] = (double)images[i];
 	for (int i = 0; i < N; i++)
 		labels[i] = (7 * i + 3 * number) % CLASSES;
+	for (int i = 0; i < N; i++)
+		partners[i] = labels[(i + N - 1) % N];
 	ref_forward(ref, N, x, true);
-	const struct targets targets = targets_of(labels, c->recipe.label_smoothing);
+	const struct targets targets = {labels, mix.kind == MIX_NONE ? NULL : partners, (double)mix.lambda,
+					c->recipe.label_smoothing};
 	ref_loss(ref, &targets, &sums);
+	*ret_correct = sums.correct;
 	ref_backward(ref);
 	ref_update(ref, &c->recipe, &c->values, (uint64_t)number + 1);
 	return sums.loss / N;
@@ -98,8 +126,11 @@ static void test_recipe(void **state)
 	autofree double *losses = golden_doubles(golden_get(golden, "losses"), NULL);
 	autofree double *ema = xcalloc(net->param_count, sizeof(double)), *ema_running = xcalloc(net->buffer_count, sizeof(double));
 	for (int i = 0; i < STEPS; i++) {
-		double keep = i == 0 ? 0 : c->recipe.ema_decay;
-		assert_near(step(ref, c, i), losses[i], LIMIT, 0, c->name);
+		double keep = i == 0 ? 0 : c->recipe.ema_decay, correct;
+		assert_near(step(ref, c, i, &correct), losses[i], LIMIT, 0, c->name);
+		if (c->mixed)
+			assert_near(correct, json_number_value(json_array_get(golden_get(golden, "correct"), (size_t)i)), 0, 1e-12,
+				    "correct");
 		ema_update_f64(net->param_count, ema, ref_params(ref), keep, 1 - keep);
 		ema_update_f64(net->buffer_count, ema_running, ref_buffers(ref), keep, 1 - keep);
 	}
