@@ -320,10 +320,9 @@ void telemetry_stop(struct telemetry *t)
 	struct timespec until = in_s(monotonic_s() + JOIN_S);
 	t->running = pthread_clockjoin_np(t->thread, NULL, CLOCK_MONOTONIC, &until) != 0;
 	atomic_fetch_sub(&n_active, 1);
-	if (!t->running)
-		return;
-	pthread_mutex_lock(&t->lock); /* the driver hangs: should it answer one day, nobody listens */
-	t->config.events = NULL;
+	pthread_mutex_lock(&t->lock);
+	if (t->running) /* the driver hangs: should it answer one day, nobody listens */
+		t->config.events = NULL;
 	pthread_mutex_unlock(&t->lock);
 }
 

@@ -6,6 +6,7 @@
  *                                   old and virtual ones; dying: lost when its UUID is asked for the 6th time; xid: has an
  *                                   Xid 79 at first; nocounter: does not count energy
  *   mig:UUID,NAME,MIB               an instance of the GPU before it; "-": a number that is not in use */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +24,8 @@ struct device {
 };
 
 static struct device devices[MAX];
-static int n_devices, init_code;
+static int n_devices, init_code, users;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void add(const char *record)
 {
@@ -77,7 +79,7 @@ EXPORT int nvmlEventSetFree(device_t *set);
 EXPORT int nvmlDeviceRegisterEvents(device_t d, unsigned long long types, device_t *set);
 EXPORT int nvmlEventSetWait_v2(device_t *set, struct event *event, unsigned timeout_ms);
 
-int nvmlInit_v2(void)
+static void read_scenario(void)
 {
 	const char *scenario = getenv("FAKE_NVML");
 	char *copy = strdup(scenario ? scenario : ""), *rest;
@@ -85,11 +87,24 @@ int nvmlInit_v2(void)
 	for (char *r = strtok_r(copy, ";", &rest); r; r = strtok_r(NULL, ";", &rest))
 		add(r);
 	free(copy);
+}
+
+/* As the real one: read by the first of its users, until the last has gone. */
+int nvmlInit_v2(void)
+{
+	pthread_mutex_lock(&lock);
+	if (users == 0)
+		read_scenario();
+	users += init_code == OK;
+	pthread_mutex_unlock(&lock);
 	return init_code;
 }
 
 int nvmlShutdown(void)
 {
+	pthread_mutex_lock(&lock);
+	users--;
+	pthread_mutex_unlock(&lock);
 	return OK;
 }
 
