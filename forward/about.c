@@ -43,7 +43,8 @@ static char *display_name(int64_t job, const json_t *swept)
 	const char *key;
 	json_t *value;
 	char *name = NULL;
-	json_object_foreach((json_t *)swept, key, value) {
+	json_object_foreach((json_t *)swept, key, value)
+	{
 		autofree char *before = name;
 		autofree char *text = json_is_string(value) ? xstrdup(json_string_value(value)) : json_line(value);
 		name = xasprintf("%s%s%s=%s", before ? before : "", before ? " " : "", key, text);
@@ -71,8 +72,8 @@ json_t *about_run(struct follow *f, const struct wsweep_facts *ws, int64_t job, 
 	json_t *o = json_pack("{s:s, s:s, s:s?, s:s, s:s, s:s, s:s, s:s, s:s, s:s?, s:s?}", "name", run_id, "project",
 			      ws->project, "entity", ws->entity, "displayName", name, "groupName",
 			      ws->settings->group ? ws->settings->group : ws->row->name, "jobType", "train", "host",
-			      f->machine.host, "program", "sweep-worker", "config", config_text, "sweep", ws->there, "notes",
-			      ws->settings->notes);
+			      f->machine.host, "program", "sweep-worker", "config", config_text, "sweep", ws->there,
+			      "notes", ws->settings->notes);
 	if (json_array_size(ws->settings->tags))
 		json_object_set(o, "tags", (json_t *)ws->settings->tags);
 	job_facts_fini(&facts);
@@ -83,7 +84,8 @@ static json_t *parameters(struct follow *f, const struct wsweep_facts *ws, struc
 {
 	size_t i;
 	json_t *name, *map = json_object();
-	json_array_foreach(ws->row->swept, i, name) {
+	json_array_foreach(ws->row->swept, i, name)
+	{
 		json_t *values = NULL;
 		if (rows_values(f->rows, ws->id, json_string_value(name), &values, err) < 0) {
 			json_decref(map);
@@ -99,14 +101,14 @@ json_t *about_sweep(struct follow *f, const struct wsweep_facts *ws, const char 
 	json_t *map = parameters(f, ws, err);
 	if (!map)
 		return NULL;
-	autojson json_t *config = json_pack("{s:s, s:s, s:{s:s, s:s}, s:o, s:{s:s}}", "name", ws->row->name, "method", "grid",
-					    "metric", "name", ws->row->metric, "goal",
-					    ws->row->maximize ? "maximize" : "minimize", "parameters", map, "controller", "type",
-					    "local");
+	autojson json_t *config =
+		json_pack("{s:s, s:s, s:{s:s, s:s}, s:o, s:{s:s}}", "name", ws->row->name, "method", "grid", "metric",
+			  "name", ws->row->metric, "goal", ws->row->maximize ? "maximize" : "minimize", "parameters",
+			  map, "controller", "type", "local");
 	autofree char *text = json_line(config);
 	autofree char *description = xasprintf("sweepd %s", nonce);
-	return json_pack("{s:s, s:s?, s:s, s:s, s:s, s:s}", "config", text, "entityName", ws->entity, "projectName", ws->project,
-			 "displayName", ws->row->name, "description", description, "state", "RUNNING");
+	return json_pack("{s:s, s:s?, s:s, s:s, s:s, s:s}", "config", text, "entityName", ws->entity, "projectName",
+			 ws->project, "displayName", ws->row->name, "description", description, "state", "RUNNING");
 }
 
 char *about_yaml(const json_t *config)
@@ -117,7 +119,8 @@ char *about_yaml(const json_t *config)
 	size_t size;
 	autofile FILE *f = open_memstream(&text, &size);
 	INVARIANT(f, "open_memstream");
-	json_object_foreach((json_t *)config, key, value) {
+	json_object_foreach((json_t *)config, key, value)
+	{
 		autofree char *flow = json_dumps(json_object_get(value, "value"), JSON_ENCODE_ANY);
 		fprintf(f, "%s:\n  value: %s\n", key, flow ? flow : "null"); /* JSON is YAML */
 	}

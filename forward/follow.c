@@ -1,5 +1,5 @@
-/* See follow.h.  The loop: what sweepd says of committed rows wakes runs, the one timer lets sweeps and runs act, and what
- * W&B acknowledged goes back to sweepd in batches. */
+/* See follow.h.  The loop: what sweepd says of committed rows wakes runs, the one timer lets sweeps and runs act, and
+ * what W&B acknowledged goes back to sweepd in batches. */
 #include "follow.h"
 
 #include "about.h"
@@ -19,9 +19,9 @@
 #include <unistd.h>
 
 #define REPORT_GATHER_S 0.2 /* reports are a transaction of sweepd's each */
-#define REPORT_RUNS	256
-#define IDLE_S		60.0
-#define LOCK_WAIT_MS	500
+#define REPORT_RUNS     256
+#define IDLE_S          60.0
+#define LOCK_WAIT_MS    500
 
 /* --- sweeps and runs --- */
 
@@ -178,7 +178,8 @@ static void on_link_lost(void *arg)
 void follow_ask(struct follow *f, const char *verb, json_t *jobs)
 {
 	if (json_array_size(jobs))
-		json_array_append_new(f->asks, json_pack("{s:s, s:s, s:O}", "verb", "forward", "ask", verb, "jobs", jobs));
+		json_array_append_new(f->asks,
+				      json_pack("{s:s, s:s, s:O}", "verb", "forward", "ask", verb, "jobs", jobs));
 	json_decref(jobs);
 	follow_poke(f);
 }
@@ -188,9 +189,13 @@ static void on_asked(void *arg, const json_t *answer)
 	struct follow *f = arg;
 	if (!answer) /* it is asked again */
 		return;
-	if (!json_bool_or(answer, "ok", false))
+	bool refused = !json_bool_or(answer, "ok", false);
+	if (refused)
 		log_info("sweepd: %s", json_str_or(answer, "error", "refused"));
-	json_array_remove(f->asks, 0);
+	if (refused && !json_object_get(answer, "jobs")) /* not the jobs' state: it could not look at them */
+		f->ask_s = monotonic_s() + 1;
+	else
+		json_array_remove(f->asks, 0);
 	follow_poke(f);
 }
 
@@ -200,7 +205,8 @@ static void on_reported(void *arg, const json_t *answer)
 	bool stored = answer && json_bool_or(answer, "ok", false);
 	if (answer && !stored) {
 		static struct log_rate rate;
-		log_seldom(&rate, LOG_LEVEL_WARN, "sweepd stores no report: %s", json_str_or(answer, "error", "refused"));
+		log_seldom(&rate, LOG_LEVEL_WARN, "sweepd stores no report: %s",
+			   json_str_or(answer, "error", "refused"));
 		f->report_s = monotonic_s() + 1;
 	}
 	for (struct wsweep *ws = f->sweeps; ws; ws = wsweep_next(ws))
@@ -234,6 +240,8 @@ static double tell(struct follow *f, double now_s)
 {
 	if (!link_is_free(f->link))
 		return INFINITY;
+	if (json_array_size(f->asks) && now_s < f->ask_s)
+		return f->ask_s;
 	if (json_array_size(f->asks)) {
 		link_send(f->link, json_incref(json_array_get(f->asks, 0)), on_asked, f);
 		return INFINITY;
@@ -398,7 +406,9 @@ static int find_paths(struct follow *f, struct err *err)
 static int open_all(struct follow *f, int *ret_lock, struct err *err)
 {
 	static const int numbers[] = {SIGTERM, SIGINT};
-	const struct net_options net = {.rate = f->options.rate, .burst = f->options.rate * 2, .in_flight = f->options.in_flight,
+	const struct net_options net = {.rate = f->options.rate,
+					.burst = f->options.rate * 2,
+					.in_flight = f->options.in_flight,
 					.retry_s = f->options.retry_ms / 1000.0};
 	const struct link_events events = {on_link_connected, on_committed, on_link_lost, on_link_stop, f};
 	int r = find_paths(f, err);

@@ -41,6 +41,7 @@ struct follow {
 	struct offlines *offlines; /* sweeps with mode `offline` */
 	int64_t seen_event;
 	json_t *asks; /* messages to sweepd that must arrive: buttons pressed in W&B */
+	double ask_s;	 /* not before: sweepd's store took nothing */
 	double report_s; /* not before: reports are gathered */
 	int uploading; /* runs that upload files now */
 	uv_timer_t timer;

@@ -22,9 +22,10 @@ static const struct {
 	{"in-flight", "N", "requests at a time", AT(in_flight), false, 1, 8},
 	{"interval-ms", "MS", "between two requests of a run", AT(interval_ms), false, 0, 15000},
 	{"heartbeat-ms", "MS", "a run with nothing to say says so", AT(heartbeat_ms), false, 10, 30000},
-	{"retry-ms", "MS", "before a first repetition; each further one waits twice as long, to a minute", AT(retry_ms), false,
-	 1, 2000},
-	{"person-ms", "MS", "between two tries of what a person must mend: a key, a right", AT(person_ms), false, 10, 60000},
+	{"retry-ms", "MS", "before a first repetition; each further one waits twice as long, to a minute", AT(retry_ms),
+	 false, 1, 2000},
+	{"person-ms", "MS", "between two tries of what a person must mend: a key, a right", AT(person_ms), false, 10,
+	 60000},
 	{"poll-ms", "MS", "between two looks at the buttons of a sweep's page", AT(poll_ms), false, 10, 15000},
 	{"stop-ms", "MS", "a stop sends what is there for so long", AT(stop_ms), false, 0, 5000},
 #undef AT
@@ -47,7 +48,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	errno = 0;
 	long n = strtol(arg, &end, 10);
 	if (errno || *end || end == arg || n < rows[row].min || n > INT_MAX)
-		argp_error(state, "--%s: expected a whole number from %d, not \"%s\"", rows[row].name, rows[row].min, arg);
+		argp_error(state, "--%s: expected a whole number from %d, not \"%s\"", rows[row].name, rows[row].min,
+			   arg);
 	*(int *)field = (int)n;
 	return 0;
 }
@@ -65,8 +67,10 @@ int verb_follow(int argc, char **argv)
 {
 	char help[ARRAY_LEN(rows)][HELP_MAX];
 	struct argp_option table[ARRAY_LEN(rows) + 1] = {0};
-	const struct argp argp = {.options = table, .parser = parse,
-				  .doc = "Sends the runs of a sweepd's store to Weights & Biases as they are committed."};
+	const struct argp argp = {
+		.options = table,
+		.parser = parse,
+		.doc = "Sends the runs of a sweepd's store to Weights & Biases as they are committed."};
 	struct follow_options o = {0};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		table[i] = make_option(i, help[i]);

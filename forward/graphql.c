@@ -9,38 +9,49 @@
 static const char viewer[] = "query Viewer{viewer{id entity username}}";
 
 static const char upsert_bucket[] =
-	"mutation UpsertBucket($id:String,$name:String,$project:String,$entity:String,$groupName:String,$description:String,"
-	"$displayName:String,$notes:String,$config:JSONString,$host:String,$program:String,$jobType:String,$state:String,"
-	"$sweep:String,$tags:[String!],$summaryMetrics:JSONString){upsertBucket(input:{id:$id,name:$name,modelName:$project,"
-	"entityName:$entity,groupName:$groupName,description:$description,displayName:$displayName,notes:$notes,config:$config,"
-	"host:$host,jobProgram:$program,jobType:$jobType,state:$state,sweep:$sweep,tags:$tags,summaryMetrics:$summaryMetrics})"
+	"mutation "
+	"UpsertBucket($id:String,$name:String,$project:String,$entity:String,$groupName:String,$description:String,"
+	"$displayName:String,$notes:String,$config:JSONString,$host:String,$program:String,$jobType:String,$state:"
+	"String,"
+	"$sweep:String,$tags:[String!],$summaryMetrics:JSONString){upsertBucket(input:{id:$id,name:$name,modelName:$"
+	"project,"
+	"entityName:$entity,groupName:$groupName,description:$description,displayName:$displayName,notes:$notes,config:"
+	"$config,"
+	"host:$host,jobProgram:$program,jobType:$jobType,state:$state,sweep:$sweep,tags:$tags,summaryMetrics:$"
+	"summaryMetrics})"
 	"{bucket{id name displayName sweepName project{id name entity{id name}} historyLineCount} inserted}}";
 
 static const char create_run_files[] =
-	"mutation CreateRunFiles($entity:String!,$project:String!,$run:String!,$files:[String!]!){createRunFiles(input:{"
-	"entityName:$entity,projectName:$project,runName:$run,files:$files}){runID uploadHeaders files{name uploadUrl}}}";
+	"mutation "
+	"CreateRunFiles($entity:String!,$project:String!,$run:String!,$files:[String!]!){createRunFiles(input:{"
+	"entityName:$entity,projectName:$project,runName:$run,files:$files}){runID uploadHeaders files{name "
+	"uploadUrl}}}";
 
 static const char upsert_sweep[] =
 	"mutation UpsertSweep($id:ID,$config:String,$description:String,$entityName:String,$projectName:String,"
 	"$state:String,$displayName:String){upsertSweep(input:{id:$id,config:$config,description:$description,"
-	"entityName:$entityName,projectName:$projectName,state:$state,displayName:$displayName}){sweep{id name state project{id "
+	"entityName:$entityName,projectName:$projectName,state:$state,displayName:$displayName}){sweep{id name state "
+	"project{id "
 	"name entity{id name}}} configValidationWarnings}}";
 
 static const char list_sweeps[] =
-	"query Sweeps($entity:String,$project:String,$after:String){project(name:$project,entityName:$entity){id sweeps("
+	"query Sweeps($entity:String,$project:String,$after:String){project(name:$project,entityName:$entity){id "
+	"sweeps("
 	"first:100,after:$after){edges{node{id name description state}} pageInfo{endCursor hasNextPage}}}}";
 
 static const char one_sweep[] = "query SweepState($entity:String,$project:String,$sweep:String!){project(name:$project,"
 				"entityName:$entity){id sweep(sweepName:$sweep){id name state}}}";
 
 static const char sweep_runs[] =
-	"query SweepRuns($entity:String,$project:String,$sweep:String!){project(name:$project,entityName:$entity){id sweep("
+	"query SweepRuns($entity:String,$project:String,$sweep:String!){project(name:$project,entityName:$entity){id "
+	"sweep("
 	"sweepName:$sweep){id state runs(first:10){edges{node{name state historyLineCount summaryMetrics}}}}}}";
 
 /* Consumes variables. */
 static char *body_of(const char *operation, const char *query, json_t *variables)
 {
-	autojson json_t *body = json_pack("{s:s, s:s, s:o}", "operationName", operation, "query", query, "variables", variables);
+	autojson json_t *body =
+		json_pack("{s:s, s:s, s:o}", "operationName", operation, "query", query, "variables", variables);
 	INVARIANT(body, "GraphQL variables that are not UTF-8");
 	return json_line(body);
 }
@@ -112,8 +123,7 @@ void graphql_read(struct graphql_answer *ret, const char *body, size_t size)
 		ret->errors = true;
 		return;
 	}
-	json_array_foreach(json_object_get(o, "errors"), i, error)
-		take_error(ret, error);
+	json_array_foreach(json_object_get(o, "errors"), i, error) take_error(ret, error);
 	if (json_object_get(o, "error"))
 		take_error(ret, json_object_get(o, "error"));
 	json_t *data = json_object_get(o, "data");

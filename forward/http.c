@@ -8,7 +8,7 @@
 #include <strings.h>
 
 #define CONNECT_TIMEOUT_S    20L
-#define STILL_TIMEOUT_S	     60L /* without a byte, where the whole has no limit */
+#define STILL_TIMEOUT_S      60L /* without a byte, where the whole has no limit */
 #define CONNECTIONS_PER_HOST 8L
 
 struct http {
@@ -67,7 +67,8 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 {
 	struct watched *w = poll->data;
 	struct http *http = w->http;
-	int running, flags = (events & UV_READABLE ? CURL_CSELECT_IN : 0) | (events & UV_WRITABLE ? CURL_CSELECT_OUT : 0);
+	int running,
+		flags = (events & UV_READABLE ? CURL_CSELECT_IN : 0) | (events & UV_WRITABLE ? CURL_CSELECT_OUT : 0);
 	curl_multi_socket_action(http->multi, w->fd, status < 0 ? CURL_CSELECT_ERR : flags, &running);
 	take_finished(http);
 }
@@ -288,11 +289,6 @@ struct http_call *http_send(struct http *http, const struct http_request *q, htt
 	CURLMcode code = curl_multi_add_handle(http->multi, call->curl);
 	INVARIANT(code == CURLM_OK, "curl_multi_add_handle: %s", curl_multi_strerror(code));
 	return call;
-}
-
-void http_cancel(struct http_call *call)
-{
-	call_free(call);
 }
 
 size_t http_in_flight(const struct http *http)

@@ -42,9 +42,8 @@ struct http_response { /* borrowed by http_done */
 typedef void (*http_done)(void *arg, const struct http_response *response);
 
 int http_new(struct http **ret, uv_loop_t *loop, struct err *err);
-/* done is called once, later, from the loop; never after http_cancel(). */
+/* done is called once, later, from the loop; not after http_close(). */
 struct http_call *http_send(struct http *http, const struct http_request *request, http_done done, void *arg);
-void http_cancel(struct http_call *call);
 size_t http_in_flight(const struct http *http);
 /* Ends what is under way without a word, closes the handles. */
 void http_close(struct http *http);

@@ -70,11 +70,6 @@ void line_add_int(struct line *l, const char *key, int64_t value)
 	add(l, key, xasprintf("%lld", (long long)value));
 }
 
-void line_add_text(struct line *l, const char *key, const char *text)
-{
-	add(l, key, quoted(text));
-}
-
 /* --- rows --- */
 
 static double runtime_s(const struct line_job *job, int64_t at_ms)

@@ -26,7 +26,6 @@ void line_fini(struct line *l); /* leaves it empty */
 char *line_text(const struct line *l);
 void line_add_num(struct line *l, const char *key, double value); /* finite or not; 200 prints as 200 */
 void line_add_int(struct line *l, const char *key, int64_t value);
-void line_add_text(struct line *l, const char *key, const char *text); /* as a JSON string; UTF-8 */
 
 /* What a line must know of its job beside the row. */
 struct line_job {

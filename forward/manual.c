@@ -35,13 +35,17 @@ void manual_print(const struct roff_entry *verbs, const struct argp_option *opti
 	roff_section("SYNOPSIS");
 	puts(".B sweep\\-forward\n[\\fIVERB\\fR]\n[\\fIOPTION\\fR...]");
 	roff_section("DESCRIPTION");
-	roff_text("Everything of sweepd that uses a network. It follows the rows that sweepd commits and sends those of jobs "
-		  "with use_wandb to Weights & Biases, in their order; what is acknowledged there is stored by sweepd. Ended "
-		  "at any moment, it goes on from there: no row is lost, none is sent twice as another. Training never waits "
+	roff_text("Everything of sweepd that uses a network. It follows the rows that sweepd commits and sends those "
+		  "of jobs "
+		  "with use_wandb to Weights & Biases, in their order; what is acknowledged there is stored by sweepd. "
+		  "Ended "
+		  "at any moment, it goes on from there: no row is lost, none is sent twice as another. Training never "
+		  "waits "
 		  "for it.");
 	puts(".PP");
-	roff_text("A private sweepd starts it when a sweep wants it; beside the system's it is a unit of its own "
-		  "(sweep-forward.service), since sweepd has no network there. The other verbs are called by sweepctl.");
+	roff_text(
+		"A private sweepd starts it when a sweep wants it; beside the system's it is a unit of its own "
+		"(sweep-forward.service), since sweepd has no network there. The other verbs are called by sweepctl.");
 	roff_section("VERBS");
 	roff_entries(verbs);
 	roff_section("OPTIONS OF FOLLOW");

@@ -76,7 +76,8 @@ static void heed(struct net *net, const struct http_response *r)
 		bucket_refused(&net->bucket);
 	else if (r->status < 400)
 		bucket_accepted(&net->bucket);
-	if (!isnan(r->retry_after_s) && (r->status == 429 || r->status == 503)) /* it is the server's word to all of us */
+	if (!isnan(r->retry_after_s) &&
+	    (r->status == 429 || r->status == 503)) /* it is the server's word to all of us */
 		bucket_silence(&net->bucket, r->retry_after_s, now_s);
 	bucket_limited(&net->bucket, r->rate_remaining, r->rate_reset_s, now_s);
 }

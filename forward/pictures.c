@@ -21,8 +21,8 @@ struct canvas {
 
 struct panel {
 	int left, right, top, bottom; /* of the frame, in pixels */
-	double first, last;	      /* epochs */
-	double low, high, step;	      /* of the y axis */
+	double first, last;           /* epochs */
+	double low, high, step;       /* of the y axis */
 };
 
 /* --- points --- */
@@ -92,15 +92,15 @@ static const struct {
 	char letter;
 	unsigned char rows[7];
 } font[] = {
-	{'0', {14, 17, 19, 21, 25, 17, 14}}, {'1', {4, 12, 4, 4, 4, 4, 14}},	  {'2', {14, 17, 1, 2, 4, 8, 31}},
-	{'3', {31, 2, 4, 2, 1, 17, 14}},     {'4', {2, 6, 10, 18, 31, 2, 2}},	  {'5', {31, 16, 30, 1, 1, 17, 14}},
-	{'6', {6, 8, 16, 30, 17, 17, 14}},   {'7', {31, 1, 2, 4, 8, 8, 8}},	  {'8', {14, 17, 17, 14, 17, 17, 14}},
-	{'9', {14, 17, 17, 15, 1, 2, 12}},   {'.', {0, 0, 0, 0, 0, 12, 12}},	  {'-', {0, 0, 0, 31, 0, 0, 0}},
-	{'+', {0, 4, 4, 31, 4, 4, 0}},	     {'%', {24, 25, 2, 4, 8, 19, 3}},	  {'a', {0, 0, 14, 1, 15, 17, 15}},
-	{'c', {0, 0, 14, 16, 16, 17, 14}},   {'e', {0, 0, 14, 17, 31, 16, 14}},	  {'h', {16, 16, 22, 25, 17, 17, 17}},
-	{'i', {4, 0, 12, 4, 4, 4, 14}},	     {'l', {12, 4, 4, 4, 4, 4, 14}},	  {'n', {0, 0, 22, 25, 17, 17, 17}},
-	{'o', {0, 0, 14, 17, 17, 17, 14}},   {'p', {0, 0, 30, 17, 30, 16, 16}},	  {'r', {0, 0, 22, 25, 16, 16, 16}},
-	{'s', {0, 0, 14, 16, 14, 1, 30}},    {'t', {8, 8, 28, 8, 8, 9, 6}},	  {'u', {0, 0, 17, 17, 17, 19, 13}},
+	{'0', {14, 17, 19, 21, 25, 17, 14}}, {'1', {4, 12, 4, 4, 4, 4, 14}},    {'2', {14, 17, 1, 2, 4, 8, 31}},
+	{'3', {31, 2, 4, 2, 1, 17, 14}},     {'4', {2, 6, 10, 18, 31, 2, 2}},   {'5', {31, 16, 30, 1, 1, 17, 14}},
+	{'6', {6, 8, 16, 30, 17, 17, 14}},   {'7', {31, 1, 2, 4, 8, 8, 8}},     {'8', {14, 17, 17, 14, 17, 17, 14}},
+	{'9', {14, 17, 17, 15, 1, 2, 12}},   {'.', {0, 0, 0, 0, 0, 12, 12}},    {'-', {0, 0, 0, 31, 0, 0, 0}},
+	{'+', {0, 4, 4, 31, 4, 4, 0}},       {'%', {24, 25, 2, 4, 8, 19, 3}},   {'a', {0, 0, 14, 1, 15, 17, 15}},
+	{'c', {0, 0, 14, 16, 16, 17, 14}},   {'e', {0, 0, 14, 17, 31, 16, 14}}, {'h', {16, 16, 22, 25, 17, 17, 17}},
+	{'i', {4, 0, 12, 4, 4, 4, 14}},      {'l', {12, 4, 4, 4, 4, 4, 14}},    {'n', {0, 0, 22, 25, 17, 17, 17}},
+	{'o', {0, 0, 14, 17, 17, 17, 14}},   {'p', {0, 0, 30, 17, 30, 16, 16}}, {'r', {0, 0, 22, 25, 16, 16, 16}},
+	{'s', {0, 0, 14, 16, 14, 1, 30}},    {'t', {8, 8, 28, 8, 8, 9, 6}},     {'u', {0, 0, 17, 17, 17, 19, 13}},
 	{'y', {0, 0, 17, 17, 15, 1, 14}},
 };
 
@@ -192,8 +192,8 @@ static void draw_curve(struct canvas *canvas, const struct panel *p, const struc
 		if (isnan(c->value[k][i]))
 			continue;
 		size_t from = i && !isnan(c->value[k][i - 1]) ? i - 1 : i;
-		stroke(canvas, x_of(p, (double)c->epoch[from]), y_of(p, c->value[k][from]), x_of(p, (double)c->epoch[i]),
-		       y_of(p, c->value[k][i]), test ? 3 : 2, test ? TEST : TRAIN);
+		stroke(canvas, x_of(p, (double)c->epoch[from]), y_of(p, c->value[k][from]),
+		       x_of(p, (double)c->epoch[i]), y_of(p, c->value[k][i]), test ? 3 : 2, test ? TEST : TRAIN);
 	}
 }
 
@@ -244,7 +244,8 @@ static char *encode(const struct canvas *canvas, size_t *ret_size)
 	struct bytes b = {0}, head = {0};
 	uLongf size = compressBound(sizeof(*canvas));
 	autofree unsigned char *packed = xmalloc(size);
-	INVARIANT(compress2(packed, &size, (const Bytef *)canvas, sizeof(*canvas), Z_BEST_COMPRESSION) == Z_OK, "compress2");
+	INVARIANT(compress2(packed, &size, (const Bytef *)canvas, sizeof(*canvas), Z_BEST_COMPRESSION) == Z_OK,
+		  "compress2");
 	add_u32(&head, WIDTH);
 	add_u32(&head, HEIGHT);
 	add_bytes(&head, "\x08\x03\x00\x00\x00", 5); /* 8 bits, a palette, deflate, no interlacing */

@@ -31,7 +31,8 @@ enum retry_verdict retry_judge(enum retry_channel channel, const struct http_res
 	switch (r->status) {
 	case 401:
 	case 403:
-		return channel == RETRY_UPLOAD ? RETRY_REFUSED : RETRY_PERSON; /* a presigned URL has no person behind it */
+		return channel == RETRY_UPLOAD ? RETRY_REFUSED
+					       : RETRY_PERSON; /* a presigned URL has no person behind it */
 	case 404:
 		return channel == RETRY_GRAPHQL ? RETRY_PERSON : RETRY_REFUSED;
 	case 409:

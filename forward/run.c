@@ -14,8 +14,8 @@
 
 #define GRAPHQL_TIMEOUT_MS 30000
 #define STREAM_TIMEOUT_MS  180000
-#define OPEN_TRIES	   20 /* UpsertBucket answered with errors so often in a row: it never will be better */
-#define UPLOADS		   4  /* runs that hold their files in memory at a time */
+#define OPEN_TRIES         20 /* UpsertBucket answered with errors so often in a row: it never will be better */
+#define UPLOADS            4  /* runs that hold their files in memory at a time */
 
 struct run {
 	struct follow *follow;
@@ -23,14 +23,14 @@ struct run {
 	int64_t job;
 	char id[WANDB_ID_SIZE];
 	struct position at;
-	char *problem;	       /* refused: why */
+	char *problem;         /* refused: why */
 	struct position after; /* once the request under way is acknowledged */
 	bool in_flight, more, reopens;
 	struct upload *upload;
-	bool behind; /* there may be rows to send */
-	bool urgent; /* and they do not wait for the interval */
-	bool waits;  /* has ended; its files wait for a turn to upload */
-	bool sure;   /* the server was seen to have the run open */
+	bool behind;                    /* there may be rows to send */
+	bool urgent;                    /* and they do not wait for the interval */
+	bool waits;                     /* has ended; its files wait for a turn to upload */
+	bool sure;                      /* the server was seen to have the run open */
 	struct upload_files sent_files; /* names alone: what the end lists as uploaded */
 	bool files_done;
 	int tries;
@@ -43,8 +43,8 @@ struct run *run_new(struct follow *f, struct wsweep *ws, struct run_row *row)
 	struct wsweep_facts facts;
 	struct run *run = xcalloc(1, sizeof(*run));
 	wsweep_facts(ws, &facts);
-	const struct line_identity identity = {facts.row->hash, facts.row->submission, row->sweep, facts.row->submitted_ms,
-					       facts.row->owner};
+	const struct line_identity identity = {facts.row->hash, facts.row->submission, row->sweep,
+					       facts.row->submitted_ms, facts.row->owner};
 	run->follow = f;
 	run->ws = ws;
 	run->job = row->job;
@@ -110,8 +110,8 @@ json_t *run_report(struct run *run)
 	wsweep_facts(run->ws, &ws);
 	autofree char *url = wsweep_run_url(run->ws, run->id);
 	return json_pack("{s:I, s:s, s:s?, s:s, s:s, s:s, s:s?, s:I, s:I, s:I, s:I, s:I, s:I, s:i}", "job",
-			 (json_int_t)run->job, "run_id", run->id, "entity", ws.entity, "project", ws.project, "url", url,
-			 "phase", run_phase_names[at->phase], "problem", run->problem, "last_event",
+			 (json_int_t)run->job, "run_id", run->id, "entity", ws.entity, "project", ws.project, "url",
+			 url, "phase", run_phase_names[at->phase], "problem", run->problem, "last_event",
 			 (json_int_t)at->last_event, "last_epoch", (json_int_t)at->last_epoch, "history",
 			 (json_int_t)at->history, "events", (json_int_t)at->events, "output", (json_int_t)at->output,
 			 "output_bytes", (json_int_t)at->output_bytes, "stopped", at->stopped);
@@ -128,8 +128,10 @@ void run_reported(struct run *run, bool stored)
 static void refuse(struct run *run, const char *why)
 {
 	free(run->problem);
-	run->problem = xasprintf("W&B takes no more of it: %s; training goes on, all of it is in `sweepctl wandb export %lld`, and "
-				 "`sweepctl wandb sync %lld` sends it anew", why, (long long)run->job, (long long)run->job);
+	run->problem = xasprintf(
+		"W&B takes no more of it: %s; training goes on, all of it is in `sweepctl wandb export %lld`, and "
+		"`sweepctl wandb sync %lld` sends it anew",
+		why, (long long)run->job, (long long)run->job);
 	log_error("job %lld: run %s: %s", (long long)run->job, run->id, run->problem);
 	run->at.phase = RUN_REFUSED;
 	run->behind = false;
@@ -166,7 +168,8 @@ static char *reason(const struct http_response *r, const struct graphql_answer *
 }
 
 /* true: it is done. */
-static bool heed(struct run *run, enum retry_channel channel, const struct http_response *r, const struct graphql_answer *a)
+static bool heed(struct run *run, enum retry_channel channel, const struct http_response *r,
+		 const struct graphql_answer *a)
 {
 	autofree char *why = reason(r, a);
 	bool errors = channel == RETRY_GRAPHQL && a->errors;
@@ -175,7 +178,8 @@ static bool heed(struct run *run, enum retry_channel channel, const struct http_
 		return true;
 	case RETRY_AGAIN:
 		later(run, r->retry_after_s);
-		if (channel == RETRY_GRAPHQL && r->failure == HTTP_ANSWERED && r->status < 400 && run->tries >= OPEN_TRIES)
+		if (channel == RETRY_GRAPHQL && r->failure == HTTP_ANSWERED && r->status < 400 &&
+		    run->tries >= OPEN_TRIES)
 			refuse(run, why);
 		return false;
 	case RETRY_PERSON:
@@ -206,8 +210,8 @@ static void take_open(struct run *run, const struct graphql_answer *a)
 		     graphql_text(a, GRAPHQL_PATH("upsertBucket", "bucket", "project", "name")));
 	wsweep_facts(run->ws, &ws);
 	if (ws.there && (!there || !str_eq(there, ws.there)))
-		log_warn("job %lld: run %s does not belong to sweep %s in W&B, as it should", (long long)run->job, run->id,
-			 ws.there);
+		log_warn("job %lld: run %s does not belong to sweep %s in W&B, as it should", (long long)run->job,
+			 run->id, ws.there);
 	if (run->reopens)
 		wsweep_reopened(run->ws);
 	run->more = true; /* its lines follow at once */
@@ -244,8 +248,13 @@ static void send_open(struct run *run)
 	}
 	autofree char *body = graphql_upsert_run(variables);
 	autofree char *url = xasprintf("%s/graphql", ws.base_url);
-	const struct http_request q = {.method = "POST", .url = url, .key = ws.key, .headers = headers, .body = body,
-				       .size = strlen(body), .timeout_ms = GRAPHQL_TIMEOUT_MS};
+	const struct http_request q = {.method = "POST",
+				       .url = url,
+				       .key = ws.key,
+				       .headers = headers,
+				       .body = body,
+				       .size = strlen(body),
+				       .timeout_ms = GRAPHQL_TIMEOUT_MS};
 	run->in_flight = true;
 	run->files_done = false;
 	net_send(run->follow->net, &q, on_open, run);
@@ -286,8 +295,13 @@ static void send_chunk(struct run *run, const struct stream_chunk *chunk)
 	wsweep_facts(run->ws, &ws);
 	autofree char *body = stream_body(chunk);
 	autofree char *url = stream_url(ws.base_url, ws.entity ? ws.entity : "", ws.project, run->id);
-	const struct http_request q = {.method = "POST", .url = url, .key = ws.key, .headers = headers, .body = body,
-				       .size = strlen(body), .timeout_ms = STREAM_TIMEOUT_MS};
+	const struct http_request q = {.method = "POST",
+				       .url = url,
+				       .key = ws.key,
+				       .headers = headers,
+				       .body = body,
+				       .size = strlen(body),
+				       .timeout_ms = STREAM_TIMEOUT_MS};
 	run->in_flight = true;
 	net_send(run->follow->net, &q, on_streamed, run);
 }

@@ -9,14 +9,14 @@
 #include <math.h>
 
 #define GRAPHQL_TIMEOUT_MS 30000
-#define HEADERS_MAX	   16
+#define HEADERS_MAX        16
 
 struct upload {
 	struct follow *follow;
 	struct upload_files files;
 	char *base_url, *key; /* the key: for places on the server itself */
-	json_t *answer;	      /* createRunFiles */
-	size_t next;	      /* file to put */
+	json_t *answer;       /* createRunFiles */
+	size_t next;          /* file to put */
 	struct http_call *call;
 	uv_timer_t *timer; /* waits for a turn in the net */
 	upload_done done;
@@ -106,9 +106,9 @@ static const char *place_of(const struct upload *u, const char *name)
 {
 	size_t i;
 	json_t *file;
-	json_array_foreach(json_object_get(u->answer, "files"), i, file)
-		if (str_eq(json_str_or(file, "name", ""), name))
-			return json_str_or(file, "uploadUrl", NULL);
+	json_array_foreach(json_object_get(u->answer, "files"), i,
+			   file) if (str_eq(json_str_or(file, "name", ""), name)) return json_str_or(file, "uploadUrl",
+												     NULL);
 	return NULL;
 }
 
@@ -122,14 +122,18 @@ static void send_put(struct upload *u)
 		finish(u, UPLOAD_REFUSED, NAN, "the server names no place for a file");
 		return;
 	}
-	json_array_foreach(json_object_get(u->answer, "uploadHeaders"), i, header)
-		if (json_is_string(header) && n < HEADERS_MAX)
-			headers[n++] = json_string_value(header);
+	json_array_foreach(json_object_get(u->answer, "uploadHeaders"), i,
+			   header) if (json_is_string(header) && n < HEADERS_MAX) headers[n++] =
+		json_string_value(header);
 	headers[n] = NULL;
 	bool relative = place[0] == '/';
 	autofree char *url = xasprintf("%s%s", relative ? u->base_url : "", place);
-	const struct http_request q = {.method = "PUT", .url = url, .key = relative ? u->key : NULL, .headers = headers,
-				       .body = file->bytes, .size = file->size};
+	const struct http_request q = {.method = "PUT",
+				       .url = url,
+				       .key = relative ? u->key : NULL,
+				       .headers = headers,
+				       .body = file->bytes,
+				       .size = file->size};
 	u->call = net_send(u->follow->net, &q, on_put, u);
 }
 
@@ -162,8 +166,8 @@ static void on_created(void *arg, const struct http_response *r)
 	graphql_fini(&a);
 }
 
-struct upload *upload_begin(struct follow *f, const struct wsweep_facts *ws, const char *run_id, struct upload_files *files,
-			    upload_done done, void *arg)
+struct upload *upload_begin(struct follow *f, const struct wsweep_facts *ws, const char *run_id,
+			    struct upload_files *files, upload_done done, void *arg)
 {
 	static const char *const headers[] = {"Content-Type: application/json", NULL};
 	struct upload *u = xcalloc(1, sizeof(*u));
@@ -180,12 +184,17 @@ struct upload *upload_begin(struct follow *f, const struct wsweep_facts *ws, con
 	json_t *names = json_array();
 	for (size_t i = 0; i < u->files.n; i++)
 		json_array_append_new(names, json_string(u->files.items[i].name));
-	autojson json_t *variables = json_pack("{s:s?, s:s, s:s, s:o}", "entity", ws->entity, "project", ws->project, "run",
-					       run_id, "files", names);
+	autojson json_t *variables = json_pack("{s:s?, s:s, s:s, s:o}", "entity", ws->entity, "project", ws->project,
+					       "run", run_id, "files", names);
 	autofree char *body = graphql_create_files(variables);
 	autofree char *url = xasprintf("%s/graphql", u->base_url);
-	const struct http_request q = {.method = "POST", .url = url, .key = u->key, .headers = headers, .body = body,
-				       .size = strlen(body), .timeout_ms = GRAPHQL_TIMEOUT_MS};
+	const struct http_request q = {.method = "POST",
+				       .url = url,
+				       .key = u->key,
+				       .headers = headers,
+				       .body = body,
+				       .size = strlen(body),
+				       .timeout_ms = GRAPHQL_TIMEOUT_MS};
 	u->call = net_send(f->net, &q, on_created, u);
 	return u;
 }

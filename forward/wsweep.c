@@ -1,9 +1,8 @@
 /* See wsweep.h. */
-#include "wsweep.h"
+#include "wsweep_internal.h"
 
 #include "about.h"
 #include "graphql.h"
-#include "key.h"
 #include "retry.h"
 
 #include "common/clock.h"
@@ -14,38 +13,10 @@
 
 #define GRAPHQL_TIMEOUT_MS 30000
 
-enum wsweep_step { STEP_KEY, STEP_VIEWER, STEP_LOOKUP, STEP_CREATE, STEP_READY };
-
-struct wsweep {
-	struct follow *follow;
-	int64_t id;
-	struct sweep_row row;
-	struct wandb_settings settings;
-	struct wandb_key key;
-	char *base_url, *entity, *project;
-	char *there, *node, *state; /* of the sweep at W&B; NULL: not known */
-	char *problem;		    /* why it waits; NULL: it does not */
-	char *cursor;		    /* of the list that is looked through */
-	enum wsweep_step step;
-	struct http_call *call;
-	const char *setting;   /* a state that is being set */
-	bool reopened, without; /* without: the server takes no sweep from us; runs go without */
-	int tries;
-	double due_s;
-	int64_t said, told, telling; /* generations of what sweepd shall store */
-	struct wsweep *next;
-};
-
-static void replace(char **at, const char *text)
-{
-	char *copy = text ? xstrdup(text) : NULL;
-	free(*at);
-	*at = copy;
-}
-
 static void nonce_of(const struct wsweep *ws, char nonce[WANDB_ID_SIZE])
 {
-	const struct line_identity identity = {ws->row.hash, ws->row.submission, ws->id, ws->row.submitted_ms, ws->row.owner};
+	const struct sweep_row *row = &ws->row;
+	const struct line_identity identity = {row->hash, row->submission, ws->id, row->submitted_ms, row->owner};
 	line_run_id(nonce, &identity, -1);
 }
 
@@ -88,7 +59,8 @@ struct wsweep *wsweep_new(struct follow *f, int64_t sweep, struct err *err)
 
 void wsweep_free(struct wsweep *ws)
 {
-	char *const texts[] = {ws->base_url, ws->entity, ws->project, ws->there, ws->node, ws->state, ws->problem, ws->cursor};
+	char *const texts[] = {ws->base_url, ws->entity, ws->project, ws->there,
+			       ws->node,     ws->state,  ws->problem, ws->cursor};
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		free(texts[i]);
 	wandb_key_fini(&ws->key);
@@ -137,7 +109,7 @@ void wsweep_place(struct wsweep *ws, const char *entity, const char *project)
 
 /* --- reports --- */
 
-static void say(struct wsweep *ws)
+void wsweep_say(struct wsweep *ws)
 {
 	ws->said++;
 	follow_poke(ws->follow);
@@ -150,8 +122,8 @@ json_t *wsweep_report(struct wsweep *ws)
 	ws->telling = ws->said;
 	autofree char *page = wandb_page_url(ws->base_url, ws->entity, ws->project);
 	autofree char *url = ws->there ? xasprintf("%s/sweeps/%s", page, ws->there) : xstrdup(page);
-	return json_pack("{s:I, s:s?, s:s, s:s?, s:s?, s:s, s:s?, s:s?}", "sweep", (json_int_t)ws->id, "entity", ws->entity,
-			 "project", ws->project, "name", ws->there, "node", ws->node, "url", url, "state", ws->state,
+	return json_pack("{s:I, s:s?, s:s, s:s?, s:s?, s:s, s:s?, s:s?}", "sweep", (json_int_t)ws->id, "entity",
+			 ws->entity, "project", ws->project, "name", ws->there, "node", ws->node, "url", url, "state", ws->state,
 			 "problem", ws->problem);
 }
 
@@ -169,7 +141,7 @@ void wsweep_park(struct wsweep *ws, const char *why)
 		log_error("sweep s%lld: %s; its runs wait, training goes on", (long long)ws->id, why);
 		free(ws->problem);
 		ws->problem = xstrdup(why);
-		say(ws);
+		wsweep_say(ws);
 	}
 	ws->step = STEP_KEY;
 	ws->due_s = monotonic_s() + ws->follow->options.person_ms / 1000.0;
@@ -190,7 +162,7 @@ static void is_well(struct wsweep *ws)
 		return;
 	log_info("sweep s%lld: its runs are sent", (long long)ws->id);
 	replace(&ws->problem, NULL);
-	say(ws);
+	wsweep_say(ws);
 }
 
 /* --- requests --- */
@@ -203,15 +175,16 @@ static void send_body(struct wsweep *ws, char *body)
 	static const char *const headers[] = {"Content-Type: application/json", NULL};
 	autofree char *owned = body;
 	autofree char *url = xasprintf("%s/graphql", ws->base_url);
-	const struct http_request q = {.method = "POST", .url = url, .key = ws->key.key, .headers = headers, .body = owned,
-				       .size = strlen(owned), .timeout_ms = GRAPHQL_TIMEOUT_MS};
+	const struct http_request q = {.method = "POST", .url = url, .key = ws->key.key, .headers = headers,
+				       .body = owned, .size = strlen(owned), .timeout_ms = GRAPHQL_TIMEOUT_MS};
 	ws->call = net_send(ws->follow->net, &q, on_answer, ws);
 }
 
 static bool find_key(struct wsweep *ws)
 {
 	struct err err;
-	const struct wandb_key_places places = {ws->base_url, ws->row.file_dir, ws->follow->config_dir, (uid_t)ws->row.owner};
+	const struct wandb_key_places places = {ws->base_url, ws->row.file_dir, ws->follow->config_dir,
+						(uid_t)ws->row.owner};
 	wandb_key_fini(&ws->key);
 	if (wandb_key_find(&places, &ws->key, &err) < 0) {
 		wsweep_park(ws, err.text);
@@ -256,12 +229,16 @@ static void become_ready(struct wsweep *ws)
 	is_well(ws);
 }
 
+static char *unknown_key(const struct wsweep *ws)
+{
+	return xasprintf("%s does not know the key from %s\n  do this:  sweepctl wandb login", ws->base_url, ws->key.source);
+}
+
 static void take_viewer(struct wsweep *ws, const struct graphql_answer *a)
 {
 	const char *entity = graphql_text(a, GRAPHQL_PATH("viewer", "entity"));
 	if (!json_is_object(graphql_at(a, GRAPHQL_PATH("viewer")))) {
-		autofree char *why = xasprintf("%s does not know the key from %s\n  do this:  sweepctl wandb login", ws->base_url,
-					       ws->key.source);
+		autofree char *why = unknown_key(ws);
 		wsweep_park(ws, why);
 		return;
 	}
@@ -279,7 +256,7 @@ static void know(struct wsweep *ws, const json_t *node)
 	replace(&ws->there, json_str_or(node, "name", NULL));
 	replace(&ws->node, json_str_or(node, "id", NULL));
 	replace(&ws->state, json_str_or(node, "state", "RUNNING"));
-	say(ws);
+	wsweep_say(ws);
 	become_ready(ws);
 	log_info("sweep s%lld is sweep %s of %s/%s", (long long)ws->id, ws->there, ws->entity, ws->project);
 }
@@ -305,8 +282,6 @@ static void take_list(struct wsweep *ws, const struct graphql_answer *a)
 		ws->step = STEP_CREATE;
 }
 
-static void take_state(struct wsweep *ws, const char *state);
-
 static void take_answer(struct wsweep *ws, const struct graphql_answer *a)
 {
 	switch (ws->step) {
@@ -327,12 +302,12 @@ static void take_answer(struct wsweep *ws, const struct graphql_answer *a)
 		break;
 	}
 	case STEP_READY:
-		if (ws->setting)
+		if (ws->setting) {
 			replace(&ws->state, ws->setting);
-		else
-			take_state(ws, graphql_text(a, GRAPHQL_PATH("project", "sweep", "state")));
-		if (ws->setting)
-			say(ws);
+			wsweep_say(ws);
+		} else {
+			wsweep_take_state(ws, graphql_text(a, GRAPHQL_PATH("project", "sweep", "state")));
+		}
 		ws->setting = NULL;
 		ws->due_s = monotonic_s() + ws->follow->options.poll_ms / 1000.0;
 		is_well(ws);
@@ -345,10 +320,9 @@ static char *refusal(const struct wsweep *ws, const struct http_response *r, con
 	if (r->failure != HTTP_ANSWERED)
 		return xasprintf("%s: %s", ws->base_url, r->error);
 	if (r->status == 401)
-		return xasprintf("%s does not know the key from %s\n  do this:  sweepctl wandb login", ws->base_url,
-				 ws->key.source);
-	return xasprintf("%s refuses %s/%s: %s (HTTP %d)", ws->base_url, ws->entity ? ws->entity : "(your own)", ws->project,
-			 a->message ? a->message : "no reason given", r->status);
+		return unknown_key(ws);
+	return xasprintf("%s refuses %s/%s: %s (HTTP %d)", ws->base_url, ws->entity ? ws->entity : "(your own)",
+			 ws->project, a->message ? a->message : "no reason given", r->status);
 }
 
 /* What a sweep needs and cannot get is no reason to keep its runs. */
@@ -394,65 +368,7 @@ static void on_answer(void *arg, const struct http_response *r)
 	follow_poke(ws->follow);
 }
 
-/* --- buttons --- */
-
-static void ask_jobs(struct wsweep *ws, const char *verb, const char *state, const char *reason)
-{
-	struct err err;
-	json_t *jobs = NULL;
-	if (rows_jobs_in(ws->follow->rows, ws->id, state, reason, &jobs, &err) < 0)
-		log_warn("sweep s%lld: %s", (long long)ws->id, err.text);
-	else
-		follow_ask(ws->follow, verb, jobs);
-}
-
-/* What was seen last decides: a state acts once, also after a restart. */
-static void take_state(struct wsweep *ws, const char *state)
-{
-	if (!state || (ws->state && str_eq(state, ws->state)))
-		return;
-	log_info("sweep s%lld: %s in W&B", (long long)ws->id, state);
-	if (str_eq(state, "PAUSED"))
-		ask_jobs(ws, "pause", "queued", NULL);
-	else if (str_eq(state, "RUNNING"))
-		ask_jobs(ws, "resume", "paused", "paused by W&B");
-	else if (str_eq(state, "FINISHED") || str_eq(state, "CANCELED")) {
-		ask_jobs(ws, "cancel", "queued", NULL);
-		ask_jobs(ws, "cancel", "paused", NULL);
-		if (str_eq(state, "CANCELED"))
-			ask_jobs(ws, "cancel", "running", NULL);
-	}
-	replace(&ws->state, state);
-	say(ws);
-}
-
-void wsweep_reopened(struct wsweep *ws)
-{
-	ws->reopened = ws->state && str_eq(ws->state, "FINISHED");
-}
-
-/* Its jobs have all ended, or go on after it was said to be finished. */
-static const char *wanted_state(struct wsweep *ws)
-{
-	int64_t open = 1;
-	bool over = ws->state && (str_eq(ws->state, "FINISHED") || str_eq(ws->state, "CANCELED"));
-	if (ws->reopened) {
-		ws->reopened = false;
-		return "RUNNING";
-	}
-	if (over || rows_open_jobs(ws->follow->rows, ws->id, &open, NULL) < 0 || open || follow_owes(ws->follow, ws))
-		return NULL;
-	return "FINISHED";
-}
-
 /* --- acting --- */
-
-static bool wants_look(const struct wsweep *ws)
-{
-	int64_t open = 1;
-	rows_open_jobs(ws->follow->rows, ws->id, &open, NULL);
-	return open > 0;
-}
 
 static void act(struct wsweep *ws)
 {
@@ -468,7 +384,7 @@ static void act(struct wsweep *ws)
 		send_create(ws);
 		break;
 	case STEP_READY: {
-		const char *state = wanted_state(ws);
+		const char *state = wsweep_wanted_state(ws);
 		if (state)
 			send_state(ws, state);
 		else
@@ -487,8 +403,7 @@ double wsweep_tick(struct wsweep *ws, double now_s)
 		return ws->due_s;
 	if (ws->step == STEP_READY && (!ws->there || ws->without))
 		return INFINITY;
-	bool over = ws->state && (str_eq(ws->state, "FINISHED") || str_eq(ws->state, "CANCELED"));
-	if (ws->step == STEP_READY && !ws->reopened && over && !wants_look(ws))
+	if (ws->step == STEP_READY && !ws->reopened && wsweep_is_over(ws))
 		return INFINITY;
 	if (ws->step == STEP_KEY && !find_key(ws))
 		return ws->due_s;

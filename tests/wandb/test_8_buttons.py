@@ -1,5 +1,7 @@
 """What is pressed in W&B's pages acts on jobs, once; and how runs and sweeps begin, wait, go on and end there."""
+import contextlib
 import json
+import sqlite3
 
 import pytest
 from campaign import FAST
@@ -25,7 +27,7 @@ def wait_end(place, job, reopened):
 def grid(place):
     """Three jobs on one device: the first holds it until the gate opens."""
     place.script({"1": [SLOW]})
-    place.start()
+    place.start("--busy-ms", 200)
     place.forward(*FAST, "--poll-ms", 50)
     place.submit_wandb(3, 3)
     place.wait(lambda: place.run_of(1) and place.run_of(1)["history"], "the first run's first row")
@@ -91,6 +93,19 @@ def test_a_button_is_heeded_after_a_kill_of_both(grid, fake):
     grid.go("gate")
     grid.wait_forwarded(1)
     assert grid.compare(1) == []
+
+
+def test_a_button_waits_for_a_store_that_takes_nothing(grid, fake):
+    """Somebody holds the database: what was pressed acts when it is free."""
+    with contextlib.closing(sqlite3.connect(grid.state / "results.db", isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        fake.press(sweep_of(fake)["name"], "PAUSED")
+        grid.wait_said("takes nothing")
+        assert grid.state_of(2) == "queued"
+        holder.execute("ROLLBACK")
+    grid.wait_state(2, "paused")
+    grid.go("gate")
+    grid.wait_forwarded(1)
 
 
 def test_a_pause_is_preempting_and_the_same_run_goes_on(grid, fake):
