@@ -92,6 +92,53 @@ static void test_epoch_with_any_threads(void **state)
 	}
 }
 
+/* Strong augmentation, a larger size, mixing: what the plain functions make of the batch, with any threads. */
+static void test_mixed_batches(void **state)
+{
+	enum { SIZE = 40 };
+	static const struct mix mixes[STEPS] = {
+		{.kind = MIX_MIXUP, .lambda = 0.3f}, {.kind = MIX_NONE, .lambda = 1},
+		{.kind = MIX_CUTMIX, .lambda = 0.6f, .box = {0, 2, 30, 21}}, {.kind = MIX_CUTMIX, .lambda = 1},
+		{.kind = MIX_NONE, .lambda = 1}, {.kind = MIX_NONE, .lambda = 1}, {.kind = MIX_MIXUP, .lambda = 0.5f}};
+	struct fixture *f = *state;
+	const struct image_set *set = &f->data->sets[SPLIT_TRAIN];
+	struct recipe heavy = {.seed = 11, .augment = {.size = SIZE, .crop = CROP_RESIZED, .crop_scale = 0.2f, .flip = true,
+						       .trivial = true, .jitter = {0.4f, 0.4f, 0.4f, 0.1f}, .erasing = 0.5f}};
+	size_t values = augment_values(SIZE);
+	autofree float *want = xmalloc(BATCH * values * sizeof(*want)), *kept = xmalloc(values * sizeof(*kept));
+	struct augmenter a;
+	augmenter_init(&a, &heavy.augment, f->data->mean, f->data->std);
+	f->tables.mixes = mixes;
+	for (int workers = 0; workers < 3; workers++) {
+		struct loader *loader;
+		struct err err;
+		heavy.num_workers = workers;
+		assert_int_equal(loader_new(&loader, f->data, &heavy, BATCH, workers + 2, &err), 0);
+		loader_start_train(loader, &f->tables, 0);
+		for (uint32_t step = 0; step < STEPS; step++) {
+			const struct batch *b = loader_next(loader);
+			assert_non_null(b);
+			for (int i = 0; i < b->n; i++) {
+				uint32_t index = f->order[step * BATCH + (uint32_t)i];
+				int before = i > 0 ? i - 1 : b->n - 1;
+				augment_sample(&a, want + (size_t)i * values, set, index, &(struct sample_key){11, index, 2});
+				assert_true(mixes[step].kind == MIX_NONE || b->partners[i] == b->labels[before]);
+			}
+			mix_images(want, b->n, SIZE, &mixes[step], kept);
+			assert_memory_equal(b->images, want, (size_t)b->n * values * sizeof(*want));
+			assert_true(b->share == (double)mixes[step].lambda && !b->partners == (mixes[step].kind == MIX_NONE));
+			loader_release_batch(loader, b);
+		}
+		loader_start_eval(loader, SPLIT_TEST, 0);
+		const struct batch *b = loader_next(loader);
+		augment_sample(&a, want, &f->data->sets[SPLIT_TEST], 0, NULL);
+		assert_true(b->share == 1 && !b->partners);
+		assert_memory_equal(b->images, want, values * sizeof(*want));
+		loader_free(loader);
+	}
+	augmenter_fini(&a);
+}
+
 static void test_start_in_the_middle(void **state)
 {
 	struct fixture *f = *state;
@@ -160,6 +207,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_epoch_with_any_threads, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_mixed_batches, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_start_in_the_middle, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_evaluation_between_steps, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stop_and_free_at_any_time, setup, teardown),

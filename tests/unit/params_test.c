@@ -39,6 +39,8 @@ static const struct {
 	{"{\"milestones\": [1.5]}", "\"milestones\"", "[1.5]"},
 	{"{\"milestones\": \"60\"}", "\"milestones\"", "\"60\""},
 	{"{\"milestones\": [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]}", "\"milestones\"", "at most 16 numbers"},
+	{"{\"use_cutmix\": 1}", "\"use_cutmix\"", "true or false"},
+	{"{\"cutout\": 33}", "\"cutout\" 33 is larger than the image", "at most that"},
 	{"{\"scheduler\": \"CosineLR\"}", "\"scheduler\" has no value \"CosineLR\"", "CosineAnnealingLR"},
 };
 
@@ -88,6 +90,15 @@ static const struct {
 	 "\"batch_every\" 10 is not used: \"batch_policy\" is \"plateau\""},
 	{"{\"use_batch_scheduler\": true, \"batch_policy\": \"none\"}", "use_batch_scheduler changes nothing"},
 	{"{\"use_batch_scheduler\": true, \"batch_size\": 512}", "the batch cannot grow"},
+	{"{\"cutmix_alpha\": 0.2}", "\"cutmix_alpha\" 0.2 is not used: \"use_cutmix\" is false"},
+	{"{\"mixup_alpha\": 0.2, \"use_cutmix\": true}", "\"mixup_alpha\" 0.2 is not used: \"use_mixup\" is false"},
+	{"{\"use_mixup\": true, \"use_cutmix\": true, \"mixup_alpha\": 0.2, \"cutmix_alpha\": 0.2, \"mix_prob\": 0.5}", NULL},
+	{"{\"mix_prob\": 0.5}", "\"mix_prob\" 0.5 is not used: neither \"use_mixup\" nor \"use_cutmix\" is true"},
+	{"{\"use_mixup\": true, \"batch_size\": 1}", "leaves use_mixup nothing to mix with"},
+	{"{\"crop_scale\": 0.5}", "\"crop_scale\" 0.5 is not used: \"random_resized_crop\" is false"},
+	{"{\"random_resized_crop\": true, \"crop_scale\": 0.5, \"image_size\": 224, \"stem\": \"imagenet\", \"cutout\": 100}", NULL},
+	{"{\"heavy_aug\": true, \"color_jitter_contrast\": 0.2}", "\"heavy_aug\" changes colours too"},
+	{"{\"dataset\": \"mnist\", \"color_jitter_hue\": 0.2}", "change nothing of the gray images of mnist"},
 };
 
 static void test_warnings(void **state)

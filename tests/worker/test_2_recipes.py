@@ -21,6 +21,8 @@ RECIPES = {
                 "batch_size": 8, "batch_patience": 0, "batch_lr_scaling": "sqrt", "ema_decay": 0.5, "lr": 0.5},
     "memory": {"optimizer": "AdamW", "lr": 1e-3, "use_batch_scheduler": True, "batch_policy": "memory", "batch_size": 4,
                "batch_max": 16, "batch_memory": 1},
+    "mixed": {"heavy_aug": True, "color_jitter_contrast": 0.4, "color_jitter_hue": 0.1, "use_mixup": True, "mixup_alpha": 0.2,
+              "use_cutmix": True, "mix_prob": 0.8, "label_smoothing": 0.1, "batch_size": 8, "num_workers": 2},
 }
 
 
@@ -76,6 +78,9 @@ def check_history(name, epochs):
         assert sizes == [8, 16, 20, 20] and rates == pytest.approx([0.02, 0.004, 0.005, 0.0005])
     if name == "batches":
         assert sizes[-1] > 8 and rates[-1] == pytest.approx(0.5 * (sizes[-1] / 8)**0.5)
+    if name == "mixed":  # images are correct by the shares of their labels
+        corrects = [e["train_accuracy"] / 100 * SMALL["train_images"] for e in epochs.values()]
+        assert any(abs(c - round(c)) > 1e-3 for c in corrects)
     if name == "memory":
         assert sizes[0] == 4 and sizes[-1] > 4
 
