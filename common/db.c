@@ -308,6 +308,11 @@ int db_backup(struct db *db, const char *path, struct err *err)
 	return fs_temp_commit(path, fd, err);
 }
 
+void db_interrupt(struct db *db)
+{
+	sqlite3_interrupt(db->handle);
+}
+
 int db_check_pages(struct db *db, struct err *err)
 {
 	struct stmt *s;

@@ -53,5 +53,7 @@ int db_checkpoint(struct db *db, int *ret_left, struct err *err);
 /* A copy of this instant, also while others write: path appears whole or not at all, on the disk, as a database that
  * needs no other file.  -EEXIST: path is there already. */
 int db_backup(struct db *db, const char *path, struct err *err);
+/* Ends what another thread does on this connection: there -EINTR. */
+void db_interrupt(struct db *db);
 /* -EBADMSG when pages are damaged; what is said first is in err.  Reads everything. */
 int db_check_pages(struct db *db, struct err *err);

@@ -62,7 +62,7 @@ static int read_sweeps(struct reader *r, int64_t sweep, struct wandb_state *stat
 		      "SELECT s.id, s.name, s.wandb, s.project, s.owner_uid, s.file_dir, w.entity, w.project, w.url, w.problem "
 		      "FROM sweep AS s LEFT JOIN wandb_sweep AS w ON w.sweep = s.id "
 		      "WHERE s.state = 'active' AND (?1 = 0 OR s.id = ?1) "
-		      "AND EXISTS (SELECT 1 FROM job AS j WHERE j.sweep = s.id AND j.config ->> 'use_wandb') ORDER BY s.id",
+		      "AND EXISTS (SELECT 1 FROM job AS j WHERE j.sweep = s.id AND j.use_wandb) ORDER BY s.id",
 		      &s, err);
 
 	if (e >= 0 && s)
@@ -116,7 +116,7 @@ static int read_jobs(struct reader *r, struct wandb_state *state, struct wandb_p
 		      "coalesce((SELECT at_ms FROM event WHERE job = j.id AND id > coalesce(w.last_event, 0) "
 		      "AND kind = 'epoch' ORDER BY id LIMIT 1), 0) "
 		      "FROM job AS j LEFT JOIN wandb_run AS w ON w.job = j.id "
-		      "WHERE j.sweep = ?1 AND j.config ->> 'use_wandb' ORDER BY j.id",
+		      "WHERE j.sweep = ?1 AND j.use_wandb ORDER BY j.id",
 		      &s, err);
 
 	if (e >= 0 && s)

@@ -3,6 +3,7 @@
 
 #include "control.h"
 #include "dispatch.h"
+#include "page_check.h"
 #include "forward.h"
 #include "link.h"
 #include "notify.h"
@@ -73,6 +74,7 @@ static void close_all(struct daemon *d)
 	close_handle(&d->timer);
 	if (d->wal)
 		wal_close(d->wal);
+	page_check_end(d);
 }
 
 static void free_all(struct daemon *d)
@@ -317,6 +319,7 @@ int daemon_run(const struct daemon_options *options)
 		close_all(&d);
 	} else {
 		say_ready(&d);
+		page_check_start(&d);
 		daemon_poke(&d);
 	}
 	uv_run(&d.loop, UV_RUN_DEFAULT);

@@ -17,6 +17,7 @@
 struct slot;
 struct place; /* discover.h */
 struct wal;
+struct page_check; /* of a large database; NULL: none is under way */
 struct forwarder;
 struct changing; /* change.c: requests that wait for their outcome */
 
@@ -47,6 +48,7 @@ struct daemon {
 	struct store *store;
 	struct turn *turn;
 	struct wal *wal;
+	struct page_check *page_check;
 	char token[65];
 	struct place *places; /* a slot each; the slots behind them end with their jobs */
 	int n_places;

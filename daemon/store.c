@@ -36,6 +36,7 @@ static int check_file_system(const char *dir, struct err *err)
 }
 
 #define LOCK_WAIT_MS 1000
+#define CHECKED_AT_START (16 << 20) /* bytes: some 20 ms */
 
 /* What a killed sweepd was about to start holds its lock until it has become a worker: waited for. */
 static int lock_patiently(int fd)
@@ -129,7 +130,7 @@ static int prepare_database(struct store *s, const char *path, struct err *err)
 }
 
 /* Not .recover: in Debian 12's sqlite3 it fails on any database. */
-static int explain_damage(const char *path, struct err *err)
+int store_explain_damage(const char *path, struct err *err)
 {
 	struct err why = *err;
 	return err_set(err, -EBADMSG,
@@ -141,19 +142,36 @@ static int explain_damage(const char *path, struct err *err)
 		       why.text, path);
 }
 
+/* Small enough to be read before anybody is served. */
+static bool is_small(const char *path)
+{
+	struct stat db = {0}, log = {0};
+	autofree char *log_path = xasprintf("%s-wal", path);
+	stat(path, &db);
+	stat(log_path, &log);
+	return db.st_size + log.st_size <= CHECKED_AT_START;
+}
+
+bool store_is_checked(const struct store *s)
+{
+	return s->checked;
+}
+
 int store_open(struct store **ret, const struct paths *paths, struct err *err)
 {
 	struct store *s = xcalloc(1, sizeof(*s));
 	s->lock_fd = -1;
 	s->path = xstrdup(paths->db);
+	s->prepared = xcalloc(n_schema_queries, sizeof(*s->prepared));
 	int r = check_file_system(paths->state, err);
 	r = r ? r : take_lock(paths->state, &s->lock_fd, err);
 	r = r ? r : db_open(&s->db, paths->db, DB_WRITE, err);
-	r = r ? r : db_check_pages(s->db, err);
+	if (r == 0 && (s->checked = is_small(paths->db)))
+		r = db_check_pages(s->db, err);
 	r = r ? r : prepare_database(s, paths->db, err);
 	if (r < 0) {
 		if (r == -EBADMSG)
-			explain_damage(paths->db, err);
+			store_explain_damage(paths->db, err);
 		store_close(s);
 		return r;
 	}
@@ -168,6 +186,7 @@ void store_close(struct store *s)
 	db_close(s->db);
 	if (s->lock_fd >= 0)
 		close(s->lock_fd);
+	free(s->prepared);
 	free(s->path);
 	free(s);
 }
@@ -196,13 +215,12 @@ void store_rollback(struct store *s)
 struct stmt *store_query(struct store *s, const char *name)
 {
 	struct err err;
-	struct stmt *q;
 	for (size_t i = 0; i < n_schema_queries; i++) {
 		if (!str_eq(schema_queries[i].name, name))
 			continue;
-		if (db_prepare(s->db, schema_queries[i].sql, &q, &err) < 0)
+		if (!s->prepared[i] && db_prepare(s->db, schema_queries[i].sql, &s->prepared[i], &err) < 0)
 			BUG("query %s: %s", name, err.text);
-		return q;
+		return s->prepared[i];
 	}
 	BUG("no query %s", name);
 }

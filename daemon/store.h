@@ -17,6 +17,10 @@ struct store;
  * opens and migrates it, recreates the views, and removes sweeps whose submit never ended. */
 int store_open(struct store **ret, const struct paths *paths, struct err *err);
 void store_close(struct store *s); /* accepts NULL */
+/* Whether store_open() has read all its pages; a large one is page_check.h's. */
+bool store_is_checked(const struct store *s);
+/* Says in err what to do with a damaged database; -EBADMSG. */
+int store_explain_damage(const char *path, struct err *err);
 /* -EBUSY names who holds the lock; -ESTALE: the files were moved, deleted or replaced under the daemon. */
 int store_begin(struct store *s, struct err *err);
 int store_commit(struct store *s, struct err *err);
@@ -84,7 +88,7 @@ int store_job_config(struct store *s, int64_t job, char **ret_config, char **ret
 
 /* --- attempts --- */
 struct attempt_row {
-	int64_t id, job, worker, number;
+	int64_t id, job, sweep, worker, number;
 	enum attempt_state state;
 	int64_t last_seq;
 };

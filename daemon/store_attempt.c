@@ -59,6 +59,7 @@ int store_attempt(struct store *s, int64_t attempt, struct attempt_row *ret, str
 		.number = stmt_int(q, 2),
 		.state = attempt_state_parse(stmt_text(q, 3)),
 		.last_seq = stmt_int(q, 4),
+		.sweep = stmt_int(q, 5),
 	};
 	stmt_reset(q);
 	return 0;
@@ -271,13 +272,9 @@ static json_t *detail_of(const json_t *event)
 
 static int log_arrival(struct arrival *a, const char *type, int64_t seq, struct err *err)
 {
-	struct job_row job;
-	int r = store_job(a->s, a->attempt->job, &job, err);
-	if (r < 0)
-		return r;
 	autojson json_t *detail = detail_of(a->event);
-	struct event_row e = {.at_ms = a->at_ms, .sweep = job.sweep, .job = job.id, .attempt = a->attempt->id, .seq = seq,
-			      .kind = type, .detail = detail};
+	struct event_row e = {.at_ms = a->at_ms, .sweep = a->attempt->sweep, .job = a->attempt->job,
+			      .attempt = a->attempt->id, .seq = seq, .kind = type, .detail = detail};
 	return store_log_event(a->s, &e, &a->event_id, err);
 }
 

@@ -11,8 +11,10 @@
 
 struct store {
 	struct db *db;
+	struct stmt **prepared; /* by row of schema_queries; NULL: not yet */
 	int lock_fd;
 	char *path;
+	bool checked; /* store_is_checked() */
 	struct file_id {
 		dev_t device;
 		ino_t inode;

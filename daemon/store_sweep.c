@@ -89,6 +89,7 @@ int store_add_jobs(struct store *s, int64_t sweep_id, const struct sweep *sweep,
 		stmt_bind_text(q, 4, swept);
 		stmt_bind_int(q, 5, sweep->priority);
 		stmt_bind_int(q, 6, wall_ms());
+		stmt_bind_int(q, 7, json_is_true(sweep_job_value(sweep, i, "use_wandb")));
 		int r = store_run(q, err);
 		if (r < 0)
 			return r;

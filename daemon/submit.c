@@ -1,16 +1,18 @@
 /* The verb submit.  The text is validated again here, in the thread pool, because a large grid takes seconds; its jobs
- * are inserted about a thousand a turn while the sweep is hidden (`expanding`), and the turn that shows it is the one
+ * are inserted a few milliseconds a turn while the sweep is hidden (`expanding`), and the turn that shows it is the one
  * after which the answer goes out (invariant 2). */
 #include "control.h"
 
 #include "forward.h"
 
+#include "common/clock.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "common/protocol.h"
 #include "common/wandb.h"
 
-#define JOBS_PER_TURN 1000
+#define TURN_S	      0.005 /* of a turn: so long others wait */
+#define JOBS_AT_ONCE  50    /* between two looks at the clock */
 #define MAX_OVERRIDES 200
 #define MAX_NOTE      4096
 
@@ -88,9 +90,14 @@ static int add_sweep(struct submit_step *step, struct store *store, struct err *
 static int add_jobs(struct submit_step *step, struct store *store, struct err *err)
 {
 	const struct submitting *s = step->s;
-	step->n = MIN(s->sweep->n_jobs - s->inserted, (size_t)JOBS_PER_TURN);
+	double end_s = monotonic_s() + TURN_S;
+	int r = 0;
+	for (step->n = 0; r == 0 && s->inserted + step->n < s->sweep->n_jobs && (!step->n || monotonic_s() < end_s);) {
+		size_t first = s->inserted + step->n, n = MIN(s->sweep->n_jobs - first, (size_t)JOBS_AT_ONCE);
+		r = store_add_jobs(store, step->id, s->sweep, first, n, err);
+		step->n += n;
+	}
 	step->last = s->inserted + step->n == s->sweep->n_jobs;
-	int r = store_add_jobs(store, step->id, s->sweep, s->inserted, step->n, err);
 	if (r < 0 || !step->last)
 		return r;
 	r = store_activate_sweep(store, step->id, err);

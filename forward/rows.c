@@ -101,7 +101,7 @@ int rows_last_event(struct rows *rows, int64_t *ret, struct err *err)
 
 /* Jobs that are to be sent.  A sweep without settings is one whose jobs alone say use_wandb. */
 #define WANTED \
-	"s.state = 'active' AND coalesce(s.wandb ->> 'mode', 'online') = 'online' AND j.config ->> 'use_wandb'"
+	"s.state = 'active' AND coalesce(s.wandb ->> 'mode', 'online') = 'online' AND j.use_wandb"
 #define RUN_COLUMNS \
 	"j.id, j.sweep, j.position, w.phase, w.last_event, w.last_epoch, w.history, w.events, w.output, w.output_bytes, " \
 	"w.stopped, w.problem "
@@ -432,7 +432,7 @@ int rows_offline_due(struct rows *rows, void (*take)(void *arg, int64_t job), vo
 	struct stmt *q;
 	int r = db_prepare(rows->db,
 			   "SELECT j.id FROM job AS j JOIN sweep AS s ON s.id = j.sweep LEFT JOIN wandb_run AS w ON w.job = j.id "
-			   "WHERE s.state = 'active' AND s.wandb ->> 'mode' = 'offline' AND j.config ->> 'use_wandb' "
+			   "WHERE s.state = 'active' AND s.wandb ->> 'mode' = 'offline' AND j.use_wandb "
 			   "AND j.ended_ms IS NOT NULL AND EXISTS (SELECT 1 FROM attempt AS a WHERE a.job = j.id) "
 			   "AND coalesce(w.last_event, 0) < (SELECT max(id) FROM event WHERE job = j.id AND kind = 'state') "
 			   "ORDER BY j.id",

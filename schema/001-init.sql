@@ -33,6 +33,7 @@ CREATE TABLE job (
   kind        TEXT NOT NULL,     -- 'train': the built-in trainer
   config      TEXT NOT NULL,     -- JSON of every parameter; never changes
   swept       TEXT NOT NULL,     -- JSON of the swept parameters alone
+  use_wandb   INTEGER NOT NULL DEFAULT 0, -- its run is forwarded: as in config, where no index reaches it
   state       TEXT NOT NULL CHECK (state IN ('queued', 'running', 'paused', 'done', 'failed', 'cancelled', 'pruned')),
   reason      TEXT,              -- why it is in that state, for people
   priority    INTEGER NOT NULL DEFAULT 0, -- higher starts first
@@ -43,6 +44,7 @@ CREATE TABLE job (
   UNIQUE (sweep, position)
 ) STRICT;
 CREATE INDEX job_by_state ON job(state, priority DESC, id);
+CREATE INDEX job_of_wandb ON job(sweep, id) WHERE use_wandb;
 CREATE INDEX job_waiting ON job(not_before_ms) WHERE state = 'queued' AND not_before_ms > 0; -- for their time
 
 CREATE TABLE worker (

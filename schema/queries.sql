@@ -15,8 +15,8 @@ INSERT INTO sweep (name, project, state, metric, goal, swept, n_jobs, text, over
 VALUES (?1, ?2, 'expanding', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, nullif(?16, 0), ?17, ?18);
 
 -- name: add_job
-INSERT INTO job (sweep, position, kind, config, swept, state, priority, created_ms)
-VALUES (?1, ?2, 'train', ?3, ?4, 'queued', ?5, ?6);
+INSERT INTO job (sweep, position, kind, config, swept, use_wandb, state, priority, created_ms)
+VALUES (?1, ?2, 'train', ?3, ?4, ?7, 'queued', ?5, ?6);
 
 -- name: activate_sweep
 UPDATE sweep SET state = 'active' WHERE id = ?1;
@@ -73,7 +73,7 @@ VALUES (?1, (SELECT coalesce(max(number), 0) + 1 FROM attempt WHERE job = ?1), ?
 UPDATE attempt SET state = ?2, class = ?3, reason = ?4, ended_ms = ?5 WHERE id = ?1 AND state = 'running';
 
 -- name: attempt
-SELECT job, worker, number, state, last_seq FROM attempt WHERE id = ?1;
+SELECT a.job, a.worker, a.number, a.state, a.last_seq, j.sweep FROM attempt AS a JOIN job AS j ON j.id = a.job WHERE a.id = ?1;
 
 -- name: worker_attempts
 SELECT id FROM attempt WHERE worker = ?1 AND state = 'running' ORDER BY id;
@@ -163,7 +163,7 @@ UPDATE sweep SET breaker_attempt = ?2 WHERE id = ?1;
 
 -- name: forward_wanted
 SELECT 1 FROM sweep AS s WHERE s.state = 'active' AND coalesce(s.wandb ->> 'mode', 'online') <> 'disabled'
-  AND EXISTS (SELECT 1 FROM job AS j WHERE j.sweep = s.id AND j.config ->> 'use_wandb') LIMIT 1;
+  AND EXISTS (SELECT 1 FROM job AS j WHERE j.sweep = s.id AND j.use_wandb) LIMIT 1;
 
 -- name: forward_run
 INSERT INTO wandb_run (job, run_id, entity, project, url, phase, problem, last_event, last_epoch, history, events, output,
@@ -192,4 +192,4 @@ WHERE id = (SELECT sweep FROM job WHERE id = ?1) AND wandb ->> 'mode' = 'offline
 DELETE FROM wandb_run WHERE job = ?1 AND (phase = 'refused' OR url IS NULL);
 
 -- name: wandb_wants
-SELECT 1 FROM job WHERE id = ?1 AND config ->> 'use_wandb';
+SELECT 1 FROM job WHERE id = ?1 AND use_wandb;
