@@ -385,7 +385,11 @@ static void send_news(struct link *l)
 		queue_progress(l, p);
 	queue_heartbeat(l);
 	while (l->socket >= 0 && any) {
-		any = !has_lost_device(l) && queue_all_events(l);
+		size_t before = l->out_used;
+		any = queue_all_events(l);
+		if (has_lost_device(l)) /* asked after the files were read: it is set before they say it */
+			l->out_used = before;
+		any = any && l->out_used != before;
 		transmit(l);
 		any = any && l->out_used == 0;
 	}

@@ -63,8 +63,7 @@ bool slot_progress(struct slot *slot, struct train_progress *ret)
 static void *slot_main(void *arg)
 {
 	struct slot *slot = arg;
-	if (train_job_run(&slot->job) == -ENODEV)
-		atomic_store(&slot->lost_device, true);
+	train_job_run(&slot->job);
 	atomic_store(&slot->training, false);
 	slot->wake(slot->wake_arg);
 	return NULL;
@@ -131,6 +130,7 @@ int slot_start(struct slot *slot, const json_t *run, struct err *err)
 		.threads = slot->device->threads,
 		.events = slot->events,
 		.control = &slot->control,
+		.lost_device = &slot->lost_device,
 		.progress = take_progress,
 		.progress_arg = slot,
 	};

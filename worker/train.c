@@ -435,7 +435,7 @@ static void training_fini(struct training *t)
 	json_decref(t->pretrained);
 }
 
-int train_job_run(const struct train_job *job)
+void train_job_run(const struct train_job *job)
 {
 	struct training t = {.job = job};
 	struct err err = {.text = ""};
@@ -449,5 +449,4 @@ int train_job_run(const struct train_job *job)
 	if (r < 0)
 		training_emit_failed(&t, r, class, &err);
 	training_fini(&t);
-	return r;
 }

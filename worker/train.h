@@ -41,10 +41,11 @@ struct train_job {
 	int threads; /* recorded */
 	struct event_log *events;
 	struct train_control *control;
+	atomic_bool *lost_device; /* set, before `failed` says so, when this process cannot use the device any more; or NULL */
 	void (*progress)(void *arg, const struct train_progress *p); /* at most a few times a second; may be NULL */
 	void *progress_arg;
 };
 
 /* Emits `started`, `epoch`s, `telemetry`, `checkpoint`s and exactly one of done, failed, cancelled, released (none when
- * fenced).  Negative: what `failed` came of; -ENODEV: the device cannot be used by this process any more. */
-int train_job_run(const struct train_job *job);
+ * fenced). */
+void train_job_run(const struct train_job *job);

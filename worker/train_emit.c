@@ -197,12 +197,14 @@ void training_emit_failed(struct training *t, int code, enum fail_class class, c
 		class = FAIL_OOM;
 	else if (code == -ENODATA)
 		class = FAIL_DATA;
-	else if (code == -ENODEV)
+	else if (code == -ENODEV && class == FAIL_INTERNAL) /* and not a data set's file system */
 		class = FAIL_DEVICE;
 	char trouble[TELEMETRY_TROUBLE_MAX] = "";
 	telemetry_stop(t->telemetry); /* its last look is the one that matters */
 	if (class == FAIL_DEVICE)
 		telemetry_trouble(t->telemetry, trouble);
+	if (class == FAIL_DEVICE && t->job->lost_device)
+		atomic_store(t->job->lost_device, true);
 	autofree char *reason = xasprintf("%s%s%s", err->text, *trouble ? "; " : "", trouble);
 	job_log(t->job->job_dir, "failed (%s): %s", fail_class_names[class], reason);
 	event_emit(t->job->events, "failed", json_pack("{s:s, s:s}", "class", fail_class_names[class], "reason", reason),

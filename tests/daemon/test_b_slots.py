@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from conftest import WORKER, wait_until
+from conftest import PLAIN, WORKER, wait_until
 from test_8_real_worker import DATA
 
 pytestmark = pytest.mark.skipif(not DATA.exists() or not WORKER.exists(), reason="needs fashion-mnist and sweep-worker")
@@ -143,3 +143,31 @@ def test_silence_is_that_of_both(place):
     place.wait(lambda: [place.attempts(job)[0] for job in jobs] == ["lost"] * 2, "both to be given up")
     assert place.sql("SELECT DISTINCT class FROM attempt WHERE state = 'lost'") == [("hang",)]
     place.wait(lambda: [place.state_of(job) for job in jobs] == ["running"] * 2, "both to run again")
+
+
+LOSING = PLAIN / "tests/worker/lost_device_worker"
+REF = {"model": "resnet8", "train_images": 32, "test_images": 16, "checkpoint_interval_s": 0, "num_workers": 0}
+
+
+def test_a_worker_whose_device_fails_ends_and_gets_no_other_job(place):
+    """Every attempt has a worker of its own: none is sent to a process whose GPU is dead.  It costs the job no retry."""
+    place.start("--devices", 1, "--threads", 1, "--device-faults", 100, worker=LOSING, env={"LOSE_AFTER": "3"})
+    (job,) = submit(place, [1], retries=0, epochs=1, **REF, batch_size=8)  # 4 steps, of which the last always fails
+    place.wait(lambda: place.attempts(job).count("failed") >= 3, "three attempts to fail")
+    rows = place.sql("SELECT a.worker, a.state, a.class, a.reason, w.reason FROM attempt a JOIN worker w ON w.id = a.worker"
+                     " WHERE a.job = ? ORDER BY a.id LIMIT 3", job)
+    assert len({worker for worker, *_ in rows}) == 3
+    for _, state, fail_class, reason, end in rows:
+        assert (state, fail_class) == ("failed", "device") and "uncorrectable ECC" in reason
+        assert end.startswith("exit status 1; its last words: error: this process cannot use cpu any more")
+    assert place.one("SELECT retries_used FROM job") == (0,)
+
+
+def test_a_device_that_fails_fails_all_that_share_it(place):
+    place.start("--devices", 1, "--slots", 2, "--threads", 2, "--device-faults", 2, worker=LOSING, env={"LOSE_AFTER": "3"})
+    jobs = submit(place, [1, 2], retries=0, **REF, batch_size=8)
+    place.wait(lambda: place.one("SELECT state FROM device")[0] == "set_aside", "the device to be set aside")
+    assert place.sql("SELECT DISTINCT class, retries_used FROM attempt JOIN job ON job.id = attempt.job"
+                     " WHERE class IS NOT NULL") == [("device", 0)]
+    assert "uncorrectable ECC" in place.ctl("devices").stdout
+    assert {place.state_of(job) for job in jobs} == {"queued"}
