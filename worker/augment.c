@@ -316,9 +316,7 @@ void augment_bytes(struct augmenter *a, uint8_t *out, const struct image_set *se
 {
 	const struct augment_settings test = augment_settings_test(a->settings.size), *s = key ? &a->settings : &test;
 	struct augment_draw draw = key ? augment_draw(key, s) : augment_draw_none(s->size);
-	struct trivial_draw op = {.op = TRIVIAL_IDENTITY};
-	if (s->trivial)
-		op = trivial_draw(key);
+	struct trivial_draw op = s->trivial ? trivial_draw(key) : trivial_draw_none();
 	uint8_t *planes = trivial_moves(op.op) ? a->moved : out;
 	augment_place(a, s, planes, set, index, &draw);
 	if (augment_jitters(s))

@@ -153,6 +153,12 @@ struct trivial_draw {
 	bool negative; /* of an operation whose magnitude has a sign */
 };
 
+HD struct trivial_draw trivial_draw_none(void)
+{
+	struct trivial_draw draw = {TRIVIAL_IDENTITY, 0, false};
+	return draw;
+}
+
 HD struct trivial_draw trivial_draw(const struct sample_key *key)
 {
 	struct philox r = draw_bits(key, DRAW_TRIVIAL);

@@ -21,7 +21,7 @@ DEVICE struct transform_plan transform_plan_of(const struct batch_source *s, uin
 {
 	struct transform_plan p;
 	p.sample = sample_of(s, i);
-	p.trivial.op = TRIVIAL_IDENTITY;
+	p.trivial = trivial_draw_none();
 	if (s->draws && s->settings.trivial)
 		p.trivial = trivial_draw(&p.sample.key);
 	p.jitter = jitter_draw(&p.sample.key, &s->settings);
