@@ -45,6 +45,8 @@ static int code_of(int rc)
 		return -EACCES;
 	case SQLITE_CONSTRAINT:
 		return -EEXIST;
+	case SQLITE_INTERRUPT:
+		return -EINTR;
 	default:
 		return -EINVAL;
 	}

@@ -43,6 +43,13 @@ char *spawn_log_path(const struct slot *slot)
 }
 
 /* This environment with the mark; the array is allocated, its texts are not. */
+/* Not for a worker: its own mark, and what only sweep-forward needs. */
+static bool is_kept_back(const char *variable)
+{
+	return strncmp(variable, "SWEEPD_WORKER=", strlen("SWEEPD_WORKER=")) == 0 ||
+	       strncmp(variable, "WANDB_API_KEY=", strlen("WANDB_API_KEY=")) == 0;
+}
+
 static char **marked_environment(char *mark)
 {
 	size_t n = 0;
@@ -51,7 +58,7 @@ static char **marked_environment(char *mark)
 	char **env = xcalloc(n + 2, sizeof(*env));
 	env[0] = mark;
 	for (size_t i = 0, used = 1; i < n; i++)
-		if (strncmp(environ[i], "SWEEPD_WORKER=", strlen("SWEEPD_WORKER=")) != 0)
+		if (!is_kept_back(environ[i]))
 			env[used++] = environ[i];
 	return env;
 }

@@ -18,6 +18,8 @@ def read(path):
 
 def table(name, text):
     found = re.findall(r"-- name: (\w+)\n(.*?;)\n", text, re.S)
+    if len(found) != text.count("-- name: "):
+        sys.exit(f"{name}: a query does not end with ; at the end of its line")
     rows = "".join(f'\t{{"{query}",\n{c_string(sql)}}},\n' for query, sql in found)
     return f"const struct schema_query {name}[] = {{\n{rows}}};\nconst size_t n_{name} = {len(found)};\n\n"
 

@@ -1,5 +1,6 @@
 """Workers that cannot be started: no job loses a retry for it, the reason is told, and it goes on when the cause is gone."""
 import os
+import pathlib
 import resource
 import shutil
 import signal
@@ -131,3 +132,11 @@ def test_no_processes(place):
             other.kill()
             other.wait()
     goes_on(place)
+
+
+def test_a_worker_is_not_given_the_key_of_wandb(place):
+    place.start(env={"WANDB_API_KEY": "k" * 40, "KEPT": "1"})
+    pid = place.wait(lambda: place.ask("status")["devices"][0]["pid"])
+    environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+    assert b"KEPT=1" in environment and b"SWEEPD_WORKER=" in environment and b"WANDB_API_KEY" not in environment
+    place.stop()

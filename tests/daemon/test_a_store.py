@@ -15,7 +15,8 @@ import pytest
 
 from conftest import DEADLINE_S, ROOT, SWEEPCTL, WORKER, wait_until
 
-sys.path.append(str(ROOT / "tests/chaos"))
+sys.path += [str(ROOT / "tests/chaos"), str(ROOT / "tests/bench")]
+import big_store  # noqa: E402
 import chaos  # noqa: E402
 import faults  # noqa: E402
 
@@ -270,6 +271,43 @@ def test_a_damaged_database_is_refused_and_the_advice_works(place):
     place.start()
     assert place.state_of(1) == "done"
     place.stop()
+
+
+def large_store(place, jobs):
+    """A stopped daemon's state whose database is too large to be read before anybody is served."""
+    place.start()
+    place.stop()
+    path = place.state / "results.db"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        big_store.fill(db, jobs=jobs, epochs=1, share_done=1)
+        db.execute("UPDATE job SET reason = hex(zeroblob(500))")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert path.stat().st_size > 16 << 20
+    return path
+
+
+def test_a_large_damaged_database_ends_the_daemon_that_serves_it(place):
+    """It is checked while it serves; page_check.h."""
+    path = large_store(place, 16000)
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        root, = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'event_by_job'").fetchone()
+    with open(path, "r+b") as file:
+        file.seek((root - 1) * 4096)
+        file.write(b"\xaa" * 100)
+    place.start()
+    place.wait_log("the database is damaged; sweepd leaves it as it is")
+    assert place.process.wait(DEADLINE_S) == 0
+    place.process = None
+
+
+def test_a_stop_does_not_wait_for_the_check_of_a_large_database(place):
+    large_store(place, 16000)
+    place.start()
+    place.stop()
+    place.start()
+    place.wait_state(place.submit(epochs=1), "done")
+    place.stop()
+    assert "damaged" not in place.log()
 
 
 def test_what_can_be_read_of_a_damaged_database_goes_on(place):

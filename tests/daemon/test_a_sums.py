@@ -8,6 +8,9 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tests/bench"))
+import big_store  # noqa: E402
+
 METRICS = ["train_loss", "train_accuracy", "test_loss", "test_accuracy"]
 
 
@@ -67,11 +70,8 @@ def test_sums_follow_the_epochs(metric, goal):
 def test_a_first_page_reads_a_page():
     """No view sorts or reads a whole table before its first row: every step of its plan is a walk along an index or a
     search in one."""
-    sys.path.insert(0, str(ROOT / "tests/bench"))
-    from big_store import fill
-    path = "file::memory:"
-    db = sqlite3.connect(path, isolation_level=None)
-    fill(db, jobs=40, epochs=3, share_done=0.5)
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    big_store.fill(db, jobs=40, epochs=3, share_done=0.5)
     for view in ("results", "leaderboard", "curves", "queue"):
         plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN SELECT * FROM {view} LIMIT 25")]
         assert not [step for step in plan if "TEMP B-TREE" in step or "MATERIALIZE" in step], (view, plan)
