@@ -60,6 +60,8 @@ class Daemon:
             if request["verb"] == "watch":
                 self.stream.append(connection)
                 self.connected.set()
+                if self.closed:  # stop() came between the answer and here
+                    connection.shutdown(socket.SHUT_RDWR)
 
     def send(self, **line):
         for connection in self.stream:

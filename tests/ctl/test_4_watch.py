@@ -263,6 +263,7 @@ def test_the_daemon_gone_is_said_on_top(grid):
     daemon = grid.daemon()
     terminal = Terminal(grid, "watch")
     terminal.read_until("q leave")
+    assert daemon.connected.wait(10)
     daemon.stop()
     terminal.screen = ""
     terminal.read_until("sweepd is gone since")
