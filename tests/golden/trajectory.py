@@ -1,10 +1,13 @@
 #!/usr/bin/python3
-"""Makes trajectory.json: 50 steps of training in torch's float64 and five of its float32s.
+"""Makes trajectory.json: 50 steps of training, or a few of fine-tuning at 224 pixels, in torch's float64 and five of its
+float32s.
 
     trajectory.py NAME... [--cifar100 DIR]     NAME: of RUNS; the others in the file are kept
 
 Weights: torch's initialisation drawn as worker/model.c does (Philox4x32-10, so that both sides have the same ones);
-images: the first of the training set, in order, normalised as the worker does, not augmented.  Takes 2 to 15 minutes a run
+images: the first of the training set, in order, normalised as the worker does, not augmented; for 224 pixels by Pillow's
+Resize(256) and CenterCrop(224).  Fine-tuning: the three groups of learning rates, lr/4 for conv1, bn1, layer1 and layer2,
+lr/2 for layer3.  Takes 2 to 15 minutes a run
 on two cores.  Needs Debian's python3-torch, python3-torchvision, dataset-fashion-mnist; DIR holds CIFAR-100's train.bin, or
 its parts train-1.bin.xz and so on."""
 import argparse
@@ -14,9 +17,12 @@ import json
 import lzma
 import math
 import pathlib
+import typing
 
 import numpy
 import torch
+import torchvision.transforms.functional as transforms
+from PIL import Image
 from torch.nn.functional import cross_entropy
 
 import formulas
@@ -24,11 +30,25 @@ from torch_nets import build
 
 HERE = pathlib.Path(__file__).parent
 FASHION = pathlib.Path("/usr/share/datasets/fashion-mnist")
-STEPS, KEPT_STEPS, SEED, LR, MOMENTUM, WEIGHT_DECAY = 50, (10, 50), 7, 0.02, 0.9, 5e-4
-RUNS = {  # data set, classes, model, stem, batch
-    "fashion-mnist_resnet18_imagenet": ("fashion-mnist", 10, "resnet18", "imagenet", 32),
-    "fashion-mnist_resnet18_cifar": ("fashion-mnist", 10, "resnet18", "cifar", 8),
-    "cifar100_resnet18_cifar": ("cifar100", 100, "resnet18", "cifar", 8),
+SEED, LR, MOMENTUM, WEIGHT_DECAY = 7, 0.02, 0.9, 5e-4
+
+
+class Run(typing.NamedTuple):
+    dataset: str
+    classes: int
+    model: str
+    stem: str
+    batch: int
+    size: int = 32
+    groups: tuple = (1, 1, 1)
+    kept: tuple = (10, 50)  # steps after which parameters are compared; the last one is the end
+
+
+RUNS = {
+    "fashion-mnist_resnet18_imagenet": Run("fashion-mnist", 10, "resnet18", "imagenet", 32),
+    "fashion-mnist_resnet18_cifar": Run("fashion-mnist", 10, "resnet18", "cifar", 8),
+    "cifar100_resnet18_cifar": Run("cifar100", 100, "resnet18", "cifar", 8),
+    "fine-tuning_resnet18_224": Run("fashion-mnist", 10, "resnet18", "imagenet", 4, 224, (.25, .5, 1), (1, 3)),
 }
 FLOAT32 = [  # threads, memory format, oneDNN
     (1, torch.contiguous_format, True), (2, torch.contiguous_format, True), (1, torch.channels_last, True),
@@ -97,9 +117,17 @@ def cifar100(count, directory):
     return records[:, 2:].reshape(count, 3, 32, 32), records[:, 1]
 
 
-def images(dataset, count, directory):
-    pixels, labels = fashion(count) if dataset == "fashion-mnist" else cifar100(count, directory)
-    mean, std = (numpy.array(v, numpy.float32).reshape(3, 1, 1) for v in MEAN_STD[dataset])
+def enlarged(pixels, size):
+    """(C, H, W) as torchvision's test transforms make it from a PIL image."""
+    image = Image.fromarray(numpy.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    return numpy.asarray(transforms.center_crop(transforms.resize(image, size * 8 // 7), size)).transpose(2, 0, 1)
+
+
+def images(run, count, directory):
+    pixels, labels = fashion(count) if run.dataset == "fashion-mnist" else cifar100(count, directory)
+    mean, std = (numpy.array(v, numpy.float32).reshape(3, 1, 1) for v in MEAN_STD[run.dataset])
+    if run.size != 32:
+        pixels = numpy.stack([enlarged(p, run.size) for p in pixels])
     x = (pixels.astype(numpy.float32) / numpy.float32(255) - mean) / std
     return torch.from_numpy(x), torch.from_numpy(labels.astype(numpy.int64))
 
@@ -112,15 +140,19 @@ def running(net):
     return arrays((k, v) for k, v in net.state_dict().items() if "running" in k)
 
 
+def group_of(name):
+    return {"layer3": 1, "layer4": 2, "fc": 2}.get(name.split(".")[0], 0)
+
+
 def train(run, x, labels, dtype, memory_format):
     """Losses; gradients of step 1; {step: (parameters, running statistics)}."""
-    _, classes, model, stem, batch = run
-    net = build(model, stem, classes)
-    initial(net, stem)
+    batch, net = run.batch, build(run.model, run.stem, run.classes)
+    initial(net, run.stem)
     net = net.to(dtype).to(memory_format=memory_format).train()
-    sgd = torch.optim.SGD(net.parameters(), lr=LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
+    groups = [{"params": [p], "lr": LR * run.groups[group_of(name)]} for name, p in net.named_parameters()]
+    sgd = torch.optim.SGD(groups, lr=LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
     losses, kept, gradients = [], {0: (arrays(net.named_parameters()), running(net))}, None
-    for step in range(STEPS):
+    for step in range(run.kept[-1]):
         at = slice(step * batch, (step + 1) * batch)
         sgd.zero_grad()
         loss = cross_entropy(net(x[at].to(dtype).contiguous(memory_format=memory_format)), labels[at])
@@ -129,7 +161,7 @@ def train(run, x, labels, dtype, memory_format):
         if step == 0:
             gradients = arrays((k, p.grad) for k, p in net.named_parameters())
         sgd.step()
-        if step + 1 in KEPT_STEPS:
+        if step + 1 in run.kept:
             kept[step + 1] = arrays(net.named_parameters()), running(net)
     return losses, gradients, kept
 
@@ -148,7 +180,7 @@ def loss_off(losses, truth, steps):
     return math.sqrt(sum((a / b - 1)**2 for a, b in zip(losses[:steps], truth)) / steps)
 
 
-def off(result, truth):
+def off(result, truth, steps):
     (losses, gradients, kept), (true_losses, true_gradients, true_kept) = result, truth
     each = [distance({k: gradients[k]}, {k: g}) for k, g in true_gradients.items()]
     return {"step1": {"loss": loss_off(losses, true_losses, 1), "worst_gradient": max(each),
@@ -156,7 +188,7 @@ def off(result, truth):
             **{str(s): {"loss": loss_off(losses, true_losses, s),
                         "parameters": distance(kept[s][0], true_kept[s][0])
                         * math.sqrt(sum((v**2).sum() for v in true_kept[s][0].values())) / moved(true_kept, s),
-                        "statistics": distance(kept[s][1], true_kept[s][1])} for s in KEPT_STEPS}}
+                        "statistics": distance(kept[s][1], true_kept[s][1])} for s in steps}}
 
 
 def stats(named):
@@ -164,22 +196,22 @@ def stats(named):
 
 
 def make(run, directory):
-    dataset, classes, model, stem, batch = run
-    x, labels = images(dataset, STEPS * batch, directory)
+    x, labels = images(run, run.kept[-1] * run.batch, directory)
     truth = train(run, x, labels, torch.float64, torch.contiguous_format)
     losses, gradients, kept = truth
-    print("float64", losses[0], losses[9], losses[49], flush=True)
+    print("float64", losses[0], losses[-1], flush=True)
     others = []
     for threads, memory_format, onednn in FLOAT32:
         torch.set_num_threads(threads)
         with contextlib.nullcontext() if onednn else torch.backends.mkldnn.flags(enabled=False):
-            others.append(off(train(run, x, labels, torch.float32, memory_format), truth))
+            others.append(off(train(run, x, labels, torch.float32, memory_format), truth, run.kept))
         print(threads, memory_format, onednn, others[-1], flush=True)
-    return {"dataset": dataset, "classes": classes, "model": model, "stem": stem, "batch": batch, "seed": SEED, "lr": LR,
-            "momentum": MOMENTUM, "weight_decay": WEIGHT_DECAY, "losses": losses, "initial": stats(kept[0][0]),
-            "gradients": stats(gradients), "float32_off": others,
+    return {"dataset": run.dataset, "classes": run.classes, "model": run.model, "stem": run.stem, "batch": run.batch,
+            "size": run.size, "lr_scale": run.groups, "seed": SEED, "lr": LR, "momentum": MOMENTUM,
+            "weight_decay": WEIGHT_DECAY, "losses": losses, "initial": stats(kept[0][0]), "gradients": stats(gradients),
+            "float32_off": others,
             "steps": {str(s): {"parameters": stats(kept[s][0]), "statistics": stats(kept[s][1]),
-                               "moved": moved(kept, s)} for s in KEPT_STEPS}}
+                               "moved": moved(kept, s)} for s in run.kept}}
 
 
 def main():
