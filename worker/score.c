@@ -33,13 +33,16 @@ void score_log_softmax(double *row, int classes)
 
 void scorer_init(struct scorer *s, int batch, int classes)
 {
-	*s = (struct scorer){classes, xcalloc((size_t)batch * (size_t)classes, sizeof(double))};
+	*s = (struct scorer){.classes = classes};
+	s->log_p = xcalloc((size_t)batch * (size_t)classes, sizeof(*s->log_p));
+	s->row = xcalloc((size_t)classes, sizeof(*s->row));
 }
 
 void scorer_fini(struct scorer *s)
 {
 	free(s->log_p);
-	s->log_p = NULL;
+	free(s->row);
+	*s = (struct scorer){0};
 }
 
 void score_plain(struct scorer *s, const struct eval_options *options, int n, size_t first, const double *logits,
@@ -68,7 +71,7 @@ static double log_mean(double a, double b)
 void score_mirrored(struct scorer *s, const struct eval_options *options, int n, const double *logits, const int32_t *labels)
 {
 	struct sums *sums = options->mirror;
-	autofree double *row = xcalloc((size_t)s->classes, sizeof(*row));
+	double *row = s->row;
 	for (int i = 0; i < n; i++) {
 		const double *kept = s->log_p + (size_t)i * (size_t)s->classes;
 		memcpy(row, logits + (size_t)i * (size_t)s->classes, (size_t)s->classes * sizeof(*row));

@@ -18,6 +18,7 @@ void score_log_softmax(double *row, int classes);
 struct scorer { /* of one test of a plan; log_p of a batch of so many images lives from score_plain() to score_mirrored() */
 	int classes;
 	double *log_p; /* (batch, classes) */
+	double *row;   /* (classes): room */
 };
 void scorer_init(struct scorer *s, int batch, int classes);
 void scorer_fini(struct scorer *s);
