@@ -119,11 +119,24 @@ static int check_augmentation(const struct train_config *cfg, struct err *err)
 	return 0;
 }
 
+static int check_validation(const struct train_config *cfg, struct err *err)
+{
+	double held = cfg->val_split;
+	if (held >= 1 && held != (double)(int64_t)held)
+		return err_set(err, -EINVAL, "\"val_split\" %g is neither a share nor a number of images\n"
+			       "  expected: below 1, or a whole number", held);
+	if (held >= 1 && cfg->train_images > 0 && held >= cfg->train_images)
+		return err_set(err, -EINVAL, "\"val_split\" %g leaves nothing of \"train_images\" %d\n  expected: less than that", held,
+			       cfg->train_images);
+	return 0;
+}
+
 int config_check(const struct train_config *cfg, struct err *err)
 {
 	static int (*const checks[])(const struct train_config *, struct err *) = {check_below_one, check_optimizer,
 										    check_schedule, check_batch,
-										    check_fine_tuning, check_augmentation};
+										    check_fine_tuning, check_augmentation,
+										    check_validation};
 	for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
 		int r = checks[i](cfg, err);
 		if (r < 0)

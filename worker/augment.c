@@ -15,7 +15,7 @@ static size_t plane_of(int size)
 void image_bytes(uint8_t *out, const struct image_set *set, size_t index)
 {
 	for (size_t c = 0; c < 3; c++)
-		memcpy(out + c * IMAGE_PLANE, set->pixels + index * set->pitch + c * set->plane_pitch, IMAGE_PLANE);
+		memcpy(out + c * IMAGE_PLANE, image_plane(set, index, c), IMAGE_PLANE);
 }
 
 /* --- by a table --- */
@@ -294,7 +294,7 @@ void augment_place(const struct augmenter *a, const struct augment_settings *s, 
 	size_t plane = plane_of(s->size);
 	bool enlarge = s->size != IMAGE_SIZE || s->crop == CROP_RESIZED;
 	for (size_t c = 0; c < 3; c++) {
-		const uint8_t *from = set->pixels + index * set->pitch + c * set->plane_pitch;
+		const uint8_t *from = image_plane(set, index, c);
 		if (c > 0 && set->plane_pitch == 0)
 			memcpy(out + c * plane, out, plane);
 		else if (enlarge)

@@ -19,7 +19,8 @@
 struct dataset; /* data.h */
 
 enum dtype { DTYPE_F32, DTYPE_F64 };
-enum split { SPLIT_TRAIN, SPLIT_TEST };
+enum split { SPLIT_TRAIN, SPLIT_TEST, SPLIT_VAL }; /* SPLIT_VAL: held out of the training images; may be empty */
+#define N_SPLITS 3
 
 struct device_spec {
 	int threads;	/* OpenMP threads of the training thread; >= 1 */
@@ -44,6 +45,7 @@ struct recipe { /* everything about training that a plan must know and that neve
 	double clip_norm; /* gradients are scaled down to this norm of all of them together; 0: never */
 	double ema_decay; /* after each step that was made ema = decay * ema + (1 - decay) * state, the first copies; 0: none */
 	double label_smoothing;
+	bool mirror; /* evaluate() may be asked for eval_options.mirror */
 	struct augment_settings augment; /* prepare() sets its size to the net's */
 	uint64_t seed;	 /* of the augmentation */
 	int num_workers; /* loader threads; the result does not depend on it */
@@ -67,6 +69,7 @@ struct sums {
 	double correct;	  /* top-1; a mixed image counts by its labels' shares */
 	uint64_t images;
 	uint64_t skipped; /* training steps that changed no weight: gradients beyond fp16 */
+	uint64_t correct5; /* of evaluation: the label is among the five largest logits */
 };
 
 struct memory_use { /* bytes; 0, 0: not known */
@@ -76,8 +79,9 @@ struct memory_use { /* bytes; 0, 0: not known */
 
 /* What evaluate() tests, and how. */
 struct eval_options {
-	bool ema;    /* the average of the weights instead of the weights (recipe.ema_decay > 0) */
-	bool mirror; /* the mean of an image's and its mirror image's softmax */
+	bool ema; /* the average of the weights instead of the weights (recipe.ema_decay > 0) */
+	struct sums *mirror; /* NULL, or += of the mean of an image's and its mirror image's softmax (recipe.mirror) */
+	int32_t *predicted;  /* NULL, or: of each image of the batches, by its place in the split, the class (without mirror) */
 };
 
 /* Training state in canonical form: parameters OIHW in net order, what the optimizer keeps of each likewise, running

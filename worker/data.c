@@ -415,5 +415,6 @@ void dataset_free(struct dataset *d)
 		mapped_close(d->mapped[i]);
 	for (size_t i = 0; i < ARRAY_LEN(d->owned); i++)
 		free(d->owned[i]);
+	free(d->held);
 	free(d);
 }

@@ -64,7 +64,7 @@ static void fill_sample(struct filler *f, struct buffer *buffer, size_t i, size_
 	size_t index = pass->train ? pass->tables->order[place] : place;
 	struct sample_key key = {l->seed, (uint32_t)index, pass->train ? (uint32_t)pass->tables->epoch : 0};
 	augment_sample(&f->augmenter, image, set, index, pass->train ? &key : NULL);
-	buffer->labels[i] = set->labels[index * set->label_pitch];
+	buffer->labels[i] = image_label(set, index);
 }
 
 static void mix(struct filler *f, struct buffer *buffer, const struct mix *mix)

@@ -17,7 +17,7 @@
 #define ROOM_INTERVAL_MS 500 /* a full disk is tried again */
 #define CHUNK_S 0.1 /* wishes are looked at so often, if a step is not longer */
 
-static const struct backend *backend_of(const struct training *t)
+const struct backend *training_backend(const struct training *t)
 {
 	return t->job->backend;
 }
@@ -27,7 +27,7 @@ static size_t train_images(const struct training *t)
 	return t->data->sets[SPLIT_TRAIN].count;
 }
 
-static uint32_t count_steps(const struct training *t, enum split split)
+uint32_t training_batches(const struct training *t, enum split split)
 {
 	size_t images = t->data->sets[split].count, batch = (size_t)t->batch;
 	return (uint32_t)((images + batch - 1) / batch);
@@ -57,7 +57,7 @@ static int write_checkpoint(struct training *t, enum checkpoint_kind kind, struc
 static int init_state(struct training *t, struct err *err)
 {
 	struct state state;
-	backend_of(t)->state_alloc(t->plan, &state);
+	training_backend(t)->state_alloc(t->plan, &state);
 	int r = t->job->resume ? resume_load(t->job, t->net, train_images(t), &state, &t->at, &t->resumed_note, err) : -ENOENT;
 	if (r == -EBADMSG) {
 		job_log(t->job->job_dir, "%s; training starts afresh", err->text);
@@ -69,9 +69,23 @@ static int init_state(struct training *t, struct err *err)
 		r = t->job->config.pretrained ? pretrained_load(t->job, t->net, &state, &t->pretrained, err) : 0;
 	}
 	if (r == 0)
-		r = backend_of(t)->state_set(t->plan, &state, err);
+		r = training_backend(t)->state_set(t->plan, &state, err);
 	state_fini(&state);
 	return r;
+}
+
+/* val_split of the training images; -ERANGE: it leaves none of one kind. */
+static int hold_out(struct training *t, struct err *err)
+{
+	double wanted = t->job->config.val_split;
+	size_t images = train_images(t), n = (size_t)(wanted < 1 ? wanted * (double)images + 0.5 : wanted);
+	if (wanted <= 0)
+		return 0;
+	if (n == 0 || n >= images)
+		return err_set(err, -ERANGE, "\"val_split\" %g of %zu training images holds %s out\n"
+			       "  expected: at least one image, and less than all", wanted, images, n ? "all" : "none");
+	dataset_hold_out(t->data, n, (uint64_t)t->job->config.seed);
+	return 0;
 }
 
 static int open_data(struct training *t, struct err *err)
@@ -82,7 +96,8 @@ static int open_data(struct training *t, struct err *err)
 	int r = datasets_find(name, t->job->data_dir, &dir, err);
 	if (r < 0)
 		return r;
-	return dataset_open(&t->data, name, dir, (size_t)cfg->train_images, (size_t)cfg->test_images, err);
+	r = dataset_open(&t->data, name, dir, (size_t)cfg->train_images, (size_t)cfg->test_images, err);
+	return r < 0 ? r : hold_out(t, err);
 }
 
 /* Images of the smallest step of an epoch. */
@@ -125,6 +140,7 @@ static struct recipe make_recipe(const struct train_config *cfg)
 		.clip_norm = cfg->clip_grad_norm,
 		.ema_decay = cfg->ema_decay,
 		.label_smoothing = cfg->label_smoothing,
+		.mirror = str_eq(config_choice(cfg, "tta"), "mirror"),
 		.augment = augment_settings_from(cfg),
 		.seed = (uint64_t)cfg->seed,
 		.num_workers = cfg->num_workers,
@@ -136,7 +152,7 @@ static struct recipe make_recipe(const struct train_config *cfg)
 static int prepare_plan(struct training *t, int batch, struct err *err)
 {
 	const struct recipe recipe = make_recipe(&t->job->config);
-	int r = backend_of(t)->prepare(t->job->device, t->net, &recipe, batch, &t->plan, err);
+	int r = training_backend(t)->prepare(t->job->device, t->net, &recipe, batch, &t->plan, err);
 	if (r == 0)
 		t->batch = batch;
 	return r;
@@ -148,13 +164,13 @@ static int change_plan(struct training *t, int batch, struct err *err)
 	struct state state;
 	struct err why;
 	int before = t->batch;
-	backend_of(t)->state_alloc(t->plan, &state);
-	int r = backend_of(t)->state_get(t->plan, &state, err);
+	training_backend(t)->state_alloc(t->plan, &state);
+	int r = training_backend(t)->state_get(t->plan, &state, err);
 	if (r < 0) {
 		state_fini(&state);
 		return r;
 	}
-	backend_of(t)->release(t->plan);
+	training_backend(t)->release(t->plan);
 	t->plan = NULL;
 	r = prepare_plan(t, batch, &why);
 	if (r == -ENOMEM && t->at.step == 0) {
@@ -165,7 +181,7 @@ static int change_plan(struct training *t, int batch, struct err *err)
 	if (r < 0)
 		*err = why;
 	else
-		r = backend_of(t)->state_set(t->plan, &state, err);
+		r = training_backend(t)->state_set(t->plan, &state, err);
 	state_fini(&state);
 	return r;
 }
@@ -185,7 +201,6 @@ static int fit_batch(struct training *t, struct err *err)
 		checkpointer_use(t->checkpointer, t->plan);
 	}
 	t->steps = position_steps(&t->at, train_images(t));
-	t->test_steps = count_steps(t, SPLIT_TEST);
 	return r;
 }
 
@@ -203,21 +218,22 @@ static int prepare(struct training *t, enum fail_class *ret_class, struct err *e
 	if (r < 0)
 		return r;
 	*ret_class = FAIL_INTERNAL;
-	r = backend_of(t)->load(t->job->device, t->data, err);
+	r = training_backend(t)->load(t->job->device, t->data, err);
 	r = r < 0 ? r : prepare_plan(t, t->job->config.batch_size, err);
 	if (r < 0)
 		return r;
-	t->values = xmalloc(count_steps(t, SPLIT_TRAIN) * sizeof(*t->values)); /* enough: batches only grow */
+	t->values = xmalloc(training_batches(t, SPLIT_TRAIN) * sizeof(*t->values)); /* enough: batches only grow */
 	if (config_mixes(&t->job->config))
-		t->mixes = xmalloc(count_steps(t, SPLIT_TRAIN) * sizeof(*t->mixes));
+		t->mixes = xmalloc(training_batches(t, SPLIT_TRAIN) * sizeof(*t->mixes));
 	r = init_state(t, err);
 	if (r < 0) {
 		*ret_class = r == -EINVAL ? FAIL_CONFIG : FAIL_INTERNAL;
 		return r;
 	}
 	t->order = xmalloc(train_images(t) * sizeof(*t->order));
+	confusion_init(&t->confusion, t->job, t->data);
 	t->last_checkpoint_s = monotonic_s();
-	r = checkpointer_new(&t->checkpointer, t->job->job_dir, t->net, backend_of(t), t->plan, t->job->events, err);
+	r = checkpointer_new(&t->checkpointer, t->job->job_dir, t->net, training_backend(t), t->plan, t->job->events, err);
 	return r < 0 ? r : training_emit_started(t, err);
 }
 
@@ -226,8 +242,7 @@ static bool is_no_room(int code)
 	return code == -ENOSPC || code == -EDQUOT;
 }
 
-/* Between two steps: what others want of this job, and the checkpoint that is due (never in a test: nothing moves). */
-static int heed_wishes(struct training *t, bool testing, enum outcome *ret, struct err *err)
+int training_heed_wishes(struct training *t, bool testing, enum outcome *ret, struct err *err)
 {
 	struct train_control *control = t->job->control;
 	if (atomic_load(&control->fence)) {
@@ -252,8 +267,7 @@ static int heed_wishes(struct training *t, bool testing, enum outcome *ret, stru
 	return 0;
 }
 
-/* How many steps of step_s seconds (0: not yet known) to run before the next look at the wishes. */
-static uint32_t chunk_steps(double step_s, uint32_t left)
+uint32_t training_chunk(double step_s, uint32_t left)
 {
 	uint32_t n = step_s > 0 ? (uint32_t)MIN(CHUNK_S / step_s, 1e6) : 1;
 	return MIN(MAX(n, 1u), left);
@@ -276,7 +290,7 @@ static int begin_epoch(struct training *t, struct err *err)
 	schedule_values(&t->at.schedule, t->steps, t->values);
 	for (uint32_t i = 0; i < t->steps; i++)
 		t->values[i].lr *= lr_scale;
-	return backend_of(t)->begin_epoch(t->plan, &tables, err);
+	return training_backend(t)->begin_epoch(t->plan, &tables, err);
 }
 
 /* The rest of the epoch under way. */
@@ -288,9 +302,9 @@ static int train_epoch(struct training *t, enum outcome *ret, struct err *err)
 		return r;
 	while (t->at.step < t->steps) {
 		bool each = t->job->config.checkpoint_interval_s <= 0;
-		uint32_t n = each ? 1 : chunk_steps(t->step_s, t->steps - t->at.step);
+		uint32_t n = each ? 1 : training_chunk(t->step_s, t->steps - t->at.step);
 		double start = monotonic_s();
-		r = backend_of(t)->run(t->plan, t->at.step, n, &t->at.sums, err);
+		r = training_backend(t)->run(t->plan, t->at.step, n, &t->at.sums, err);
 		r = r ? r : dataset_check(t->data, err);
 		if (r < 0)
 			return r;
@@ -299,41 +313,11 @@ static int train_epoch(struct training *t, enum outcome *ret, struct err *err)
 		t->at.train_seconds += seconds;
 		t->step_s = seconds / n;
 		training_progress(t, false, t->at.step, t->steps);
-		r = heed_wishes(t, false, ret, err);
+		r = training_heed_wishes(t, false, ret, err);
 		if (r < 0 || *ret != GO_ON)
 			return r;
 	}
 	return 0;
-}
-
-/* The whole test split.  A job that ends in it goes on with its beginning. */
-static int test_epoch(struct training *t, bool ema, struct sums *sums, enum outcome *ret, struct err *err)
-{
-	const struct eval_options options = {.ema = ema};
-	for (uint32_t step = 0; step < t->test_steps;) {
-		uint32_t n = chunk_steps(t->test_step_s, t->test_steps - step);
-		training_progress(t, true, step, t->test_steps);
-		double start = monotonic_s();
-		int r = backend_of(t)->evaluate(t->plan, SPLIT_TEST, &options, step, n, sums, err);
-		r = r ? r : dataset_check(t->data, err);
-		t->test_step_s = (monotonic_s() - start) / n;
-		step += n;
-		r = r ? r : heed_wishes(t, true, ret, err);
-		if (r < 0 || *ret != GO_ON)
-			return r;
-	}
-	return 0;
-}
-
-/* Tests the weights, and their average where there is one. */
-static int test_all(struct training *t, struct tested *ret_tested, enum outcome *ret, struct err *err)
-{
-	double start = monotonic_s();
-	int r = test_epoch(t, false, &ret_tested->weights, ret, err);
-	if (r == 0 && *ret == GO_ON && t->job->config.ema_decay > 0)
-		r = test_epoch(t, true, &ret_tested->ema, ret, err);
-	ret_tested->seconds = monotonic_s() - start;
-	return r;
 }
 
 static void log_cut(const struct training *t, double lr)
@@ -351,12 +335,12 @@ static int end_epoch(struct training *t, enum outcome *ret, struct err *err)
 {
 	struct tested tested = {0};
 	double lr = t->at.schedule.lr;
-	int r = test_all(t, &tested, ret, err);
+	int r = training_test(t, &tested, ret, err);
 	if (r < 0 || *ret != GO_ON)
 		return r;
 	struct epoch_result result = {
-		.test_loss = sums_loss(&tested.weights),
-		.test_accuracy = sums_percent(&tested.weights),
+		.test_loss = sums_loss(&tested.of[SPLIT_TEST].weights.plain),
+		.test_accuracy = sums_percent(&tested.of[SPLIT_TEST].weights.plain),
 		.train_loss = sums_loss(&t->at.sums),
 		.train_accuracy = sums_percent(&t->at.sums),
 	};
@@ -367,9 +351,14 @@ static int end_epoch(struct training *t, enum outcome *ret, struct err *err)
 		return err_set(err, -EDOM, "the test loss is not finite (%g) after epoch %d; a smaller lr may help", result.test_loss,
 			       t->at.epoch + 1);
 	struct memory_use memory = {0};
-	backend_of(t)->memory(t->plan, &memory);
-	double ema_accuracy = tested.ema.images ? sums_percent(&tested.ema) : NAN;
-	struct position_best best = position_end_epoch(&t->at, &result, ema_accuracy, &memory);
+	training_backend(t)->memory(t->plan, &memory);
+	const struct split_tested *judge = &tested.of[t->data->sets[SPLIT_VAL].count ? SPLIT_VAL : SPLIT_TEST];
+	struct epoch_result judged = result;
+	judged.test_loss = sums_loss(&judge->weights.plain);
+	judged.test_accuracy = sums_percent(&judge->weights.plain);
+	double ema_accuracy = judge->ema.plain.images ? sums_percent(&judge->ema.plain) : NAN;
+	struct position_best best = position_end_epoch(&t->at, &judged, ema_accuracy, &memory);
+	confusion_save(&t->confusion, t->job, t->at.epoch, best.weights);
 	log_cut(t, lr);
 	if (best.weights)
 		begin_checkpoint(t, CHECKPOINT_BEST);
@@ -409,7 +398,7 @@ static int train_epochs(struct training *t, enum outcome *ret, struct err *err)
 		r = end_epoch(t, ret, err);
 		if (r < 0 || *ret != GO_ON)
 			return r;
-		r = heed_wishes(t, false, ret, err);
+		r = training_heed_wishes(t, false, ret, err);
 		if (r < 0 || *ret != GO_ON)
 			return r;
 	}
@@ -425,13 +414,14 @@ static void training_fini(struct training *t)
 	telemetry_free(t->telemetry);
 	checkpointer_free(t->checkpointer);
 	if (t->plan)
-		backend_of(t)->release(t->plan);
+		training_backend(t)->release(t->plan);
 	net_free(t->net);
 	dataset_free(t->data);
 	free(t->order);
 	free(t->values);
 	free(t->mixes);
 	free(t->resumed_note);
+	confusion_fini(&t->confusion);
 	json_decref(t->pretrained);
 }
 

@@ -51,6 +51,8 @@ int training_emit_started(struct training *t, struct err *err)
 	json_object_set_new(body, "batch_size", json_integer(t->at.batch.size));
 	json_object_set_new(body, "train_images", json_integer((json_int_t)t->data->sets[SPLIT_TRAIN].count));
 	json_object_set_new(body, "test_images", json_integer((json_int_t)t->data->sets[SPLIT_TEST].count));
+	if (t->data->sets[SPLIT_VAL].count)
+		json_object_set_new(body, "val_images", json_integer((json_int_t)t->data->sets[SPLIT_VAL].count));
 	json_object_set_new(body, "steps_per_epoch", json_integer(position_steps(&t->at, t->data->sets[SPLIT_TRAIN].count)));
 	json_object_set_new(body, "warnings", config_warnings(cfg));
 	json_object_set(body, "pretrained", t->pretrained ? t->pretrained : json_null());
@@ -115,16 +117,50 @@ static int emit_metric(struct training *t, const char *name, double value, struc
 	return event_emit(t->job->events, "metric", body, err);
 }
 
+/* of: such as "ema_test"; column: loss and accuracy have one of their own. */
+static int emit_sums(struct training *t, const char *of, const struct sums *sums, bool column, struct err *err)
+{
+	const struct {
+		const char *name;
+		double value;
+	} values[] = {
+		{"top5_accuracy", sums->images ? 100.0 * (double)sums->correct5 / (double)sums->images : 0},
+		{"loss", sums_loss(sums)},
+		{"accuracy", sums_percent(sums)},
+	};
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < (column ? 1 : ARRAY_LEN(values)); i++) {
+		autofree char *name = xasprintf("%s_%s", of, values[i].name);
+		r = emit_metric(t, name, values[i].value, err);
+	}
+	return r;
+}
+
+static int emit_tests(struct training *t, const struct tested *tested, struct err *err)
+{
+	const struct split_tested *val = &tested->of[SPLIT_VAL], *test = &tested->of[SPLIT_TEST];
+	const struct {
+		const char *of;
+		const struct sums *sums;
+	} tests[] = {
+		{"test", &test->weights.plain},	{"ema_test", &test->ema.plain},
+		{"mirror_test", &test->weights.mirror}, {"ema_mirror_test", &test->ema.mirror},
+		{"val", &val->weights.plain},	{"ema_val", &val->ema.plain},
+		{"mirror_val", &val->weights.mirror}, {"ema_mirror_val", &val->ema.mirror},
+	};
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(tests); i++)
+		if (tests[i].sums->images)
+			r = emit_sums(t, tests[i].of, tests[i].sums, i == 0, err);
+	return r;
+}
+
 /* What has no column of its own. */
 static int emit_metrics(struct training *t, const struct tested *tested, struct err *err)
 {
 	struct device_info info;
-	int r = 0;
+	int r = emit_tests(t, tested, err);
 	t->job->backend->info(t->job->device, &info);
-	if (tested->ema.images) {
-		r = emit_metric(t, "ema_test_loss", sums_loss(&tested->ema), err);
-		r = r < 0 ? r : emit_metric(t, "ema_test_accuracy", sums_percent(&tested->ema), err);
-	}
 	if (r == 0 && t->job->config.use_amp && info.amp && str_eq(info.amp, "fp16"))
 		r = emit_metric(t, "skipped_steps", (double)t->at.sums.skipped, err);
 	return r;

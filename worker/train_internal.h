@@ -2,6 +2,7 @@
 #pragma once
 
 #include "checkpoint.h"
+#include "confusion.h"
 #include "data.h"
 #include "position.h"
 #include "telemetry.h"
@@ -23,19 +24,38 @@ struct training {
 	struct step_values *values; /* of the epoch's steps */
 	struct mix *mixes;	    /* likewise; NULL: nothing is mixed */
 	int batch; /* images of the plan's steps */
-	uint32_t steps, test_steps; /* of an epoch, of its test */
+	uint32_t steps; /* of an epoch */
 	double last_checkpoint_s, last_progress_s;
 	double step_s, test_step_s; /* measured; 0: not yet */
 	char *resumed_note;
 	json_t *pretrained; /* of the event `started`; NULL: fresh weights, or a checkpoint's */
 	struct telemetry *telemetry;
 	int64_t device_bytes; /* of the plan; 0: not known */
+	struct confusion confusion;
 };
 
-struct tested { /* the test after an epoch */
-	struct sums weights, ema; /* ema: of no images where there is no average */
+struct test_sums { /* of no images where there was no such test */
+	struct sums plain, mirror;
+};
+
+struct split_tested {
+	struct test_sums weights, ema;
+};
+
+struct tested { /* the test after an epoch, by enum split */
+	struct split_tested of[N_SPLITS];
 	double seconds;
 };
+
+const struct backend *training_backend(const struct training *t);
+uint32_t training_batches(const struct training *t, enum split split);
+/* How many steps of step_s seconds (0: not yet known) to run before the next look at the wishes. */
+uint32_t training_chunk(double step_s, uint32_t left);
+/* Between two steps: what others want of this job, and the checkpoint that is due (never in a test: nothing moves). */
+int training_heed_wishes(struct training *t, bool testing, enum outcome *ret, struct err *err);
+/* Tests the weights and their average, where there is one, on the held-out images, where there are any, and the test set;
+ * notes in t->confusion what the weights took the test images for.  A job that ends in it goes on with its beginning. */
+int training_test(struct training *t, struct tested *ret_tested, enum outcome *ret, struct err *err);
 
 double sums_loss(const struct sums *sums);    /* mean over the images; NaN of none */
 double sums_percent(const struct sums *sums); /* of correct images; 0 of none */

@@ -44,7 +44,7 @@ struct dataset *images_new(size_t train, size_t test, int classes, bool colour)
 
 void images_free(struct dataset *d)
 {
-	for (size_t i = 0; i < ARRAY_LEN(d->sets); i++)
-		free((uint8_t *)d->sets[i].pixels - 2);
+	for (int split = SPLIT_TRAIN; split <= SPLIT_TEST; split++) /* held-out images are the training set's */
+		free((uint8_t *)d->sets[split].pixels - 2);
 	free(d);
 }

@@ -86,8 +86,8 @@ def tensors(path):
 
 
 def types(events):
-    """Of all events but telemetry, which comes when its time has come and once before the end."""
-    return [e["type"] for e in events if e["type"] != "telemetry"]
+    """Of all events but telemetry, which comes when its time has come and once before the end, and an epoch's metrics."""
+    return [e["type"] for e in events if e["type"] not in ("telemetry", "metric")]
 
 
 def epochs(events):

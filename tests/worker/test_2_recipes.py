@@ -1,5 +1,7 @@
 """Every optimizer, schedule, average, early stopping and batch scheduler: a run that is killed within an epoch and again
 between two goes on to the undisturbed run's bits."""
+import json
+
 import pytest
 
 from conftest import CONFIG, Run, needs_data, tensors
@@ -19,6 +21,7 @@ RECIPES = {
               "batch_size": 8, "batch_every": 1, "batch_max": 20, "batch_lr_scaling": "linear"},
     "batches": {"dampening": 0.2, "scheduler": "none", "use_batch_scheduler": True, "batch_policy": "plateau",
                 "batch_size": 8, "batch_patience": 0, "batch_lr_scaling": "sqrt", "ema_decay": 0.5, "lr": 0.5},
+    "held_out": {"val_split": 0.25, "tta": "mirror", "ema_decay": 0.5, "patience": 4},
     "memory": {"optimizer": "AdamW", "lr": 1e-3, "use_batch_scheduler": True, "batch_policy": "memory", "batch_size": 4,
                "batch_max": 16, "batch_memory": 1},
     "mixed": {"heavy_aug": True, "color_jitter_contrast": 0.4, "color_jitter_hue": 0.1, "use_mixup": True, "mixup_alpha": 0.2,
@@ -59,9 +62,24 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, name):
     names = [path.name for path in whole.dir.glob("*.safetensors")]
     averaged = "ema_decay" in RECIPES[name]
     assert ("final-ema.safetensors" in names) == ("best-ema.safetensors" in names) == averaged
+    tests = [json.loads((run.dir / "confusion.json").read_text()) for run in (whole, killed)]
+    assert tests[0] == tests[1]
+    check_confusion(tests[0], wanted, "val_accuracy" if "val_split" in RECIPES[name] else "test_accuracy")
     for file in names:
         assert tensors(whole.dir / file) == tensors(killed.dir / file), file
     check_history(name, wanted)
+
+
+def check_confusion(tests, epochs, judge):
+    """The matrices of the last epoch and of the first best one say the accuracies that were recorded."""
+    best = max(epochs, key=lambda epoch: (epochs[epoch][judge], -epoch))
+    assert (tests["last"]["epoch"], tests["best"]["epoch"]) == (max(epochs), best)
+    for test in (tests["last"], tests["best"]):
+        rows = test["matrix"]
+        assert sum(map(sum, rows)) == SMALL["test_images"] and len(rows) == len(tests["classes"]) == 10
+        right = sum(row[k] for k, row in enumerate(rows))
+        assert 100 * right / SMALL["test_images"] == pytest.approx(epochs[test["epoch"]]["test_accuracy"])
+        assert test["accuracy"] == [100 * row[k] / sum(row) if sum(row) else None for k, row in enumerate(rows)]
 
 
 def check_history(name, epochs):
@@ -81,6 +99,10 @@ def check_history(name, epochs):
     if name == "mixed":  # images are correct by the shares of their labels
         corrects = [e["train_accuracy"] / 100 * SMALL["train_images"] for e in epochs.values()]
         assert any(abs(c - round(c)) > 1e-3 for c in corrects)
+    assert all(e["test_accuracy"] <= e["test_top5_accuracy"] <= 100 for e in epochs.values())
+    if name == "held_out":
+        assert all(e["val_loss"] != e["test_loss"] != e["mirror_test_loss"] != e["ema_mirror_test_loss"] for e in epochs.values())
+        assert all(e["val_accuracy"] * 10 % 100 == pytest.approx(0) for e in epochs.values())  # of ten images
     if name == "memory":
         assert sizes[0] == 4 and sizes[-1] > 4
 

@@ -32,7 +32,7 @@ def allocations(tmp_path, times, config):
 def test_twice_the_steps_ask_for_no_more_memory(tmp_path, precision, workers, heavy):
     config = dict(CONFIG, model="resnet8", epochs=1, batch_size=8, num_workers=workers, use_amp=precision == "bf16")
     if heavy:
-        config.update(heavy_aug=True, color_jitter_contrast=.3, use_mixup=True, use_cutmix=True)
+        config.update(heavy_aug=True, color_jitter_contrast=.3, use_mixup=True, use_cutmix=True, tta="mirror")
     once, started = allocations(tmp_path, 1, config)
     if started["amp"] != precision:
         pytest.skip("this processor has no bf16")

@@ -1,5 +1,6 @@
 #include "plan.h"
 
+#include "worker/augment.h"
 #include "worker/state.h"
 
 #include "common/cgroup.h"
@@ -159,8 +160,8 @@ static int passes_update(struct plan *plan, size_t n_order, struct err *err)
 	struct pass_sizes sizes = {0};
 	size_t batch = (size_t)plan->batch;
 	sizes_add(&sizes, n_order, batch, true);
-	sizes_add(&sizes, data->sets[SPLIT_TRAIN].count, batch, false);
-	sizes_add(&sizes, data->sets[SPLIT_TEST].count, batch, false);
+	for (int split = 0; split < N_SPLITS; split++)
+		sizes_add(&sizes, data->sets[split].count, batch, false);
 	if (passes_cover(plan, &sizes))
 		return 0;
 	passes_free(plan);
@@ -195,6 +196,10 @@ int plan_new(struct plan **ret, struct device *device, const struct net *net, co
 	plan->recipe.augment.size = net->tensors[0].h;
 	plan->batch = batch;
 	plan->cell = recipe->amp && device->info.amp ? CELL_BF16 : CELL_F32;
+	size_t images = (size_t)batch * augment_values(plan->recipe.augment.size);
+	plan->mirrored = recipe->mirror ? xcalloc(images, sizeof(*plan->mirrored)) : NULL;
+	plan->logits = xcalloc((size_t)batch * (size_t)net->classes, sizeof(*plan->logits));
+	scorer_init(&plan->scorer, batch, net->classes);
 	plan_enter(plan);
 	int r = plan_fill(plan, err);
 	if (r < 0) {
@@ -221,6 +226,9 @@ void plan_free(struct plan *plan)
 	block_fini(&plan->state);
 	free((void *)plan->spans.items);
 	free(plan->spans.partials);
+	free(plan->mirrored);
+	free(plan->logits);
+	scorer_fini(&plan->scorer);
 	dnn_free(plan->dnn);
 	nodes_fini(&plan->nodes);
 	free(plan);
@@ -381,6 +389,36 @@ int plan_run(struct plan *plan, uint32_t first, uint32_t n, struct sums *sums, s
 	return 0;
 }
 
+/* Those of the last pass, in double. */
+static const double *logits_of(const struct plan *plan, const struct pass *pass)
+{
+	const struct head *head = &pass->head;
+	for (size_t i = 0; i < (size_t)head->n * (size_t)head->classes; i++)
+		plan->logits[i] = (double)head->logits[i];
+	return plan->logits;
+}
+
+static int evaluate_batch(struct plan *plan, const struct batch *batch, const struct eval_options *options, struct sums *sums,
+			  struct err *err)
+{
+	struct pass *pass = pass_find(plan, batch->n);
+	INVARIANT(pass, "no pass for a batch of %d", batch->n);
+	int r = pass_infer(pass, batch->images, batch->labels, err);
+	if (r < 0)
+		return r;
+	sums_add(sums, &pass->head);
+	score_plain(&plan->scorer, options, batch->n, (size_t)batch->step * (size_t)plan->batch, logits_of(plan, pass),
+		    batch->labels, sums);
+	if (!options->mirror)
+		return 0;
+	INVARIANT(plan->mirrored, "a recipe without mirrored tests");
+	images_mirror(plan->mirrored, batch->images, batch->n, plan->recipe.augment.size);
+	r = pass_infer(pass, plan->mirrored, batch->labels, err);
+	if (r == 0)
+		score_mirrored(&plan->scorer, options, batch->n, logits_of(plan, pass), batch->labels);
+	return r;
+}
+
 int plan_evaluate(struct plan *plan, enum split split, const struct eval_options *options, uint32_t first, uint32_t n,
 		  struct sums *sums, struct err *err)
 {
@@ -391,11 +429,7 @@ int plan_evaluate(struct plan *plan, enum split split, const struct eval_options
 	for (uint32_t i = 0; i < n; i++) {
 		const struct batch *batch = loader_next(plan->loader);
 		INVARIANT(batch, "batch %u is past the end of the split", first + i);
-		struct pass *pass = pass_find(plan, batch->n);
-		INVARIANT(pass, "no pass for a batch of %d", batch->n);
-		int r = pass_infer(pass, batch->images, batch->labels, err);
-		if (r == 0)
-			sums_add(sums, &pass->head);
+		int r = evaluate_batch(plan, batch, options, sums, err);
 		loader_release_batch(plan->loader, batch);
 		if (r < 0)
 			return r;

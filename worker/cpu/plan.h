@@ -11,6 +11,7 @@
 
 #include "worker/backend.h"
 #include "worker/loader.h"
+#include "worker/score.h"
 
 #define MAX_PASSES 4
 
@@ -34,6 +35,9 @@ struct plan {
 	struct dnn *dnn;
 	struct nodes nodes;
 	struct loader *loader;
+	struct scorer scorer;
+	double *logits;	 /* (batch, classes) */
+	float *mirrored; /* (batch, 3, size, size); NULL without recipe.mirror */
 	struct block state;				/* holds the following three lines */
 	struct optim_arenas arenas;			/* in net order */
 	float *buffers;					/* running statistics */

@@ -68,6 +68,7 @@ void memory_init(struct memory *m, const struct param_map *map, const struct mem
 	m->labels = take(&bump, sizes->labels, sizeof(*m->labels));
 	m->partners = take(&bump, sizes->labels, sizeof(*m->partners));
 	m->shares = take(&bump, sizes->labels, sizeof(*m->shares));
+	m->predicted = take(&bump, sizes->predicted, sizeof(*m->predicted));
 	m->partials = take(&bump, sizes->partials, sizeof(*m->partials));
 	m->tickets = take(&bump, sizes->tickets, sizeof(*m->tickets));
 	m->state = take(&bump, 1, sizeof(*m->state));

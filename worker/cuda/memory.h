@@ -19,6 +19,7 @@ struct memory_sizes {
 	size_t order;	 /* images of the training set */
 	size_t steps;	 /* of an epoch */
 	size_t labels;	 /* of the largest batch */
+	size_t predicted; /* images of the largest split */
 	size_t partials; /* floats, and words of tickets: kernel_scratch() */
 	size_t tickets;
 	size_t work; /* bytes */
@@ -39,6 +40,7 @@ struct memory {
 	float *coef;		     /* (3, largest C), of the batch norm under way */
 	int32_t *labels, *partners; /* (largest batch), as shares */
 	float *shares;
+	int32_t *predicted; /* of the split under test */
 	float *partials;
 	uint32_t *tickets;
 	void *work;

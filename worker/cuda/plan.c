@@ -22,7 +22,7 @@ struct plan {
 	struct step_problem problem;
 	struct memory memory;
 	void *block;
-	struct list_programs train, eval[2];
+	struct list_programs train, eval[N_SPLITS][2]; /* [mirror]: with mirror images too, where the recipe has them */
 	struct program *running, *copies, *exchange;
 	bool ema_in; /* the average is in the arenas, the weights in its place */
 	struct epoch_tables tables;
@@ -40,8 +40,30 @@ static int tail_of(size_t images, int batch)
 
 /* Writes every list of the plan; with programs NULL only the sizes are wanted. */
 struct lists {
-	struct launch_list train[2], eval[2][2], running, copies, exchange; /* [tail] */
+	struct launch_list train[2], eval[N_SPLITS][2][2], running, copies, exchange; /* [tail], [mirror][tail] */
 };
+
+struct listed { /* a list and the program that is made of it */
+	struct launch_list *list;
+	struct program **program;
+};
+#define N_LISTS (2 + 4 * N_SPLITS + 3)
+
+static void list_all(struct plan *plan, struct lists *lists, struct listed ret[N_LISTS])
+{
+	int n = 0;
+	ret[n++] = (struct listed){&lists->train[0], &plan->train.full};
+	ret[n++] = (struct listed){&lists->train[1], &plan->train.tail};
+	for (int split = 0; split < N_SPLITS; split++)
+		for (int mirror = 0; mirror < 2; mirror++) {
+			struct list_programs *programs = &plan->eval[split][mirror];
+			ret[n++] = (struct listed){&lists->eval[split][mirror][0], &programs->full};
+			ret[n++] = (struct listed){&lists->eval[split][mirror][1], &programs->tail};
+		}
+	ret[n++] = (struct listed){&lists->running, &plan->running};
+	ret[n++] = (struct listed){&lists->copies, &plan->copies};
+	ret[n] = (struct listed){&lists->exchange, &plan->exchange};
+}
 
 static void build_lists(const struct plan *plan, const struct memory *memory, struct lists *lists,
 			struct memory_sizes *sizes)
@@ -52,11 +74,11 @@ static void build_lists(const struct plan *plan, const struct memory *memory, st
 		int n = tail ? tail_of(images, p->batch) : images >= (size_t)p->batch ? p->batch : 0;
 		if (n)
 			step_build_train(&lists->train[tail], p, memory, n, sizes);
-		for (int split = 0; split < 2; split++) {
+		for (int split = 0; split < N_SPLITS; split++) {
 			images = plan->device->sets[split].count;
 			n = tail ? tail_of(images, p->batch) : images >= (size_t)p->batch ? p->batch : 0;
-			if (n)
-				step_build_eval(&lists->eval[split][tail], p, memory, (enum split)split, n, sizes);
+			for (int mirror = 0; n && mirror <= (int)plan->recipe.mirror; mirror++)
+				step_build_eval(&lists->eval[split][mirror][tail], p, memory, (enum split)split, mirror, n, sizes);
 		}
 	}
 	step_build_running(&lists->running, p, memory, sizes);
@@ -64,18 +86,12 @@ static void build_lists(const struct plan *plan, const struct memory *memory, st
 	step_build_exchange(&lists->exchange, p, memory, sizes);
 }
 
-static struct launch_list *list_at(struct lists *lists, int i)
+static void lists_fini(struct plan *plan, struct lists *lists)
 {
-	struct launch_list *all[] = {&lists->train[0],	 &lists->train[1],   &lists->eval[0][0], &lists->eval[0][1],
-				     &lists->eval[1][0], &lists->eval[1][1], &lists->running,	 &lists->copies,
-				     &lists->exchange};
-	return i < (int)ARRAY_LEN(all) ? all[i] : NULL;
-}
-
-static void lists_fini(struct lists *lists)
-{
-	for (int i = 0; list_at(lists, i); i++)
-		launch_list_fini(list_at(lists, i));
+	struct listed all[N_LISTS];
+	list_all(plan, lists, all);
+	for (int i = 0; i < N_LISTS; i++)
+		launch_list_fini(all[i].list);
 }
 
 static int n_slots(const struct plan *plan)
@@ -96,12 +112,13 @@ static int allocate(struct plan *plan, enum cell cell, struct err *err)
 		.order = images,
 		.steps = plan->train.batches,
 		.labels = (size_t)plan->problem.batch,
+		.predicted = MAX(MAX(images, plan->device->sets[SPLIT_TEST].count), plan->device->sets[SPLIT_VAL].count),
 	};
 	struct memory dry;
 	struct lists lists = {0};
 	memory_init(&dry, &plan->map, &sizes, NO_BASE);
 	build_lists(plan, &dry, &lists, &sizes);
-	lists_fini(&lists);
+	lists_fini(plan, &lists);
 	memory_fini(&dry);
 	memory_init(&dry, &plan->map, &sizes, NO_BASE);
 	size_t bytes = dry.bytes;
@@ -126,13 +143,12 @@ static int prepare_programs(struct plan *plan, struct err *err)
 	struct lists lists = {0};
 	struct memory_sizes sizes = {0};
 	build_lists(plan, &plan->memory, &lists, &sizes);
-	struct program **programs[] = {&plan->train.full,   &plan->train.tail,	 &plan->eval[0].full, &plan->eval[0].tail,
-				       &plan->eval[1].full, &plan->eval[1].tail, &plan->running,      &plan->copies,
-				       &plan->exchange};
+	struct listed all[N_LISTS];
 	int r = 0;
-	for (int i = 0; r == 0 && list_at(&lists, i); i++)
-		r = prepare_program(plan, list_at(&lists, i), programs[i], err);
-	lists_fini(&lists);
+	list_all(plan, &lists, all);
+	for (int i = 0; r == 0 && i < N_LISTS; i++)
+		r = prepare_program(plan, all[i].list, all[i].program, err);
+	lists_fini(plan, &lists);
 	return r;
 }
 
@@ -184,11 +200,12 @@ static int plan_init(struct plan *plan, int batch, struct err *err)
 		.units = &plan->units,
 		.recipe = &plan->recipe,
 		.batch = batch,
-		.source = {device->sets[0].source, device->sets[1].source},
+		.source = {device->sets[0].source, device->sets[1].source, device->sets[2].source},
 	};
 	count_batches(&plan->train, device->sets[SPLIT_TRAIN].count, batch);
-	for (int split = 0; split < 2; split++)
-		count_batches(&plan->eval[split], device->sets[split].count, batch);
+	for (int split = 0; split < N_SPLITS; split++)
+		for (int mirror = 0; mirror < 2; mirror++)
+			count_batches(&plan->eval[split][mirror], device->sets[split].count, batch);
 	enum cell cell = plan->recipe.amp ? device->amp_cell : CELL_F32;
 	plan->host = (struct step_state){
 		.seed = plan->recipe.seed,
@@ -222,15 +239,21 @@ int cuda_prepare(struct device *device, const struct net *net, const struct reci
 	return r;
 }
 
+static void describe_programs(const struct runner_ops *ops, const struct list_programs *programs, json_t *into)
+{
+	if (programs->full)
+		ops->describe(programs->full, into);
+	if (programs->tail)
+		ops->describe(programs->tail, into);
+}
+
 json_t *cuda_describe(const struct plan *plan)
 {
 	const struct runner_ops *ops = plan->runner->ops;
-	const struct program *programs[] = {plan->train.full,	plan->train.tail,   plan->eval[0].full, plan->eval[0].tail,
-					    plan->eval[1].full, plan->eval[1].tail};
 	json_t *convolutions = json_object();
-	for (size_t i = 0; i < ARRAY_LEN(programs); i++)
-		if (programs[i])
-			ops->describe(programs[i], convolutions);
+	describe_programs(ops, &plan->train, convolutions);
+	for (int split = 0; split < N_SPLITS; split++) /* mirrored tests use the same */
+		describe_programs(ops, &plan->eval[split][false], convolutions);
 	return json_pack("{s:I, s:f, s:o}", "device_bytes", (json_int_t)(plan->memory.bytes + ops->own_bytes), "seconds",
 			 plan->prepare_s, "convolutions", convolutions);
 }
@@ -247,8 +270,9 @@ void cuda_release(struct plan *plan)
 		return;
 	if (plan->runner) {
 		free_programs(plan, &plan->train);
-		free_programs(plan, &plan->eval[SPLIT_TRAIN]);
-		free_programs(plan, &plan->eval[SPLIT_TEST]);
+		for (int split = 0; split < N_SPLITS; split++)
+			for (int mirror = 0; mirror < 2; mirror++)
+				free_programs(plan, &plan->eval[split][mirror]);
 		plan->runner->ops->program_free(plan->runner, plan->running);
 		plan->runner->ops->program_free(plan->runner, plan->copies);
 		plan->runner->ops->program_free(plan->runner, plan->exchange);
@@ -390,12 +414,13 @@ static int run_with_sums(struct plan *plan, const struct list_programs *programs
 	state->loss = sums->loss;
 	state->correct = sums->correct;
 	state->images = sums->images;
+	state->correct5 = 0;
 	int r = ops->upload(plan->runner, plan->memory.state, state, sizeof(*state), err);
 	r = r < 0 ? r : run_batches(plan, programs, first, n, err);
 	r = r < 0 ? r : ops->download(plan->runner, state, plan->memory.state, sizeof(*state), err);
 	if (r < 0)
 		return r;
-	*sums = (struct sums){state->loss, state->correct, state->images, sums->skipped};
+	*sums = (struct sums){state->loss, state->correct, state->images, sums->skipped, sums->correct5};
 	return 0;
 }
 
@@ -414,12 +439,37 @@ int cuda_run(struct plan *plan, uint32_t first, uint32_t n, struct sums *sums, s
 	return 0;
 }
 
+static int download_predicted(struct plan *plan, uint32_t first, uint64_t images, int32_t *predicted, struct err *err)
+{
+	size_t at = (size_t)first * (size_t)plan->problem.batch;
+	return plan->runner->ops->download(plan->runner, predicted + at, plan->memory.predicted + at,
+					   (size_t)images * sizeof(*predicted), err);
+}
+
 int cuda_evaluate(struct plan *plan, enum split split, const struct eval_options *options, uint32_t first, uint32_t n,
 		  struct sums *sums, struct err *err)
 {
+	struct step_state *state = &plan->host;
+	struct sums *mirror = options->mirror;
+	INVARIANT(!mirror || plan->recipe.mirror, "a recipe without mirrored tests");
+	if (mirror) {
+		state->mirror_loss = mirror->loss;
+		state->mirror_correct = mirror->correct;
+		state->mirror_correct5 = mirror->correct5;
+	}
+	uint64_t before = sums->images;
 	int r = use(plan, options->ema, err);
 	r = r < 0 ? r : plan->runner->ops->run(plan->runner, plan->running, 1, err);
-	return r < 0 ? r : run_with_sums(plan, &plan->eval[split], first, n, sums, err);
+	r = r < 0 ? r : run_with_sums(plan, &plan->eval[split][mirror != NULL], first, n, sums, err);
+	if (r == 0 && options->predicted)
+		r = download_predicted(plan, first, sums->images - before, options->predicted, err);
+	if (r < 0)
+		return r;
+	sums->correct5 += state->correct5;
+	if (mirror)
+		*mirror = (struct sums){state->mirror_loss, state->mirror_correct, mirror->images + sums->images - before,
+					mirror->skipped, state->mirror_correct5};
+	return 0;
 }
 
 void cuda_memory(const struct plan *plan, struct memory_use *ret)

@@ -30,7 +30,7 @@ struct device {
 	struct resident_store *store; /* borrowed; NULL: load() makes one of its own */
 	struct resident_store *own_store;
 	struct resident *resident; /* what it has of the store */
-	struct resident_set sets[2]; /* a copy of that */
+	struct resident_set sets[N_SPLITS]; /* a copy of that */
 };
 
 /* Verbs of struct backend but open and info: see worker/backend.h. */

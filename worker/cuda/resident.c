@@ -17,8 +17,7 @@ static void gather(const struct dense *dense, size_t first, size_t n, uint8_t *t
 	size_t plane = dense->image / dense->planes;
 	for (size_t i = 0; i < n; i++)
 		for (size_t c = 0; c < dense->planes; c++)
-			memcpy(to + i * dense->image + c * plane, set->pixels + (first + i) * set->pitch + c * set->plane_pitch,
-			       plane);
+			memcpy(to + i * dense->image + c * plane, image_plane(set, first + i, c), plane);
 }
 
 static int upload_pixels(struct runner *runner, const struct dense *dense, uint8_t *to, struct err *err)
@@ -39,7 +38,7 @@ static int upload_labels(struct runner *runner, const struct image_set *set, uin
 {
 	autofree uint8_t *labels = xmalloc(set->count);
 	for (size_t i = 0; i < set->count; i++)
-		labels[i] = set->labels[i * set->label_pitch];
+		labels[i] = image_label(set, i);
 	return runner->ops->upload(runner, to, labels, set->count, err);
 }
 
@@ -50,6 +49,8 @@ static int load_set(struct runner *runner, const struct dataset *data, enum spli
 	size_t plane = (size_t)data->size * (size_t)data->size, planes = set->plane_pitch ? 3 : 1;
 	struct dense dense = {.planes = planes, .image = planes * plane, .set = set};
 	void *pixels;
+	if (set->count == 0)
+		return 0;
 	/* one allocation, labels behind the pixels */
 	int r = runner->ops->alloc(runner, set->count * (dense.image + 1), &pixels, err);
 	if (r < 0)
@@ -73,8 +74,8 @@ static int load_set(struct runner *runner, const struct dataset *data, enum spli
 
 struct resident {
 	uint64_t hash;
-	size_t counts[2];
-	struct resident_set sets[2];
+	size_t counts[N_SPLITS];
+	struct resident_set sets[N_SPLITS];
 	int users;
 	struct resident *next;
 };
@@ -119,12 +120,13 @@ static uint64_t hash_of(const struct dataset *data)
 	uint64_t hash = hash_bytes(0, data->mean, sizeof(data->mean));
 	size_t plane = (size_t)data->size * (size_t)data->size;
 	hash = hash_bytes(hash, data->std, sizeof(data->std));
-	for (int split = 0; split < 2; split++) {
+	for (int split = 0; split < N_SPLITS; split++) {
 		const struct image_set *set = &data->sets[split];
 		for (size_t i = 0; i < set->count; i++) {
-			hash = hash_bytes(hash, set->labels + i * set->label_pitch, 1);
+			uint8_t label = image_label(set, i);
+			hash = hash_bytes(hash, &label, 1);
 			for (size_t c = 0; c < (set->plane_pitch ? 3 : 1); c++)
-				hash = hash_bytes(hash, set->pixels + i * set->pitch + c * set->plane_pitch, plane);
+				hash = hash_bytes(hash, image_plane(set, i, c), plane);
 		}
 	}
 	return hash;
@@ -132,7 +134,7 @@ static uint64_t hash_of(const struct dataset *data)
 
 static void free_resident(struct runner *runner, struct resident *r)
 {
-	for (int split = 0; split < 2; split++)
+	for (int split = 0; split < N_SPLITS; split++)
 		runner->ops->release(runner, (void *)r->sets[split].source.pixels);
 	free(r);
 }
@@ -143,7 +145,7 @@ static int upload_resident(struct device *device, const struct dataset *data, ui
 	struct resident *r = xcalloc(1, sizeof(*r));
 	int code = 0;
 	r->hash = hash;
-	for (int split = 0; code == 0 && split < 2; split++) {
+	for (int split = 0; code == 0 && split < N_SPLITS; split++) {
 		r->counts[split] = data->sets[split].count;
 		code = load_set(device->runner, data, (enum split)split, &r->sets[split], err);
 	}
@@ -155,13 +157,21 @@ static int upload_resident(struct device *device, const struct dataset *data, ui
 	return 0;
 }
 
+static bool same_counts(const struct resident *r, const struct dataset *data)
+{
+	for (int split = 0; split < N_SPLITS; split++)
+		if (r->counts[split] != data->sets[split].count)
+			return false;
+	return true;
+}
+
 /* With the store's lock, which also keeps two slots from uploading the same. */
 static int find_resident(struct device *device, const struct dataset *data, struct resident **ret, struct err *err)
 {
 	struct resident_store *store = device->store;
 	uint64_t hash = hash_of(data);
 	for (struct resident *r = store->first; r; r = r->next)
-		if (r->hash == hash && r->counts[0] == data->sets[0].count && r->counts[1] == data->sets[1].count) {
+		if (r->hash == hash && same_counts(r, data)) {
 			*ret = r;
 			return 0;
 		}

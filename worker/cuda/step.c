@@ -215,12 +215,22 @@ void step_build_train(struct launch_list *list, const struct step_problem *probl
 }
 
 void step_build_eval(struct launch_list *list, const struct step_problem *problem, const struct memory *memory,
-		     enum split split, int n, struct memory_sizes *sizes)
+		     enum split split, bool mirror, int n, struct memory_sizes *sizes)
 {
 	struct builder b;
 	builder_init(&b, list, problem, memory, n, sizes);
+	struct batch_source source = problem->source[split];
 	build_begin(&b, false);
-	step_build_forward(&b, &problem->source[split]);
+	if (mirror)
+		b.log_p = work_take(&b, (size_t)n * channels_padded(problem->net->classes) * sizeof(*b.log_p));
+	size_t used = b.work_used;
+	step_build_forward(&b, &source);
+	if (mirror) {
+		b.work_used = used;
+		b.mirrored = true;
+		source.mirrored = 1;
+		step_build_forward(&b, &source);
+	}
 	builder_fini(&b);
 }
 

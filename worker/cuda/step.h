@@ -15,16 +15,16 @@ struct step_problem {
 	const struct units *units;
 	const struct recipe *recipe;
 	int batch;		       /* images of every step but the last */
-	struct batch_source source[2]; /* by enum split: the resident set; its pixels, labels, pitches, mean and std */
+	struct batch_source source[N_SPLITS]; /* by enum split: the resident set; its pixels, labels, pitches, mean and std */
 };
 
 /* The steps of an epoch that begin at list->items[0]; n <= batch: the last step.  sizes: what the lists need of partials,
  * tickets and work is raised to (MAX).  memory may be laid out from any base when only sizes are wanted. */
 void step_build_train(struct launch_list *list, const struct step_problem *problem, const struct memory *memory, int n,
 		      struct memory_sizes *sizes);
-/* A batch of a split with running statistics; adds to the sums of memory->state. */
+/* A batch of a split with running statistics; adds to the sums of memory->state.  mirror: then its mirror images too. */
 void step_build_eval(struct launch_list *list, const struct step_problem *problem, const struct memory *memory,
-		     enum split split, int n, struct memory_sizes *sizes);
+		     enum split split, bool mirror, int n, struct memory_sizes *sizes);
 /* Before the first batch of an evaluation: scale and shift of every batch norm from its running statistics. */
 void step_build_running(struct launch_list *list, const struct step_problem *problem, const struct memory *memory,
 			struct memory_sizes *sizes);

@@ -17,6 +17,8 @@ struct builder {
 	struct launch_list *list;
 	int n;
 	bool train;
+	bool mirrored; /* of evaluation: the second pass, over mirror images */
+	float *log_p;  /* of the first one; NULL: there is no second */
 	size_t work_used;
 	void **values;	   /* by tensor: where it is */
 	uint8_t **windows; /* by tensor: of a max pooling's output */

@@ -125,7 +125,51 @@ static void build_maxpool(struct builder *b, const struct unit *unit)
 	kernel_done(b, pool);
 }
 
-/* Average pooling, classifier, loss; the gradient of the logits takes their place. */
+/* logits + bias -> the loss and its sums; in training the gradient of the logits takes their place. */
+static void build_loss(struct builder *b, enum cell cell, void *logits, size_t bias)
+{
+	const struct op *fc = b->problem->units->fc;
+	const struct memory *m = b->memory;
+	struct launch *loss = launch_kernel(b->list, KERNEL_SOFTMAX_CE, cell, 2 * tensor_bytes(b, fc->out), "softmax_ce");
+	loss->kernel.args.softmax_ce = (struct softmax_ce_args){
+		.state = m->state,
+		.logits = logits,
+		.bias = b->mirrored ? NULL : m->params + bias,
+		.labels = m->labels,
+		.partners = b->train ? m->partners : NULL,
+		.shares = b->train ? m->shares : NULL,
+		.smoothing = b->train ? (float)b->problem->recipe->label_smoothing : 0,
+		.dlogits = b->train ? logits : NULL,
+		.dbias = b->train ? m->other_grads + (bias - m->map->weights) : NULL,
+		.n = (uint32_t)b->n,
+		.classes = (uint32_t)b->net->classes,
+		.c = tensor_channels(b, fc->out),
+		.partials = m->partials,
+		.tickets = m->tickets,
+		.predicted = b->train || b->mirrored ? NULL : m->predicted,
+		.batch = (uint32_t)b->problem->batch,
+		.mirrored = b->mirrored,
+	};
+	kernel_done(b, loss);
+}
+
+static void build_log_softmax(struct builder *b, const void *logits, size_t bias)
+{
+	const struct op *fc = b->problem->units->fc;
+	struct launch *launch = kernel_add(b, KERNEL_LOG_SOFTMAX, 2 * tensor_bytes(b, fc->out), "", "log_softmax");
+	launch->kernel.args.log_softmax = (struct log_softmax_args){
+		.logits = logits,
+		.bias = b->memory->params + bias,
+		.log_p = b->log_p,
+		.n = (uint32_t)b->n,
+		.classes = (uint32_t)b->net->classes,
+		.c = tensor_channels(b, fc->out),
+		.mean = b->mirrored,
+	};
+	kernel_done(b, launch);
+}
+
+/* Average pooling, classifier, loss. */
 static void build_head(struct builder *b)
 {
 	const struct op *pool = b->problem->units->pool, *fc = b->problem->units->fc;
@@ -145,24 +189,12 @@ static void build_head(struct builder *b)
 	void *logits = b->values[fc->out] = work_take(b, tensor_bytes(b, fc->out));
 	size_t bias = m->map->places[fc->param + 1].offset;
 	conv_add(b, fc, CONV_FPROP, b->values[fc->in], memory_copy(m, fc->param), logits);
-	struct launch *loss = kernel_add(b, KERNEL_SOFTMAX_CE, 2 * tensor_bytes(b, fc->out), "", "softmax_ce");
-	loss->kernel.args.softmax_ce = (struct softmax_ce_args){
-		.state = m->state,
-		.logits = logits,
-		.bias = m->params + bias,
-		.labels = m->labels,
-		.partners = b->train ? m->partners : NULL,
-		.shares = b->train ? m->shares : NULL,
-		.smoothing = b->train ? (float)b->problem->recipe->label_smoothing : 0,
-		.dlogits = b->train ? logits : NULL,
-		.dbias = b->train ? m->other_grads + (bias - m->map->weights) : NULL,
-		.n = (uint32_t)b->n,
-		.classes = (uint32_t)b->net->classes,
-		.c = tensor_channels(b, fc->out),
-		.partials = m->partials,
-		.tickets = m->tickets,
-	};
-	kernel_done(b, loss);
+	if (b->log_p)
+		build_log_softmax(b, logits, bias);
+	if (b->mirrored)
+		build_loss(b, CELL_F32, b->log_p, bias);
+	else
+		build_loss(b, m->cell, logits, bias);
 }
 
 void step_build_forward(struct builder *b, const struct batch_source *source)

@@ -4,6 +4,7 @@
 #include "worker/augment.h"
 #include "worker/loader.h"
 #include "worker/optim_loop.h"
+#include "worker/score.h"
 #include "worker/state.h"
 
 #include "common/cgroup.h"
@@ -23,6 +24,9 @@ struct plan {
 	struct loader *loader;
 	struct ref_net *ref;
 	double *images; /* (batch, 3, size, size): a batch in double */
+	float *mirrored; /* likewise; NULL without recipe.mirror */
+	struct scorer scorer;
+	int batch;
 	double *ema_params, *ema_buffers; /* NULL: none */
 	bool ema_in; /* the average is in ref's arenas, the weights in its place */
 	uint64_t steps, batches_tracked;
@@ -57,6 +61,8 @@ static void ref_release(struct plan *plan)
 	loader_free(plan->loader);
 	ref_net_free(plan->ref);
 	free(plan->images);
+	free(plan->mirrored);
+	scorer_fini(&plan->scorer);
 	free(plan->ema_params);
 	free(plan->ema_buffers);
 	free(plan);
@@ -78,7 +84,11 @@ static int ref_prepare(struct device *device, const struct net *net, const struc
 	plan->recipe = own;
 	plan->loader = loader;
 	plan->ref = ref_net_new(net, batch);
+	plan->batch = batch;
 	plan->images = xcalloc((size_t)batch * augment_values(own.augment.size), sizeof(*plan->images));
+	if (recipe->mirror)
+		plan->mirrored = xcalloc((size_t)batch * augment_values(own.augment.size), sizeof(*plan->mirrored));
+	scorer_init(&plan->scorer, batch, net->classes);
 	if (recipe->ema_decay > 0) {
 		plan->ema_params = xcalloc(net->param_count, sizeof(double));
 		plan->ema_buffers = xcalloc(net->buffer_count, sizeof(double));
@@ -161,20 +171,20 @@ static int ref_begin_epoch(struct plan *plan, const struct epoch_tables *tables,
 	return 0;
 }
 
-/* Forward pass of a batch of floats. */
-static void forward(struct plan *plan, const struct batch *batch, bool train)
+/* Forward pass of n images; returns the logits. */
+static const double *forward(struct plan *plan, const float *images, int n, bool train)
 {
-	size_t count = (size_t)batch->n * augment_values(plan->recipe.augment.size);
+	size_t count = (size_t)n * augment_values(plan->recipe.augment.size);
 	for (size_t i = 0; i < count; i++)
-		plan->images[i] = batch->images[i];
-	ref_forward(plan->ref, batch->n, plan->images, train);
+		plan->images[i] = images[i];
+	return ref_forward(plan->ref, n, plan->images, train);
 }
 
 static int train_step(struct plan *plan, const struct batch *batch, struct sums *sums, struct err *err)
 {
 	const struct recipe *recipe = &plan->recipe;
 	struct targets targets = {batch->labels, batch->partners, batch->share, recipe->label_smoothing};
-	forward(plan, batch, true);
+	forward(plan, batch->images, batch->n, true);
 	ref_loss(plan->ref, &targets, sums);
 	if (!isfinite(sums->loss))
 		return err_set(err, -EDOM, "the training loss is not finite (%g) at step %u of epoch %d; a smaller lr may "
@@ -207,6 +217,20 @@ static int ref_run(struct plan *plan, uint32_t first, uint32_t n, struct sums *s
 	return 0;
 }
 
+static void evaluate_batch(struct plan *plan, const struct batch *batch, const struct eval_options *options, struct sums *sums)
+{
+	struct targets targets = targets_of(batch->labels, 0);
+	const double *logits = forward(plan, batch->images, batch->n, false);
+	score_plain(&plan->scorer, options, batch->n, (size_t)batch->step * (size_t)plan->batch, logits, batch->labels, sums);
+	ref_loss(plan->ref, &targets, sums);
+	if (!options->mirror)
+		return;
+	INVARIANT(plan->mirrored, "a recipe without mirrored tests");
+	images_mirror(plan->mirrored, batch->images, batch->n, plan->recipe.augment.size);
+	logits = forward(plan, plan->mirrored, batch->n, false);
+	score_mirrored(&plan->scorer, options, batch->n, logits, batch->labels);
+}
+
 static int ref_evaluate(struct plan *plan, enum split split, const struct eval_options *options, uint32_t first, uint32_t n,
 			struct sums *sums, struct err *err)
 {
@@ -217,9 +241,7 @@ static int ref_evaluate(struct plan *plan, enum split split, const struct eval_o
 	for (uint32_t i = 0; i < n; i++) {
 		const struct batch *batch = loader_next(plan->loader);
 		INVARIANT(batch, "batch %u is past the end of the split", first + i);
-		forward(plan, batch, false);
-		struct targets targets = targets_of(batch->labels, 0);
-		ref_loss(plan->ref, &targets, sums);
+		evaluate_batch(plan, batch, options, sums);
 		loader_release_batch(plan->loader, batch);
 	}
 	return 0;

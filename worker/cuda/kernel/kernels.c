@@ -10,7 +10,7 @@
 #define REDUCTION_BLOCKS 256u
 #define LOOP_BLOCKS 1024u /* of a kernel whose threads loop over an arena */
 #define ROWS_PER_THREAD 4u
-#define CE_ROWS 8u /* of a block of softmax_ce: one per warp */
+#define CE_ROWS 8u /* of a block of softmax_ce or log_softmax: one per warp */
 #define CE_BLOCKS 64u
 
 static const struct {
@@ -124,6 +124,8 @@ struct kernel_shape kernel_shape(enum kernel_id id, const union kernel_args *a)
 	case KERNEL_SOFTMAX_CE:
 		return (struct kernel_shape){{least(ceil_div(a->softmax_ce.n, CE_ROWS), CE_BLOCKS), 1, 1},
 					     {THREADS, 1, 1}};
+	case KERNEL_LOG_SOFTMAX:
+		return (struct kernel_shape){{ceil_div(a->log_softmax.n, CE_ROWS), 1, 1}, {THREADS, 1, 1}};
 	case KERNEL_GRAD_CHECK:
 		return line(((uint64_t)a->grad_check.weights + a->grad_check.others) / 8, LOOP_BLOCKS);
 	case KERNEL_GRAD_NORM:

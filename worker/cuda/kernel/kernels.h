@@ -38,6 +38,7 @@ enum cell { CELL_BF16, CELL_F16, CELL_F32 };
 	X(AVGPOOL_FORWARD, avgpool_forward, 1, 1)           \
 	X(AVGPOOL_BACKWARD, avgpool_backward, 1, 1)         \
 	X(SOFTMAX_CE, softmax_ce, 1, 1)                     \
+	X(LOG_SOFTMAX, log_softmax, 1, 0)                   \
 	X(GRAD_CHECK, grad_check, 1, 1)                     \
 	X(GRAD_NORM, grad_norm, 1, 1)                       \
 	X(OPTIMIZER, optimizer, 1, 1)                       \
@@ -66,6 +67,8 @@ struct step_state {
 	double loss;	  /* += sum over images of the loss */
 	double correct;	  /* += top-1, a mixed image by the shares of its labels */
 	uint64_t images;  /* += all */
+	double mirror_loss, mirror_correct; /* likewise, of tests averaged over mirror images; their number is images */
+	uint64_t mirror_correct5;
 };
 #define NO_BAD_STEP UINT32_MAX
 
@@ -96,6 +99,7 @@ struct batch_source {
 	uint32_t n;	  /* of this step */
 	struct augment_settings settings;
 	uint32_t draws; /* training: what settings say is drawn (worker/sample_draw.h); else nothing is */
+	uint32_t mirrored; /* without draws: left and right exchanged */
 	float mean[3], std[3];
 };
 
@@ -223,7 +227,7 @@ struct avgpool_backward_args {
 struct softmax_ce_args {
 	struct step_state *state;
 	const void *logits; /* (n, C), classes <= C */
-	const float *bias;  /* (C) */
+	const float *bias;  /* (C); NULL: 0 */
 	const int32_t *labels, *partners; /* (n); partners and shares: or NULL */
 	const float *shares;		  /* (n) */
 	float smoothing;
@@ -232,6 +236,19 @@ struct softmax_ce_args {
 	uint32_t n, classes, c;
 	float *partials;
 	uint32_t *tickets;
+	int32_t *predicted; /* NULL, or: of image step * batch + row the first class of the largest logit */
+	uint32_t batch;
+	uint32_t mirrored; /* to state's mirror sums instead, without images */
+};
+
+/* log_p (n, C) = logarithms of the softmax of logits + bias; mean: of the mean of that softmax and exp(log_p).  0 in the
+ * padding. */
+struct log_softmax_args {
+	const void *logits; /* (n, C), classes <= C */
+	const float *bias;  /* (C) */
+	float *log_p;
+	uint32_t n, classes, c;
+	uint32_t mean;
 };
 
 /* state->found_inf = 1 where a gradient is not finite; else untouched. */
@@ -307,6 +324,7 @@ union kernel_args {
 	struct avgpool_forward_args avgpool_forward;
 	struct avgpool_backward_args avgpool_backward;
 	struct softmax_ce_args softmax_ce;
+	struct log_softmax_args log_softmax;
 	struct grad_check_args grad_check;
 	struct grad_norm_args grad_norm;
 	struct optimizer_args optimizer;

@@ -3,12 +3,36 @@
 #define CE_WARPS 8
 
 /* Logits of 8 classes; -inf for what is no class. */
+DEVICE struct float8 PER_CELL(biased_logits)(const void *logits, const float *bias, uint32_t classes, size_t first, uint32_t v)
+{
+	struct float8 x = ld8(logits, first + v), add = bias ? ld8_f32(bias, v) : fill8(0);
+	EACH8(i)
+		x.v[i] = 8 * v + i < classes ? x.v[i] + add.v[i] : -INFINITY;
+	return x;
+}
+
 DEVICE struct float8 PER_CELL(ce_logits)(const struct softmax_ce_args *a, uint32_t row, uint32_t v)
 {
-	struct float8 x = ld8(a->logits, (size_t)row * (a->c / 8) + v), bias = ld8_f32(a->bias, v);
-	EACH8(i)
-		x.v[i] = 8 * v + i < a->classes ? x.v[i] + bias.v[i] : -INFINITY;
-	return x;
+	return PER_CELL(biased_logits)(a->logits, a->bias, a->classes, (size_t)row * (a->c / 8), v);
+}
+
+DEVICE float PER_CELL(ce_logit)(const struct softmax_ce_args *a, uint32_t row, int32_t k)
+{
+	return ld1(a->logits, (size_t)row * a->c + k) + (a->bias ? a->bias[k] : 0);
+}
+
+/* The first class of the largest logit; 0 where none is a number. */
+DEVICE int32_t PER_CELL(ce_best)(const struct softmax_ce_args *a, uint32_t row, uint32_t lane, float max)
+{
+	float best = -INFINITY;
+	for (uint32_t v = lane; v < a->c / 8; v += WARP) {
+		struct float8 x = PER_CELL(ce_logits)(a, row, v);
+		EACH8(i)
+			if (8 * v + i < a->classes && x.v[i] == max)
+				best = fmaxf(best, -(float)(8 * v + i));
+	}
+	best = warp_max(best);
+	return best > -INFINITY ? (int32_t)-best : 0;
 }
 
 /* dlogits of one row; log_sum: of exp(logit - max). */
@@ -31,10 +55,10 @@ DEVICE void PER_CELL(ce_gradient)(const struct softmax_ce_args *a, uint32_t row,
 DEVICE struct row_loss PER_CELL(ce_row)(const struct softmax_ce_args *a, uint32_t row, uint32_t lane)
 {
 	struct row_target t = row_target_of(a, row);
-	float labelled = ld1(a->logits, (size_t)row * a->c + t.label) + a->bias[t.label], labelled2 = labelled;
+	float labelled = PER_CELL(ce_logit)(a, row, t.label), labelled2 = labelled;
 	float max = -INFINITY, sum = 0, all = 0, before = labelled == labelled ? 0 : (float)a->classes;
 	if (t.label2 >= 0)
-		labelled2 = ld1(a->logits, (size_t)row * a->c + t.label2) + a->bias[t.label2];
+		labelled2 = PER_CELL(ce_logit)(a, row, t.label2);
 	float before2 = labelled2 == labelled2 ? 0 : 1;
 	for (uint32_t v = lane; v < a->c / 8; v += WARP) {
 		struct float8 x = PER_CELL(ce_logits)(a, row, v);
@@ -63,6 +87,11 @@ DEVICE struct row_loss PER_CELL(ce_row)(const struct softmax_ce_args *a, uint32_
 		r.loss -= t.weight2 * (labelled2 - max);
 	if (t.base != 0)
 		r.loss -= t.base * warp_sum(all);
+	if (a->predicted) {
+		int32_t best = PER_CELL(ce_best)(a, row, lane, max);
+		if (lane == 0)
+			a->predicted[(size_t)a->state->step * a->batch + row] = best;
+	}
 	if (a->dlogits)
 		PER_CELL(ce_gradient)(a, row, lane, &t, max, log_sum);
 	return r;
@@ -121,7 +150,7 @@ CELL_KERNEL(softmax_ce)
 	if (!last_block(a.tickets, gridDim.x))
 		return;
 	if (threadIdx.x == 0)
-		add_to_state(a.state, a.partials, stride, gridDim.x, a.n);
+		add_to_state(&a, stride, gridDim.x);
 	for (uint32_t v = threadIdx.x; a.dlogits && v < a.c / 8; v += blockDim.x) {
 		struct float8 sum = fill8(0);
 		for (uint32_t block = 0; block < gridDim.x; block++) {
@@ -130,5 +159,43 @@ CELL_KERNEL(softmax_ce)
 				sum.v[i] += part.v[i];
 		}
 		st8_f32(a.dbias, v, sum);
+	}
+}
+
+/* log((exp(a) + exp(b)) / 2) */
+DEVICE float PER_CELL(log_mean)(float a, float b)
+{
+	float max = fmaxf(a, b), min = fminf(a, b);
+	return max + log1pf(expf(min - max)) - 0.69314718f;
+}
+
+CELL_KERNEL(log_softmax)
+{
+	uint32_t lane = threadIdx.x % WARP, row = blockIdx.x * CE_WARPS + threadIdx.x / WARP, vectors = a.c / 8;
+	size_t first = (size_t)row * vectors;
+	if (row >= a.n)
+		return;
+	float max = -INFINITY, sum = 0;
+	for (uint32_t v = lane; v < vectors; v += WARP) {
+		struct float8 x = PER_CELL(biased_logits)(a.logits, a.bias, a.classes, first, v);
+		EACH8(i)
+			max = fmaxf(max, x.v[i]);
+	}
+	max = warp_max(max);
+	for (uint32_t v = lane; v < vectors; v += WARP) {
+		struct float8 x = PER_CELL(biased_logits)(a.logits, a.bias, a.classes, first, v);
+		EACH8(i)
+			sum += expf(x.v[i] - max);
+	}
+	float log_sum = logf(warp_sum(sum));
+	for (uint32_t v = lane; v < vectors; v += WARP) {
+		struct float8 x = PER_CELL(biased_logits)(a.logits, a.bias, a.classes, first, v), kept = fill8(0);
+		if (a.mean)
+			kept = ld8_f32(a.log_p, first + v);
+		EACH8(i) {
+			float log_p = x.v[i] - max - log_sum;
+			x.v[i] = 8 * v + i >= a.classes ? 0 : a.mean ? PER_CELL(log_mean)(log_p, kept.v[i]) : log_p;
+		}
+		st8_f32(a.log_p, first + v, x);
 	}
 }

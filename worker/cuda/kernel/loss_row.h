@@ -30,20 +30,27 @@ DEVICE struct row_target row_target_of(const struct softmax_ce_args *a, uint32_t
 }
 
 /* The whole batch's sums, from the blocks' in their order. */
-DEVICE void add_to_state(struct step_state *state, const float *partials, uint32_t stride, uint32_t blocks, uint32_t n)
+DEVICE void add_to_state(const struct softmax_ce_args *a, uint32_t stride, uint32_t blocks)
 {
+	struct step_state *state = a->state;
 	double loss = 0, correct = 0;
 	uint32_t correct5 = 0;
 	for (uint32_t block = 0; block < blocks; block++) {
-		struct float8 part = ld8_other_block(partials + (size_t)block * stride, 0);
+		struct float8 part = ld8_other_block(a->partials + (size_t)block * stride, 0);
 		loss += part.v[PART_LOSS];
 		correct += part.v[PART_CORRECT];
 		correct5 += (uint32_t)part.v[PART_CORRECT5];
+	}
+	if (a->mirrored) {
+		state->mirror_loss += loss;
+		state->mirror_correct += correct;
+		state->mirror_correct5 += correct5;
+		return;
 	}
 	if (!(loss - loss == 0) && state->bad_step == NO_BAD_STEP)
 		state->bad_step = state->step;
 	state->loss += loss;
 	state->correct += correct;
 	state->correct5 += correct5;
-	state->images += n;
+	state->images += a->n;
 }

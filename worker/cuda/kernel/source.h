@@ -21,6 +21,7 @@ DEVICE struct sample sample_of(const struct batch_source *s, uint32_t i)
 		index = s->order[index];
 	struct sample r = {{s->state->seed, index, s->state->epoch}, s->pixels + index * s->pitch,
 			   s->labels[index * s->label_pitch], augment_draw_none(s->settings.size), {{{0, 0, 0, 0}, {0, 0, 0, 0}}}};
+	r.draw.flip = s->mirrored;
 	if (s->draws) {
 		r.draw = augment_draw(&r.key, &s->settings);
 		r.erase = erase_draw(&r.key, &s->settings);
