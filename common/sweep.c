@@ -8,9 +8,6 @@
 
 #include <ctype.h>
 
-const char *const sweep_metrics[] = {"train_loss", "train_accuracy", "test_loss", "test_accuracy"};
-const size_t n_sweep_metrics = ARRAY_LEN(sweep_metrics);
-
 #define MAX_NAME 64 /* as SWEEP_NAME_RULE says */
 
 bool sweep_name_is_good(const char *name)
@@ -55,22 +52,6 @@ static void take_method(struct reading *r, struct member m)
 		findings_add(r->f, m.value->mark, "method \"%s\" is not built in yet\n  expected: grid", m.value->text);
 	else
 		findings_add(r->f, m.value->mark, "unknown method \"%.60s\"\n  expected: grid", m.value->text);
-}
-
-static void take_metric_name(struct reading *r, const struct node *node)
-{
-	if (!want_kind(r, node, NODE_STR, "name", "text"))
-		return;
-	for (size_t i = 0; i < n_sweep_metrics; i++)
-		if (str_eq(node->text, sweep_metrics[i])) {
-			free(r->sweep->metric);
-			r->sweep->metric = xstrdup(node->text);
-			return;
-		}
-	autofree char *near = hint(nearest_name(node->text, sweep_metrics, n_sweep_metrics));
-	findings_add(r->f, node->mark,
-		     "unknown metric \"%.60s\"\n  expected: train_loss, train_accuracy, test_loss or test_accuracy%s", node->text,
-		     near);
 }
 
 static void take_metric(struct reading *r, struct member m)
@@ -268,6 +249,8 @@ int sweep_parse(struct sweep **ret, const char *text, size_t size, const struct 
 	if (f->n_errors == errors)
 		plan_expand(&r.plan, r.sweep, f);
 	check_wandb(&r);
+	if (f->n_errors == errors)
+		check_metric(&r);
 	plan_fini(&r.plan);
 	json_decref(r.wandb);
 	if (f->n_errors != errors) {

@@ -34,7 +34,10 @@ struct sweep {
 #define SWEEP_MAX_JOBS	  1000000
 #define SWEEP_MAX_REPEATS 1000
 
-/* Names of the metrics a training job reports each epoch, e.g. "test_accuracy". */
+/* Names of the metrics a training job can report each epoch, e.g. "test_accuracy". */
+#define SWEEP_METRIC_RULE                                                                                              \
+	"train_, test_ or val_ and loss or accuracy (test_, val_: top5_accuracy too); test_ and val_ with ema_, mirror_ or " \
+	"ema_mirror_ in front"
 extern const char *const sweep_metrics[];
 extern const size_t n_sweep_metrics;
 

@@ -1,5 +1,5 @@
 /* What the parts of sweep.h share: sweep.c reads a file's keys into a plan, sweep_params.c those that hold parameters,
- * sweep_wandb.c the settings of W&B, sweep_expand.c makes the plan's jobs. */
+ * sweep_wandb.c the settings of W&B, sweep_metrics.c its metric, sweep_expand.c makes the plan's jobs. */
 #pragma once
 
 #include "sweep.h"
@@ -40,6 +40,7 @@ struct reading {
 	struct plan plan;
 	struct sweep *sweep;
 	bool has_goal;
+	struct mark metric_mark; /* of its name */
 	json_t *wandb; /* project and entity of the file itself: what its wandb map lacks */
 	struct mark wandb_mark; /* of the map */
 	const struct node *seeds;
@@ -65,6 +66,10 @@ void take_seeds(struct reading *r, struct member m);
 void take_repeat(struct reading *r, struct member m);
 void take_entity(struct reading *r, struct member m);
 void take_wandb(struct reading *r, struct member m);
+/* Of the map `metric`. */
+void take_metric_name(struct reading *r, const struct node *node);
+/* Of the expanded sweep: whether every job reports the sweep's metric. */
+void check_metric(struct reading *r);
 /* After all keys. */
 void check_rules(struct reading *r);
 /* After those and the overrides: use_wandb where the map alone asks for it, project and entity. */

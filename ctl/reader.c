@@ -147,6 +147,23 @@ static double larger(double a, double b)
 	return isnan(a) || b > a ? b : a;
 }
 
+/* A metric without a column of its own: the last epoch's. */
+static int read_value(struct reader *r, struct job_row *job, struct err *err)
+{
+	struct stmt *s;
+	int e = query(r, "SELECT value FROM job_epochs WHERE job = ?", &s, err);
+
+	if (e < 0)
+		return e;
+	stmt_bind_int(s, 1, job->id);
+	e = step(s, err);
+	if (e <= 0)
+		return e;
+	job->value = stmt_num(s, 0);
+	stmt_reset(s);
+	return 0;
+}
+
 /* Sums up the epochs that count. */
 static int read_epochs(struct reader *r, struct job_row *job, const char *metric, struct err *err)
 {
@@ -159,7 +176,8 @@ static int read_epochs(struct reader *r, struct job_row *job, const char *metric
 	int column = str_eq(metric, "test_loss")        ? 7
 		     : str_eq(metric, "train_loss")     ? 8
 		     : str_eq(metric, "train_accuracy") ? 9
-							: 6;
+		     : str_eq(metric, "test_accuracy")  ? 6
+							: -1;
 
 	if (e < 0)
 		return e;
@@ -175,13 +193,13 @@ static int read_epochs(struct reader *r, struct job_row *job, const char *metric
 		job->vram_mib = larger(job->vram_mib, stmt_num(s, 5));
 		job->test_accuracy = stmt_num(s, 6);
 		job->test_loss = stmt_num(s, 7);
-		job->value = stmt_num(s, column);
+		job->value = column < 0 ? NAN : stmt_num(s, column);
 		if (!isnan(job->test_accuracy) && !(job->test_accuracy <= job->best_test_accuracy)) {
 			job->best_test_accuracy = job->test_accuracy;
 			job->best_epoch = job->epoch;
 		}
 	}
-	return e;
+	return e == 0 && column < 0 ? read_value(r, job, err) : e;
 }
 
 /* Reads the jobs of a prepared and bound JOB_COLUMNS statement, then their epochs. */

@@ -70,7 +70,7 @@ static void add_telemetry(struct building *g, const struct row *row)
 struct last_epoch {
 	struct building *g;
 	struct line line;
-	int64_t event;
+	int64_t event, attempt;
 	bool due;
 };
 
@@ -79,6 +79,7 @@ static void take_last_epoch(void *arg, const struct row *row)
 	struct last_epoch *last = arg;
 	line_fini(&last->line);
 	last->event = row->id;
+	last->attempt = row->attempt;
 	last->due = !line_epoch_is_due(&last->g->job->line, json_int_or(row->detail, "epoch", 0)) &&
 		    line_of_epoch(&last->line, &last->g->job->line, row->at_ms, row->detail);
 }
@@ -89,6 +90,8 @@ static int add_last_epoch(struct building *g, int64_t up_to)
 	int r = rows_epochs(g->rows, g->job->job, up_to, take_last_epoch, &last, g->err);
 	if (r == 0 && last.due) /* not if an end before this one has made it a row */
 		r = rows_ended_between(g->rows, g->job->job, last.event, up_to, g->err);
+	if (r == 0 && last.due)
+		r = rows_metrics(g->rows, &(struct row){.id = last.event, .attempt = last.attempt}, add_metric, &last.line, g->err);
 	if (r == 0 && last.due) {
 		stream_add(&g->b->chunk, &g->b->chunk.history, line_text(&last.line));
 		g->b->after.history++;
@@ -214,29 +217,44 @@ static int add_console(struct batch *b, const char *path, bool *ret_fits, struct
 /* --- the summary --- */
 
 struct summing {
+	struct rows *rows;
 	const struct line_job *job;
 	struct line_best best;
-	int64_t at_ms; /* of the last epoch */
-	json_t *detail;
+	struct row last; /* the last epoch; its detail is ours */
+	int result;
+	struct err *err;
 };
 
+static void add_value(void *arg, const char *name, double value)
+{
+	json_object_set_new(arg, name, json_num(value));
+}
+
+/* The sweep's metric is a number of the epoch itself, or one beside it. */
 static void take_summed(void *arg, const struct row *row)
 {
 	struct summing *s = arg;
-	line_best_take(&s->best, s->job, row->detail);
-	json_decref(s->detail);
-	s->detail = json_incref(row->detail);
-	s->at_ms = row->at_ms;
+	autojson json_t *all = json_copy(row->detail);
+	if (s->job->metric && !json_object_get(all, s->job->metric) && s->result == 0)
+		s->result = MIN(rows_metrics(s->rows, row, add_value, all, s->err), 0);
+	line_best_take(&s->best, s->job, all);
+	json_decref(s->last.detail);
+	s->last = *row;
+	s->last.detail = json_incref(row->detail);
 }
 
 int batch_summary(char **ret, struct rows *rows, const struct batch_job *job, int64_t up_to, struct err *err)
 {
 	autoline struct line line = {0};
-	struct summing s = {.job = &job->line};
+	struct summing s = {.rows = rows, .job = &job->line, .err = err};
 	int r = rows_epochs(rows, job->job, up_to, take_summed, &s, err);
+	r = r < 0 ? r : s.result;
+	bool any = r == 0 && line_of_summary(&line, s.job, s.last.at_ms, s.last.detail, &s.best);
+	if (any)
+		r = MIN(rows_metrics(rows, &s.last, add_metric, &line, err), 0);
 	if (r == 0)
-		*ret = line_of_summary(&line, s.job, s.at_ms, s.detail, &s.best) ? line_text(&line) : NULL;
-	json_decref(s.detail);
+		*ret = any ? line_text(&line) : NULL;
+	json_decref(s.last.detail);
 	return r;
 }
 

@@ -159,7 +159,9 @@ WHEN NEW.epoch > coalesce((SELECT epoch FROM job_epochs WHERE job = NEW.job), 0)
     FROM (
       SELECT s.id AS sweep, s.goal,
         CASE s.metric WHEN 'train_loss' THEN NEW.train_loss WHEN 'train_accuracy' THEN NEW.train_accuracy
-                      WHEN 'test_loss' THEN NEW.test_loss ELSE NEW.test_accuracy END AS value
+                      WHEN 'test_loss' THEN NEW.test_loss WHEN 'test_accuracy' THEN NEW.test_accuracy
+                      ELSE (SELECT value FROM metric WHERE attempt = NEW.attempt AND epoch = NEW.epoch AND name = s.metric)
+        END AS value
       FROM job AS j JOIN sweep AS s ON s.id = j.sweep WHERE j.id = NEW.job))
   WHERE true -- the parser's: without it ON belongs to the join
   ON CONFLICT (job) DO UPDATE SET
@@ -194,7 +196,9 @@ WHEN EXISTS (SELECT 1 FROM job_epochs WHERE job = NEW.job AND epoch >= NEW.epoch
       FROM (
         SELECT e.*, s.id AS sweep, s.goal,
           CASE s.metric WHEN 'train_loss' THEN e.train_loss WHEN 'train_accuracy' THEN e.train_accuracy
-                        WHEN 'test_loss' THEN e.test_loss ELSE e.test_accuracy END AS value
+                        WHEN 'test_loss' THEN e.test_loss WHEN 'test_accuracy' THEN e.test_accuracy
+                        ELSE (SELECT value FROM metric WHERE attempt = e.attempt AND epoch = e.epoch AND name = s.metric)
+          END AS value
         FROM job_epochs AS was CROSS JOIN sweep AS s ON s.id = was.sweep CROSS JOIN epoch AS e ON e.job = was.job
         WHERE was.job = NEW.job
           AND e.attempt = (SELECT max(attempt) FROM epoch WHERE job = e.job AND epoch = e.epoch)))
@@ -202,7 +206,7 @@ WHEN EXISTS (SELECT 1 FROM job_epochs WHERE job = NEW.job AND epoch >= NEW.epoch
     ORDER BY epoch DESC LIMIT 1);
 END;
 
-CREATE TABLE metric (            -- a metric without a column of its own
+CREATE TABLE metric (            -- a metric without a column of its own; inserted before its epoch, whose trigger reads it
   attempt   INTEGER NOT NULL REFERENCES attempt(id),
   epoch     INTEGER NOT NULL,
   name      TEXT NOT NULL,

@@ -180,8 +180,12 @@ int training_emit_epoch(struct training *t, const struct epoch_result *result, c
 	json_object_set_new(body, "test_seconds", json_num(tested->seconds));
 	json_object_set_new(body, "images_per_second", json_num((double)at->sums.images / at->train_seconds));
 	add_telemetry(t, body);
-	int r = event_emit(t->job->events, "epoch", body, err);
-	return r < 0 ? r : emit_metrics(t, tested, err);
+	int r = emit_metrics(t, tested, err);
+	if (r < 0) {
+		json_decref(body);
+		return r;
+	}
+	return event_emit(t->job->events, "epoch", body, err); /* last: who sees it has its metrics */
 }
 
 const char *const release_names[N_RELEASE_WHYS] = {"", "stop", "pause", "time_limit"};

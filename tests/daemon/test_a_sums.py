@@ -12,6 +12,7 @@ sys.path.append(str(ROOT / "tests/bench"))
 import big_store  # noqa: E402
 
 METRICS = ["train_loss", "train_accuracy", "test_loss", "test_accuracy"]
+OTHER = "val_accuracy"  # without a column of its own
 
 
 def empty_store(metric="test_accuracy", goal="maximize"):
@@ -28,7 +29,9 @@ def empty_store(metric="test_accuracy", goal="maximize"):
 def add_epochs(db, attempt, first, last, rng):
     for epoch in range(first, last + 1):
         event = db.execute("INSERT INTO event (at_ms, kind) VALUES (0, 'epoch')").lastrowid
-        numbers = [None if rng.random() < .15 else round(rng.random() * 5) for _ in METRICS]
+        *numbers, other = [None if rng.random() < .15 else round(rng.random() * 5) for _ in [*METRICS, OTHER]]
+        db.execute("INSERT INTO metric (attempt, epoch, name, value, event) VALUES (?, ?, ?, ?, ?)",
+                   (attempt, epoch, OTHER, other, event))
         db.execute(f"""INSERT INTO epoch (attempt, epoch, job, event, train_seconds, test_seconds, ram_mib,
             {', '.join(METRICS)}) VALUES (?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?)""",
                    (attempt, epoch, event, rng.choice([None, 1, 2]), 0.5, rng.choice([None, epoch]), *numbers))
@@ -40,7 +43,7 @@ def best_of(rows, column, sign):
 
 
 @pytest.mark.parametrize("goal", ["maximize", "minimize"])
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", [*METRICS, OTHER])
 def test_sums_follow_the_epochs(metric, goal):
     for seed in range(40):
         rng = random.Random(seed)
@@ -54,7 +57,8 @@ def test_sums_follow_the_epochs(metric, goal):
             add_epochs(db, attempt, first, last, rng)
             highest = max(highest, last)
         db.row_factory = sqlite3.Row
-        rows = db.execute("SELECT * FROM counted_epoch ORDER BY epoch").fetchall()
+        rows = db.execute("""SELECT e.*, m.value AS val_accuracy FROM counted_epoch AS e
+            JOIN metric AS m ON m.attempt = e.attempt AND m.epoch = e.epoch ORDER BY e.epoch""").fetchall()
         sums = db.execute("SELECT * FROM job_epochs").fetchone()
         sign = -1 if goal == "maximize" else 1
         value = rows[-1][metric]

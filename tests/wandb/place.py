@@ -68,11 +68,12 @@ class Place(daemon.Sweepd):
 
     # --- sweeps ---
 
-    def submit_wandb(self, n=1, epochs=3, name="tiny", wandb=None, defaults=None, resources=None, **members):
+    def submit_wandb(self, n=1, epochs=3, name="tiny", wandb=None, defaults=None, resources=None,
+                     metric="test_accuracy", **members):
         """A sweep of n jobs that are forwarded; the id of its first job."""
         text = json.dumps({"name": name, "project": "p", "method": "grid",
                            "parameters": {"seed": {"values": list(range(n))}},
-                           "metric": {"name": "test_accuracy", "goal": "maximize"},
+                           "metric": {"name": metric, "goal": "maximize"},
                            "defaults": {"epochs": epochs, **(defaults or {})}, "wandb": wandb or {},
                            "resources": {"retries": 2, **(resources or {})}}, ensure_ascii=False)
         answer = self.ask("submit", **{"text": text, "file_name": "s.json", "again": True, **members})

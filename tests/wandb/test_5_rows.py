@@ -57,3 +57,22 @@ def test_a_clock_that_jumps(place):
     place.forward(*FAST)
     lines = forwarded(place, place.submit_wandb(epochs=4))
     assert [line["_step"] for line in lines] == [1, 2, 3, 4] and min(line["_runtime"] for line in lines) == 0
+
+
+def test_a_sweep_judged_by_what_has_no_column(place):
+    """The metric's last and best value are in the summary; every metric is in the row of its own epoch, also in one that is
+    a row only because it is the last."""
+    values = {1: 50.5, 2: 61.25, 3: 60.0}
+    steps = [action for epoch, value in values.items()
+             for action in (["event", "metric", {"epoch": epoch, "name": "val_accuracy", "value": value}], ["epoch", epoch])]
+    place.script({"1": [[*steps, ["done"]]], "2": [[*steps, ["done"]]]})
+    place.start()
+    place.forward(*FAST)
+    job = place.submit_wandb(n=2, metric="val_accuracy", defaults={"val_split": 0.1}, wandb={"log_every": 2})
+    place.wait_forwarded(job, job + 1)
+    run = place.run_of(job)
+    assert [(row["epoch"], row["val_accuracy"]) for row in map(json.loads, run["history"])] == [(2, 61.25), (3, 60.0)]
+    summary = json.loads(run["summary"])
+    assert (summary["val_accuracy"], summary["best_val_accuracy"], summary["best_epoch"]) == (60.0, 61.25, 2)
+    assert place.sql("SELECT metric, value, best, best_epoch FROM leaderboard WHERE job = ?", job) == [
+        ("val_accuracy", 60.0, 61.25, 2)]
