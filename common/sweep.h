@@ -55,11 +55,15 @@ const char *sweep_key_help(const char *map, const char *key);
 int sweep_parse(struct sweep **ret, const char *text, size_t size, const struct sweep_override *overrides,
 		size_t n_overrides, const char *default_name, struct findings *f);
 void sweep_free(struct sweep *sweep);
-/* Job i: every parameter, in config_to_json()'s order; the same as json_line() prints it; the swept parameters of this job
- * alone, in swept order.  New references, allocated text. */
+/* Job i: every parameter, in config_to_json()'s order; the swept parameters of this job alone, in swept order; that as
+ * json_line() prints it.  New references, allocated text. */
 json_t *sweep_job_config(const struct sweep *sweep, size_t i);
-char *sweep_job_config_text(const struct sweep *sweep, size_t i);
 json_t *sweep_job_swept(const struct sweep *sweep, size_t i);
+char *sweep_job_swept_text(const struct sweep *sweep, size_t i);
+/* The same configuration in two JSON lines: what is common to all jobs, and the parameters of job i that replace those of
+ * the same name there.  Allocated. */
+char *sweep_base_text(const struct sweep *sweep);
+char *sweep_job_own_text(const struct sweep *sweep, size_t i);
 /* One parameter of job i; borrowed, NULL: no such parameter. */
 const json_t *sweep_job_value(const struct sweep *sweep, size_t i, const char *name);
 /* How many of its jobs have use_wandb true. */

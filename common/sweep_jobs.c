@@ -53,30 +53,6 @@ static void add_choices(struct sweep_jobs *jobs, const struct plan *plan, const 
 	}
 }
 
-/* Cuts base's line at the values that vary. */
-static void cut(struct sweep_jobs *jobs)
-{
-	char *piece = xstrdup("{");
-	size_t n = 0;
-	const char *name;
-	json_t *value;
-	jobs->pieces = xcalloc(jobs->n_varying + 1, sizeof(jobs->pieces[0]));
-	json_object_foreach(jobs->base, name, value) {
-		bool varies = n < jobs->n_varying && str_eq(jobs->varying[n].param->name, name);
-		autofree char *text = json_line(value);
-		char *longer = xasprintf("%s%s\"%s\":%s", piece, n == 0 && str_eq(piece, "{") ? "" : ",", name, varies ? "" : text);
-		free(piece);
-		piece = longer;
-		if (varies) {
-			jobs->pieces[n++] = piece;
-			piece = xstrdup("");
-		}
-	}
-	jobs->pieces[n] = xasprintf("%s}", piece);
-	free(piece);
-	INVARIANT(n == jobs->n_varying, "a parameter that is not in the table");
-}
-
 struct sweep_jobs *sweep_jobs_new(const struct plan *plan, json_t *base)
 {
 	struct sweep_jobs *jobs = xcalloc(1, sizeof(*jobs));
@@ -90,7 +66,6 @@ struct sweep_jobs *sweep_jobs_new(const struct plan *plan, json_t *base)
 		autofree char *text = json_line(json_object_get(base, v->param->name));
 		v->base = (uint32_t)json_integer_value(json_object_get(v->index, text));
 	}
-	cut(jobs);
 	return jobs;
 }
 
@@ -108,11 +83,8 @@ void sweep_jobs_free(struct sweep_jobs *jobs)
 		free(v->texts);
 		json_decref(v->index);
 	}
-	for (size_t i = 0; i <= jobs->n_varying; i++)
-		free(jobs->pieces[i]);
 	json_decref(jobs->base);
 	free(jobs->varying);
-	free(jobs->pieces);
 	free(jobs->picks);
 	free(jobs);
 }
@@ -223,21 +195,59 @@ json_t *sweep_job_config(const struct sweep *sweep, size_t i)
 	return config;
 }
 
-char *sweep_job_config_text(const struct sweep *sweep, size_t i)
+static size_t put(char *at, const char *text)
+{
+	size_t n = strlen(text);
+	if (at)
+		memcpy(at, text, n);
+	return n;
+}
+
+/* The line of an object of what job i takes of the varying parameters at those places; or its length, where `to` is NULL. */
+static size_t print_taken(const struct sweep_jobs *jobs, size_t i, const size_t *places, size_t n, char *to)
+{
+	size_t length = put(to, "{");
+	bool first = true;
+	for (size_t p = 0; p < n; p++) {
+		const struct varying *v = &jobs->varying[places[p]];
+		uint32_t number = pick(jobs, i, places[p]);
+		const char *const parts[] = {first ? "\"" : ",\"", v->param->name, "\":", number ? v->texts[number - 1] : NULL};
+		for (size_t k = 0; number && k < ARRAY_LEN(parts); k++)
+			length += put(to ? to + length : NULL, parts[k]);
+		first = first && !number;
+	}
+	return length + put(to ? to + length : NULL, "}");
+}
+
+static char *taken_text(const struct sweep_jobs *jobs, size_t i, const size_t *places, size_t n)
+{
+	size_t length = print_taken(jobs, i, places, n, NULL);
+	char *text = xmalloc(length + 1);
+	print_taken(jobs, i, places, n, text);
+	text[length] = '\0';
+	return text;
+}
+
+char *sweep_base_text(const struct sweep *sweep)
+{
+	return json_line(sweep->jobs->base);
+}
+
+char *sweep_job_own_text(const struct sweep *sweep, size_t i)
 {
 	const struct sweep_jobs *jobs = sweep->jobs;
-	char *text = NULL;
-	size_t size;
-	FILE *f = open_memstream(&text, &size);
-	INVARIANT(f, "open_memstream");
-	for (size_t k = 0; k < jobs->n_varying; k++) {
-		autofree char *own = NULL;
-		fputs(jobs->pieces[k], f);
-		fputs(value_text(jobs, i, k, &own), f);
-	}
-	fputs(jobs->pieces[jobs->n_varying], f);
-	INVARIANT(fclose(f) == 0, "out of memory");
-	return text;
+	autofree size_t *places = xcalloc(jobs->n_varying + 1, sizeof(*places));
+	for (size_t k = 0; k < jobs->n_varying; k++)
+		places[k] = k;
+	return taken_text(jobs, i, places, jobs->n_varying);
+}
+
+char *sweep_job_swept_text(const struct sweep *sweep, size_t i)
+{
+	autofree size_t *places = xcalloc(sweep->n_swept + 1, sizeof(*places));
+	for (size_t s = 0; s < sweep->n_swept; s++)
+		places[s] = sweep_jobs_place(sweep->jobs, param_find(sweep->swept[s]));
+	return taken_text(sweep->jobs, i, places, sweep->n_swept);
 }
 
 json_t *sweep_job_swept(const struct sweep *sweep, size_t i)
@@ -282,11 +292,13 @@ void sweep_jobs_hash(const struct sweep *sweep, const char *head, char hash[65])
 	for (size_t i = 0; i < sweep->n_swept; i++)
 		hash_text(&sha, sweep->swept[i]);
 	for (size_t i = 0; i < sweep->n_jobs; i++) {
-		autofree char *first = i ? NULL : sweep_job_config_text(sweep, 0);
-		if (first)
-			hash_text(&sha, first);
-		else
+		if (i > 0) {
 			hash_difference(&sha, sweep->jobs, i);
+			continue;
+		}
+		autojson json_t *config = sweep_job_config(sweep, 0);
+		autofree char *first = json_line(config);
+		hash_text(&sha, first);
 	}
 	SHA256End(&sha, hash);
 }

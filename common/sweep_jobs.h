@@ -17,7 +17,6 @@ struct sweep_jobs {
 	json_t *base; /* every parameter, as it is where nothing is chosen */
 	struct varying *varying; /* in the order of the table of parameters */
 	size_t n_varying;
-	char **pieces;	 /* n_varying + 1: base's line around the values of the varying ones */
 	uint32_t *picks; /* n_varying of each job: number of its value from 1, 0: base's */
 	size_t room;	 /* jobs */
 };

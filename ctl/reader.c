@@ -112,7 +112,7 @@ static enum job_state state_of(const char *name)
 	"(SELECT count(*) FROM attempt WHERE job = j.id), "                                                            \
 	"(SELECT min(started_ms) FROM attempt WHERE job = j.id), "                                                     \
 	"(SELECT device FROM attempt WHERE job = j.id ORDER BY number DESC LIMIT 1), "                                 \
-	"j.config ->> 'epochs', j.metric FROM visible_job AS j "
+	"coalesce(j.own ->> 'epochs', j.base ->> 'epochs'), j.metric FROM visible_job AS j "
 
 static void read_job(struct stmt *s, struct job_row *job)
 {

@@ -102,7 +102,7 @@ static int check_files(const struct store *s, struct err *err)
 static int drop_unfinished_sweeps(struct store *s, struct err *err)
 {
 	int r;
-	struct stmt *q = store_query(s, "expanding_sweeps");
+	struct stmt *q = store_query(s, QUERY_EXPANDING_SWEEPS);
 	while ((r = stmt_step(q, err)) == 1) {
 		int64_t id = stmt_int(q, 0);
 		stmt_reset(q);
@@ -162,7 +162,6 @@ int store_open(struct store **ret, const struct paths *paths, struct err *err)
 	struct store *s = xcalloc(1, sizeof(*s));
 	s->lock_fd = -1;
 	s->path = xstrdup(paths->db);
-	s->prepared = xcalloc(n_schema_queries, sizeof(*s->prepared));
 	int r = check_file_system(paths->state, err);
 	r = r ? r : take_lock(paths->state, &s->lock_fd, err);
 	r = r ? r : db_open(&s->db, paths->db, DB_WRITE, err);
@@ -186,7 +185,6 @@ void store_close(struct store *s)
 	db_close(s->db);
 	if (s->lock_fd >= 0)
 		close(s->lock_fd);
-	free(s->prepared);
 	free(s->path);
 	free(s);
 }
@@ -212,17 +210,12 @@ void store_rollback(struct store *s)
 	db_rollback(s->db);
 }
 
-struct stmt *store_query(struct store *s, const char *name)
+struct stmt *store_query(struct store *s, enum query query)
 {
 	struct err err;
-	for (size_t i = 0; i < n_schema_queries; i++) {
-		if (!str_eq(schema_queries[i].name, name))
-			continue;
-		if (!s->prepared[i] && db_prepare(s->db, schema_queries[i].sql, &s->prepared[i], &err) < 0)
-			BUG("query %s: %s", name, err.text);
-		return s->prepared[i];
-	}
-	BUG("no query %s", name);
+	if (!s->prepared[query] && db_prepare(s->db, schema_queries[query].sql, &s->prepared[query], &err) < 0)
+		BUG("query %s: %s", schema_queries[query].name, err.text);
+	return s->prepared[query];
 }
 
 int store_run(struct stmt *q, struct err *err)
@@ -239,7 +232,7 @@ int store_log_pages(const struct store *s)
 
 int64_t store_last_event(struct store *s)
 {
-	struct stmt *q = store_query(s, "last_event");
+	struct stmt *q = store_query(s, QUERY_LAST_EVENT);
 	if (stmt_step(q, NULL) != 1)
 		return 0;
 	int64_t id = stmt_int(q, 0);
@@ -257,7 +250,7 @@ static void bind_id(struct stmt *q, int i, int64_t id)
 
 int store_log_event(struct store *s, const struct event_row *e, int64_t *ret_id, struct err *err)
 {
-	struct stmt *q = store_query(s, "add_event");
+	struct stmt *q = store_query(s, QUERY_ADD_EVENT);
 	autofree char *detail = e->detail ? json_line(e->detail) : NULL;
 	stmt_bind_int(q, 1, e->at_ms);
 	bind_id(q, 2, e->sweep);

@@ -8,7 +8,7 @@
 int store_begin_attempt(struct store *s, int64_t job, int64_t worker, const char *device, int64_t *ret_attempt,
 			struct err *err)
 {
-	struct stmt *q = store_query(s, "begin_attempt");
+	struct stmt *q = store_query(s, QUERY_BEGIN_ATTEMPT);
 	stmt_bind_int(q, 1, job);
 	stmt_bind_int(q, 2, worker);
 	stmt_bind_text(q, 3, device);
@@ -24,7 +24,7 @@ int store_begin_attempt(struct store *s, int64_t job, int64_t worker, const char
 int store_end_attempt(struct store *s, int64_t attempt, enum attempt_state state, const char *fail_class,
 		      const char *reason, struct err *err)
 {
-	struct stmt *q = store_query(s, "end_attempt");
+	struct stmt *q = store_query(s, QUERY_END_ATTEMPT);
 	stmt_bind_int(q, 1, attempt);
 	stmt_bind_text(q, 2, attempt_state_names[state]);
 	stmt_bind_text(q, 3, fail_class);
@@ -45,7 +45,7 @@ static enum attempt_state attempt_state_parse(const char *name)
 
 int store_attempt(struct store *s, int64_t attempt, struct attempt_row *ret, struct err *err)
 {
-	struct stmt *q = store_query(s, "attempt");
+	struct stmt *q = store_query(s, QUERY_ATTEMPT);
 	stmt_bind_int(q, 1, attempt);
 	int r = stmt_step(q, err);
 	if (r == 0)
@@ -69,7 +69,7 @@ int store_worker_attempts(struct store *s, int64_t worker, struct attempt_row **
 {
 	size_t n = 0;
 	struct attempt_row *rows = NULL;
-	struct stmt *q = store_query(s, "worker_attempts");
+	struct stmt *q = store_query(s, QUERY_WORKER_ATTEMPTS);
 	int r;
 	stmt_bind_int(q, 1, worker);
 	while ((r = stmt_step(q, err)) == 1) {
@@ -110,7 +110,7 @@ static int add_started(const struct arrival *a, struct err *err)
 	if (r < 0)
 		return r;
 	autofree char *details = json_line(a->event);
-	struct stmt *q = store_query(a->s, "attempt_started");
+	struct stmt *q = store_query(a->s, QUERY_ATTEMPT_STARTED);
 	stmt_bind_int(q, 1, a->attempt->id);
 	stmt_bind_int(q, 2, epoch);
 	stmt_bind_int(q, 3, step);
@@ -159,7 +159,7 @@ static int add_epoch(const struct arrival *a, struct err *err)
 	r = r ? r : bad(err, json_get_int(a->event, "batch_size", &batch_size, err));
 	if (r < 0)
 		return r;
-	struct stmt *q = store_query(a->s, "add_epoch");
+	struct stmt *q = store_query(a->s, QUERY_ADD_EPOCH);
 	stmt_bind_int(q, 1, a->attempt->id);
 	stmt_bind_int(q, 2, epoch);
 	stmt_bind_int(q, 3, a->attempt->job);
@@ -197,7 +197,7 @@ static int add_metric(const struct arrival *a, struct err *err)
 	r = r ? r : check_name(name, err);
 	if (r < 0)
 		return r;
-	struct stmt *q = store_query(a->s, "add_metric");
+	struct stmt *q = store_query(a->s, QUERY_ADD_METRIC);
 	stmt_bind_int(q, 1, a->attempt->id);
 	stmt_bind_int(q, 2, epoch);
 	stmt_bind_text(q, 3, name);
@@ -218,7 +218,7 @@ static int add_telemetry(const struct arrival *a, struct err *err)
 		int r = check_name(name, err);
 		if (r < 0)
 			return r;
-		struct stmt *q = store_query(a->s, "add_telemetry");
+		struct stmt *q = store_query(a->s, QUERY_ADD_TELEMETRY);
 		stmt_bind_int(q, 1, a->event_id);
 		stmt_bind_int(q, 2, a->attempt->id);
 		stmt_bind_int(q, 3, a->at_ms);
@@ -254,7 +254,7 @@ static const struct {
 
 static int advance(struct store *s, int64_t attempt, int64_t seq, struct err *err)
 {
-	struct stmt *q = store_query(s, "advance_attempt");
+	struct stmt *q = store_query(s, QUERY_ADVANCE_ATTEMPT);
 	stmt_bind_int(q, 1, attempt);
 	stmt_bind_int(q, 2, seq);
 	return store_run(q, err);

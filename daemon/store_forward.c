@@ -5,7 +5,7 @@
 
 int store_forward_wanted(struct store *s, struct err *err)
 {
-	struct stmt *q = store_query(s, "forward_wanted");
+	struct stmt *q = store_query(s, QUERY_FORWARD_WANTED);
 	int r = stmt_step(q, err);
 	if (r == 1)
 		stmt_reset(q);
@@ -38,7 +38,7 @@ static int bind_members(struct stmt *q, const struct member *members, size_t n, 
 	return 0;
 }
 
-static int upsert(struct store *s, const char *query, const struct member *members, size_t n, const json_t *message,
+static int upsert(struct store *s, enum query query, const struct member *members, size_t n, const json_t *message,
 		  struct err *err)
 {
 	struct stmt *q = store_query(s, query);
@@ -55,7 +55,7 @@ int store_forward_run(struct store *s, const json_t *run, struct err *err)
 		{"last_epoch", true, true}, {"history", true, true}, {"events", true, true},	   {"output", true, true},
 		{"output_bytes", true, true}, {"stopped", true, true},
 	};
-	return upsert(s, "forward_run", members, ARRAY_LEN(members), run, err);
+	return upsert(s, QUERY_FORWARD_RUN, members, ARRAY_LEN(members), run, err);
 }
 
 int store_forward_sweep(struct store *s, const json_t *sweep, struct err *err)
@@ -64,13 +64,13 @@ int store_forward_sweep(struct store *s, const json_t *sweep, struct err *err)
 		{"sweep", true, true},	{"entity", false, false}, {"project", false, false}, {"name", false, false},
 		{"node", false, false}, {"url", false, false},	  {"state", false, false},   {"problem", false, false},
 	};
-	return upsert(s, "forward_sweep", members, ARRAY_LEN(members), sweep, err);
+	return upsert(s, QUERY_FORWARD_SWEEP, members, ARRAY_LEN(members), sweep, err);
 }
 
 int store_forward_again(struct store *s, int64_t job, struct err *err)
 {
-	static const char *const queries[] = {"wandb_online", "wandb_again"};
-	struct stmt *q = store_query(s, "wandb_wants");
+	static const enum query queries[] = {QUERY_WANDB_ONLINE, QUERY_WANDB_AGAIN};
+	struct stmt *q = store_query(s, QUERY_WANDB_WANTS);
 	stmt_bind_int(q, 1, job);
 	int r = stmt_step(q, err);
 	if (r != 1)

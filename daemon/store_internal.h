@@ -6,12 +6,13 @@
 #include "common/clock.h"
 #include "common/db.h"
 #include "common/json.h"
+#include "schema/queries.h"
 
 #include <sys/types.h>
 
 struct store {
 	struct db *db;
-	struct stmt **prepared; /* by row of schema_queries; NULL: not yet */
+	struct stmt *prepared[N_QUERIES]; /* NULL: not yet */
 	int lock_fd;
 	char *path;
 	bool checked; /* store_is_checked() */
@@ -21,8 +22,8 @@ struct store {
 	} files[3]; /* the database and its -wal and -shm, as they were opened */
 };
 
-/* The statement of that name in schema/queries.sql; a name that is not there, or that does not prepare, is a bug. */
-struct stmt *store_query(struct store *s, const char *name);
+/* A statement of schema/queries.sql; one that does not prepare is a bug. */
+struct stmt *store_query(struct store *s, enum query query);
 /* Steps a statement without rows. */
 int store_run(struct stmt *q, struct err *err);
 

@@ -5,7 +5,7 @@
 
 int store_job(struct store *s, int64_t job, struct job_row *ret, struct err *err)
 {
-	struct stmt *q = store_query(s, "job");
+	struct stmt *q = store_query(s, QUERY_JOB);
 	stmt_bind_int(q, 1, job);
 	int r = stmt_step(q, err);
 	if (r == 0)
@@ -31,7 +31,7 @@ int store_startable(struct store *s, int64_t now_ms, int limit, struct sched_job
 	size_t n = 0;
 	int r;
 	struct sched_job *jobs = xcalloc((size_t)limit, sizeof(*jobs));
-	struct stmt *q = store_query(s, "startable");
+	struct stmt *q = store_query(s, QUERY_STARTABLE);
 	stmt_bind_int(q, 1, now_ms);
 	stmt_bind_int(q, 2, limit);
 	stmt_bind_int(q, 3, now_ms + SCHED_WAIT_MAX_MS);
@@ -55,7 +55,7 @@ int store_startable(struct store *s, int64_t now_ms, int limit, struct sched_job
 
 int64_t store_next_start(struct store *s, int64_t now_ms)
 {
-	struct stmt *q = store_query(s, "next_start");
+	struct stmt *q = store_query(s, QUERY_NEXT_START);
 	stmt_bind_int(q, 1, now_ms);
 	stmt_bind_int(q, 2, now_ms + SCHED_WAIT_MAX_MS);
 	if (stmt_step(q, NULL) != 1)
@@ -82,7 +82,7 @@ int store_move_job(struct store *s, int64_t id, const struct job_move *move, str
 		return r;
 	INVARIANT(job_may_move(job.state, move->to), "job %lld: %s to %s", (long long)id, job_state_names[job.state],
 		  job_state_names[move->to]);
-	struct stmt *q = store_query(s, "move_job");
+	struct stmt *q = store_query(s, QUERY_MOVE_JOB);
 	stmt_bind_int(q, 1, id);
 	stmt_bind_text(q, 2, job_state_names[move->to]);
 	stmt_bind_text(q, 3, move->reason);
@@ -98,7 +98,7 @@ int store_move_job(struct store *s, int64_t id, const struct job_move *move, str
 
 int store_set_priority(struct store *s, const struct job_row *job, int priority, struct err *err)
 {
-	struct stmt *q = store_query(s, "set_priority");
+	struct stmt *q = store_query(s, QUERY_SET_PRIORITY);
 	stmt_bind_int(q, 1, job->id);
 	stmt_bind_int(q, 2, priority);
 	int r = store_run(q, err);
@@ -112,7 +112,7 @@ int store_set_priority(struct store *s, const struct job_row *job, int priority,
 
 int store_job_config(struct store *s, int64_t job, char **ret_config, char **ret_data_dir, struct err *err)
 {
-	struct stmt *q = store_query(s, "job_config");
+	struct stmt *q = store_query(s, QUERY_JOB_CONFIG);
 	stmt_bind_int(q, 1, job);
 	int r = stmt_step(q, err);
 	if (r == 0)

@@ -5,7 +5,7 @@
 
 int store_time_limit(struct store *s, int64_t job, double *ret_s, struct err *err)
 {
-	struct stmt *q = store_query(s, "time_limit");
+	struct stmt *q = store_query(s, QUERY_TIME_LIMIT);
 	stmt_bind_int(q, 1, job);
 	int r = stmt_step(q, err);
 	if (r < 0)
@@ -17,7 +17,7 @@ int store_time_limit(struct store *s, int64_t job, double *ret_s, struct err *er
 
 int store_attempt_began(struct store *s, int64_t attempt, double *ret_s, struct err *err)
 {
-	struct stmt *q = store_query(s, "attempt_began");
+	struct stmt *q = store_query(s, QUERY_ATTEMPT_BEGAN);
 	stmt_bind_int(q, 1, attempt);
 	int r = stmt_step(q, err);
 	if (r < 0)
@@ -29,7 +29,7 @@ int store_attempt_began(struct store *s, int64_t attempt, double *ret_s, struct 
 
 int store_attempt_ran(struct store *s, int64_t attempt, double seconds, struct err *err)
 {
-	struct stmt *q = store_query(s, "attempt_ran");
+	struct stmt *q = store_query(s, QUERY_ATTEMPT_RAN);
 	stmt_bind_int(q, 1, attempt);
 	stmt_bind_num(q, 2, seconds);
 	return store_run(q, err);
@@ -37,7 +37,7 @@ int store_attempt_ran(struct store *s, int64_t attempt, double seconds, struct e
 
 int store_attempt_has_epoch(struct store *s, int64_t attempt, struct err *err)
 {
-	struct stmt *q = store_query(s, "attempt_has_epoch");
+	struct stmt *q = store_query(s, QUERY_ATTEMPT_HAS_EPOCH);
 	stmt_bind_int(q, 1, attempt);
 	int r = stmt_step(q, err);
 	if (r == 1)
@@ -47,7 +47,7 @@ int store_attempt_has_epoch(struct store *s, int64_t attempt, struct err *err)
 
 int store_device_faults(struct store *s, int64_t job, int64_t *ret, struct err *err)
 {
-	struct stmt *q = store_query(s, "device_faults");
+	struct stmt *q = store_query(s, QUERY_DEVICE_FAULTS);
 	stmt_bind_int(q, 1, job);
 	int r = stmt_step(q, err);
 	if (r < 0)
@@ -68,7 +68,7 @@ static int log_device(struct store *s, const char *device, const char *state, co
 
 int store_set_aside(struct store *s, const char *device, int times, const char *reason, struct err *err)
 {
-	struct stmt *q = store_query(s, "set_aside");
+	struct stmt *q = store_query(s, QUERY_SET_ASIDE);
 	stmt_bind_text(q, 1, device);
 	stmt_bind_int(q, 2, times);
 	stmt_bind_text(q, 3, reason);
@@ -78,7 +78,7 @@ int store_set_aside(struct store *s, const char *device, int times, const char *
 
 int store_take_back(struct store *s, const char *device, const char *reason, struct err *err)
 {
-	struct stmt *q = store_query(s, "take_back");
+	struct stmt *q = store_query(s, QUERY_TAKE_BACK);
 	stmt_bind_text(q, 1, device);
 	int r = store_run(q, err);
 	return r < 0 ? r : log_device(s, device, "ready", reason, err);
@@ -87,7 +87,7 @@ int store_take_back(struct store *s, const char *device, const char *reason, str
 int store_device_aside(struct store *s, const char *device, int *ret_times, char *ret_reason, size_t size,
 		       struct err *err)
 {
-	struct stmt *q = store_query(s, "device_aside");
+	struct stmt *q = store_query(s, QUERY_DEVICE_ASIDE);
 	stmt_bind_text(q, 1, device);
 	int r = stmt_step(q, err);
 	if (r < 0)
@@ -107,7 +107,7 @@ int store_newest_attempts(struct store *s, int64_t sweep, int limit, struct brea
 	int r;
 	size_t n = 0;
 	struct breaker_attempt *rows = xcalloc((size_t)limit, sizeof(*rows));
-	struct stmt *q = store_query(s, "newest_attempts");
+	struct stmt *q = store_query(s, QUERY_NEWEST_ATTEMPTS);
 	stmt_bind_int(q, 1, sweep);
 	stmt_bind_int(q, 2, limit);
 	while ((r = stmt_step(q, err)) == 1) {
@@ -140,7 +140,7 @@ int store_stop_sweep(struct store *s, int64_t sweep, int64_t last_attempt, const
 	size_t n = 0;
 	int64_t paused = 0;
 	autofree int64_t *jobs = NULL;
-	struct stmt *q = store_query(s, "breaker_mark");
+	struct stmt *q = store_query(s, QUERY_BREAKER_MARK);
 	stmt_bind_int(q, 1, sweep);
 	stmt_bind_int(q, 2, last_attempt);
 	int r = store_run(q, err);

@@ -14,14 +14,14 @@ static int one_id(struct stmt *q, int64_t *ret, struct err *err)
 
 int store_find_submission(struct store *s, const char *submission, int64_t *ret_sweep, struct err *err)
 {
-	struct stmt *q = store_query(s, "find_submission");
+	struct stmt *q = store_query(s, QUERY_FIND_SUBMISSION);
 	stmt_bind_text(q, 1, submission);
 	return one_id(q, ret_sweep, err);
 }
 
 int store_find_same(struct store *s, const char *hash, uid_t owner, int64_t *ret_sweep, struct err *err)
 {
-	struct stmt *q = store_query(s, "find_same");
+	struct stmt *q = store_query(s, QUERY_FIND_SAME);
 	stmt_bind_text(q, 1, hash);
 	stmt_bind_int(q, 2, owner);
 	return one_id(q, ret_sweep, err);
@@ -30,7 +30,7 @@ int store_find_same(struct store *s, const char *hash, uid_t owner, int64_t *ret
 int store_find_expanding(struct store *s, const char *submission, const char *hash, uid_t owner, int64_t *ret_sweep,
 			 struct err *err)
 {
-	struct stmt *q = store_query(s, "find_expanding");
+	struct stmt *q = store_query(s, QUERY_FIND_EXPANDING);
 	stmt_bind_text(q, 1, submission);
 	stmt_bind_text(q, 2, hash);
 	stmt_bind_int(q, 3, owner);
@@ -47,10 +47,11 @@ static char *swept_text(const struct sweep *sweep)
 
 int store_add_sweep(struct store *s, const struct new_sweep *n, int64_t *ret_sweep, struct err *err)
 {
-	struct stmt *q = store_query(s, "add_sweep");
+	struct stmt *q = store_query(s, QUERY_ADD_SWEEP);
 	autofree char *swept = swept_text(n->sweep);
 	autofree char *overrides = json_line(n->overrides);
 	autofree char *wandb = json_line(n->sweep->wandb);
+	autofree char *base = sweep_base_text(n->sweep);
 	stmt_bind_text(q, 1, n->name);
 	stmt_bind_text(q, 2, n->sweep->project);
 	stmt_bind_text(q, 3, n->sweep->metric);
@@ -69,6 +70,7 @@ int store_add_sweep(struct store *s, const struct new_sweep *n, int64_t *ret_swe
 	stmt_bind_num(q, 16, n->sweep->time_limit_s);
 	stmt_bind_text(q, 17, wandb);
 	stmt_bind_text(q, 18, n->file_dir);
+	stmt_bind_text(q, 19, base);
 	int r = store_run(q, err);
 	if (r == 0)
 		*ret_sweep = db_last_rowid(s->db);
@@ -78,14 +80,13 @@ int store_add_sweep(struct store *s, const struct new_sweep *n, int64_t *ret_swe
 int store_add_jobs(struct store *s, int64_t sweep_id, const struct sweep *sweep, size_t first, size_t n,
 		   struct err *err)
 {
-	struct stmt *q = store_query(s, "add_job");
+	struct stmt *q = store_query(s, QUERY_ADD_JOB);
 	for (size_t i = first; i < first + n; i++) {
-		autofree char *config = sweep_job_config_text(sweep, i);
-		autojson json_t *chosen = sweep_job_swept(sweep, i);
-		autofree char *swept = json_line(chosen);
+		autofree char *own = sweep_job_own_text(sweep, i);
+		autofree char *swept = sweep_job_swept_text(sweep, i);
 		stmt_bind_int(q, 1, sweep_id);
 		stmt_bind_int(q, 2, (int64_t)i);
-		stmt_bind_text(q, 3, config);
+		stmt_bind_text(q, 3, own);
 		stmt_bind_text(q, 4, swept);
 		stmt_bind_int(q, 5, sweep->priority);
 		stmt_bind_int(q, 6, wall_ms());
@@ -99,7 +100,7 @@ int store_add_jobs(struct store *s, int64_t sweep_id, const struct sweep *sweep,
 
 int store_activate_sweep(struct store *s, int64_t sweep_id, struct err *err)
 {
-	struct stmt *q = store_query(s, "activate_sweep");
+	struct stmt *q = store_query(s, QUERY_ACTIVATE_SWEEP);
 	stmt_bind_int(q, 1, sweep_id);
 	int r = store_run(q, err);
 	if (r < 0)
@@ -110,7 +111,7 @@ int store_activate_sweep(struct store *s, int64_t sweep_id, struct err *err)
 
 int store_delete_sweep(struct store *s, int64_t sweep_id, struct err *err)
 {
-	static const char *const queries[] = {"delete_sweep_jobs", "delete_sweep"};
+	static const enum query queries[] = {QUERY_DELETE_SWEEP_JOBS, QUERY_DELETE_SWEEP};
 	for (size_t i = 0; i < ARRAY_LEN(queries); i++) {
 		struct stmt *q = store_query(s, queries[i]);
 		stmt_bind_int(q, 1, sweep_id);
@@ -123,7 +124,7 @@ int store_delete_sweep(struct store *s, int64_t sweep_id, struct err *err)
 
 int store_sweep(struct store *s, int64_t sweep_id, struct sweep_summary *ret, struct err *err)
 {
-	struct stmt *q = store_query(s, "sweep");
+	struct stmt *q = store_query(s, QUERY_SWEEP);
 	stmt_bind_int(q, 1, sweep_id);
 	int r = stmt_step(q, err);
 	if (r == 0)
@@ -149,7 +150,7 @@ int store_open_jobs(struct store *s, int64_t sweep_id, int64_t **ret, size_t *re
 	size_t n = 0;
 	int r;
 	int64_t *ids = NULL;
-	struct stmt *q = store_query(s, "open_jobs");
+	struct stmt *q = store_query(s, QUERY_OPEN_JOBS);
 	stmt_bind_int(q, 1, sweep_id);
 	while ((r = stmt_step(q, err)) == 1) {
 		ids = xrealloc_array(ids, n + 1, sizeof(*ids));

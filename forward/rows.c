@@ -229,9 +229,9 @@ int rows_facts(struct rows *rows, int64_t job, struct job_facts *ret, struct err
 {
 	struct stmt *q;
 	int r = db_prepare(rows->db,
-			   "SELECT j.config, j.swept, (SELECT started_ms FROM attempt WHERE job = j.id ORDER BY id LIMIT 1), "
-			   "coalesce(j.config ->> 'epochs', 0), (SELECT details FROM attempt WHERE job = j.id AND details IS NOT "
-			   "NULL ORDER BY id DESC LIMIT 1) FROM job AS j WHERE j.id = ?1",
+			   "SELECT json_patch(s.base, j.own), j.swept, (SELECT started_ms FROM attempt WHERE job = j.id ORDER BY id LIMIT 1), "
+			   "coalesce(j.own ->> 'epochs', s.base ->> 'epochs', 0), (SELECT details FROM attempt WHERE job = j.id AND details IS NOT "
+			   "NULL ORDER BY id DESC LIMIT 1) FROM job AS j JOIN sweep AS s ON s.id = j.sweep WHERE j.id = ?1",
 			   &q, err);
 	if (r < 0)
 		return r;

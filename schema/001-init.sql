@@ -10,6 +10,7 @@ CREATE TABLE sweep (
   metric       TEXT NOT NULL,    -- what the sweep is judged by, e.g. test_accuracy
   goal         TEXT NOT NULL CHECK (goal IN ('maximize', 'minimize')),
   swept        TEXT NOT NULL,    -- JSON list of the swept parameters, in the order in which they vary
+  base         TEXT NOT NULL,    -- JSON of every parameter of a job, but for what its own row says
   n_jobs       INTEGER NOT NULL,
   text         TEXT NOT NULL,    -- the sweep file as submitted
   overrides    TEXT NOT NULL,    -- JSON list of [key, value] from --override
@@ -31,9 +32,10 @@ CREATE TABLE job (
   sweep       INTEGER NOT NULL REFERENCES sweep(id),
   position    INTEGER NOT NULL,  -- 0-based place in the sweep
   kind        TEXT NOT NULL,     -- 'train': the built-in trainer
-  config      TEXT NOT NULL,     -- JSON of every parameter; never changes
+  own         TEXT NOT NULL,     -- JSON of the parameters in which it may differ from its sweep's base; never changes.
+                                 -- All of its parameters: visible_job.config
   swept       TEXT NOT NULL,     -- JSON of the swept parameters alone
-  use_wandb   INTEGER NOT NULL DEFAULT 0, -- its run is forwarded: as in config, where no index reaches it
+  use_wandb   INTEGER NOT NULL DEFAULT 0, -- its run is forwarded: as in base and own, where no index reaches it
   state       TEXT NOT NULL CHECK (state IN ('queued', 'running', 'paused', 'done', 'failed', 'cancelled', 'pruned')),
   reason      TEXT,              -- why it is in that state, for people
   priority    INTEGER NOT NULL DEFAULT 0, -- higher starts first

@@ -79,4 +79,6 @@ SELECT printf('job %d was retried %d times of %d', j.id, j.retries_used, s.retri
 FROM job AS j JOIN sweep AS s ON s.id = j.sweep WHERE j.retries_used NOT BETWEEN 0 AND s.retries;
 
 -- name: configurations_are_json
-SELECT printf('the configuration of job %d is not JSON', id) FROM job WHERE NOT json_valid(config) OR NOT json_valid(swept);
+SELECT printf('the configuration of job %d is not JSON', id) FROM job WHERE NOT json_valid(own) OR NOT json_valid(swept)
+UNION ALL
+SELECT printf('the base of s%d is not JSON', id) FROM sweep WHERE NOT json_valid(base);

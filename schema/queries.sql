@@ -11,11 +11,11 @@ SELECT id FROM sweep WHERE state = 'expanding' AND (submission = ?1 OR hash = ?2
 
 -- name: add_sweep
 INSERT INTO sweep (name, project, state, metric, goal, swept, n_jobs, text, overrides, hash, submission, data_dir,
-                   retries, owner_uid, note, submitted_ms, time_limit_s, wandb, file_dir)
-VALUES (?1, ?2, 'expanding', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, nullif(?16, 0), ?17, ?18);
+                   retries, owner_uid, note, submitted_ms, time_limit_s, wandb, file_dir, base)
+VALUES (?1, ?2, 'expanding', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, nullif(?16, 0), ?17, ?18, ?19);
 
 -- name: add_job
-INSERT INTO job (sweep, position, kind, config, swept, use_wandb, state, priority, created_ms)
+INSERT INTO job (sweep, position, kind, own, swept, use_wandb, state, priority, created_ms)
 VALUES (?1, ?2, 'train', ?3, ?4, ?7, 'queued', ?5, ?6);
 
 -- name: activate_sweep
@@ -63,7 +63,7 @@ WHERE id = ?1;
 UPDATE job SET priority = ?2 WHERE id = ?1;
 
 -- name: job_config
-SELECT j.config, s.data_dir FROM job AS j JOIN sweep AS s ON s.id = j.sweep WHERE j.id = ?1;
+SELECT json_patch(s.base, j.own), s.data_dir FROM job AS j JOIN sweep AS s ON s.id = j.sweep WHERE j.id = ?1;
 
 -- name: begin_attempt
 INSERT INTO attempt (job, number, worker, device, state, started_ms, started_mono_ms)

@@ -12,8 +12,8 @@ import sqlite3
 
 SCHEMA = pathlib.Path(__file__).resolve().parents[2] / "schema"
 
-CONFIG = """json_object('model', iif(n % 2, 'resnet18', 'resnet50'), 'lr', 0.1 / (1 + n % 7), 'scheduler', 'StepLR',
-  'epochs', :epochs, 'batch_size', 128, 'seed', n)"""
+OWN = "json_object('model', iif(n % 2, 'resnet18', 'resnet50'), 'lr', 0.1 / (1 + n % 7), 'seed', n)"
+BASE = "json_object('model', '', 'lr', 0, 'scheduler', 'StepLR', 'epochs', :epochs, 'batch_size', 128, 'seed', 0)"
 SERIES = """(WITH RECURSIVE e(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM e WHERE value < :epochs)
   SELECT value FROM e) AS e"""
 NUMBERS = "WITH RECURSIVE n(n) AS (SELECT :first UNION ALL SELECT n + 1 FROM n WHERE n < :last) "
@@ -25,9 +25,9 @@ def fill(db, jobs, epochs, share_done):
         db.execute("PRAGMA user_version = 1")
     db.executescript((SCHEMA / "views.sql").read_text())
     done = int(jobs * share_done)
-    sweep = db.execute("""INSERT INTO sweep (name, project, state, metric, goal, swept, n_jobs, text, overrides, hash, retries,
-        owner_uid, submitted_ms) VALUES ('big', 'sweepd', 'active', 'test_accuracy', 'maximize', '["model", "lr"]', ?,
-        '{}', '[]', 'big', 2, 0, 0)""", (jobs,)).lastrowid
+    sweep = db.execute("""INSERT INTO sweep (name, project, state, metric, goal, swept, base, n_jobs, text, overrides, hash,
+        retries, owner_uid, submitted_ms) VALUES ('big', 'sweepd', 'active', 'test_accuracy', 'maximize', '["model", "lr"]',
+        """ + BASE + """, :jobs, '{}', '[]', 'big', 2, 0, 0)""", {"epochs": epochs, "jobs": jobs}).lastrowid
     db.execute("INSERT OR IGNORE INTO device (id, kind, state) VALUES ('cpu', 'cpu', 'ready')")
     worker = db.execute("""INSERT INTO worker (device, pid, start_time, boot_id, state, started_ms, ended_ms)
         VALUES ('cpu', 1, 1, '', 'gone', 0, 0)""").lastrowid
@@ -40,8 +40,8 @@ def fill(db, jobs, epochs, share_done):
         db.execute(NUMBERS + sql, {k: v for k, v in values.items() if f":{k}" in NUMBERS + sql})
 
     db.execute("BEGIN")
-    each(f"""INSERT INTO job (id, sweep, position, kind, config, swept, state, created_ms, ended_ms)
-        SELECT n, :sweep, n - :base - 1, 'train', {CONFIG}, json_object('lr', 0.1 / (1 + n % 7), 'seed', n),
+    each(f"""INSERT INTO job (id, sweep, position, kind, own, swept, state, created_ms, ended_ms)
+        SELECT n, :sweep, n - :base - 1, 'train', {OWN}, json_object('lr', 0.1 / (1 + n % 7), 'seed', n),
           CASE WHEN n <= :done THEN 'done' ELSE 'queued' END, 0, CASE WHEN n <= :done THEN 1 END FROM n""")
     each("""INSERT INTO event (at_ms, sweep, job, kind, detail) SELECT 0, :sweep, n, 'state', '{"state": "queued"}' FROM n""")
     db.execute("COMMIT")

@@ -337,7 +337,7 @@ class Round:
             whole = path.read_bytes().count(b"\n")
             if last[int(path.name.split(".")[1])] != whole:
                 self.violations.append(f"{path.name}: {whole} lines, of which sweepd stored another number")
-        for job, seed in self.place.sql("SELECT id, config ->> 'seed' FROM job WHERE state = 'done'"):
+        for job, seed in self.place.sql("SELECT id, config ->> 'seed' FROM visible_job WHERE state = 'done'"):
             if weights(self.place.state / f"jobs/{job}/final.safetensors") != self.real.digest(seed):
                 self.violations.append(f"job {job}: other weights than the undisturbed run's")
 

@@ -139,19 +139,19 @@ class Place:
 
     def add_sweep(self, name="grid", state="active", grid=GRID, epochs=3):
         """A sweep whose jobs are all queued; returns its id."""
+        base = {"dataset": "cifar100", "epochs": epochs, "batch_size": 128, "seed": 7, "train_images": 0, "test_images": 0,
+                "use_amp": True}
         with self.connect() as db:
             cursor = db.execute(
-                "INSERT INTO sweep (name, project, state, metric, goal, swept, n_jobs, text, overrides, hash, retries,"
-                " owner_uid, submitted_ms) VALUES (?, 'p', ?, 'test_accuracy', 'maximize', ?, ?, '', '[]', 'h', 2, 0,"
-                " ?)", (name, state, json.dumps(["model", "lr", "scheduler"]), len(grid), T0))
+                "INSERT INTO sweep (name, project, state, metric, goal, swept, base, n_jobs, text, overrides, hash,"
+                " retries, owner_uid, submitted_ms) VALUES (?, 'p', ?, 'test_accuracy', 'maximize', ?, ?, ?, '', '[]', 'h',"
+                " 2, 0, ?)", (name, state, json.dumps(["model", "lr", "scheduler"]), json.dumps(base), len(grid), T0))
             sweep = cursor.lastrowid
             for position, (model, lr, scheduler) in enumerate(grid):
                 swept = {"model": model, "lr": lr, "scheduler": scheduler}
-                config = {**swept, "dataset": "cifar100", "epochs": epochs, "batch_size": 128, "seed": 7,
-                          "train_images": 0, "test_images": 0, "use_amp": True}
-                db.execute("INSERT INTO job (sweep, position, kind, config, swept, state, created_ms) VALUES"
+                db.execute("INSERT INTO job (sweep, position, kind, own, swept, state, created_ms) VALUES"
                            " (?, ?, 'train', ?, ?, 'queued', ?)",
-                           (sweep, position, json.dumps(config), json.dumps(swept), T0))
+                           (sweep, position, json.dumps(swept), json.dumps(swept), T0))
         db.close()
         return sweep
 

@@ -51,7 +51,7 @@ def nasty(grid):
     grid.sql("UPDATE sweep SET name = ?, note = ?", "\u65e5\u672c\u8a9e" * 20 + EVIL, "note" + EVIL)
     grid.set_state(4, "failed", "reason " + EVIL + "\u6f22\u5b57 " * 40, conftest.T0 + 9)
     grid.sql("UPDATE attempt SET device = 'cpu' || ?1, reason = ?1 WHERE job = 4", EVIL)
-    grid.sql("UPDATE job SET config = json_set(config, '$.model', ?1), swept = json_set(swept, '$.model', ?1)"
+    grid.sql("UPDATE job SET own = json_set(own, '$.model', ?1), swept = json_set(swept, '$.model', ?1)"
              " WHERE id IN (1, 5)", "\u30e2\u30c7\u30eb" * 8 + EVIL)
     grid.sql("INSERT INTO event (at_ms, sweep, job, kind, detail) VALUES (1, 1, 1, ?, ?)", "k" + EVIL,
              json.dumps({"x": EVIL}, ensure_ascii=False))

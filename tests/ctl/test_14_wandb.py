@@ -94,7 +94,7 @@ def wanted(place, mode="online", **settings):
     """s1 grid as of the fixture, its jobs with use_wandb."""
     place.sql("UPDATE sweep SET wandb = ?, file_dir = ?", json.dumps({"mode": mode, "project": "cifar", **settings}),
               str(place.directory))
-    place.sql("UPDATE job SET use_wandb = 1, config = json_set(config, '$.use_wandb', json('true'))")
+    place.sql("UPDATE job SET use_wandb = 1, own = json_set(own, '$.use_wandb', json('true'))")
 
 
 def sent(place, job, phase="finished", problem=None, url="http://x", behind=0):

@@ -163,7 +163,7 @@ def test_any_text_stays_text(grid):
     grid.sql("UPDATE job SET reason = ? WHERE id = 4", NASTY)
     grid.sql("UPDATE sweep SET name = ?, project = ?, text = ?, note = ?, data_dir = ?, overrides = ?", NASTY, NASTY,
              "# " + NASTY + "\nname: x\n", NASTY, "/data/it's", json.dumps([["model", NASTY]]))
-    grid.sql("UPDATE job SET config = json_set(config, '$.model', ?), swept = json_set(swept, '$.model', ?)"
+    grid.sql("UPDATE job SET own = json_set(own, '$.model', ?), swept = json_set(swept, '$.model', ?)"
              " WHERE id IN (1, 2)", NASTY, NASTY)
     grid.sql("UPDATE attempt SET details = ?", json.dumps({"device": NASTY, "versions": {NASTY: NASTY}}))
     done = grid.run("report", "s1", "-o", "-")

@@ -103,7 +103,7 @@ def test_devices_say_how_busy_they_are(grid):
 
 def test_show_warns_of_what_is_unusual(grid):
     assert "warnings" not in grid.run("show", 5).stdout
-    grid.sql("UPDATE job SET config = json_set(config, '$.min_delta', 0.5, '$.optimizer', 'AdamW') WHERE id = 5")
+    grid.sql("UPDATE job SET own = json_set(own, '$.min_delta', 0.5, '$.optimizer', 'AdamW') WHERE id = 5")
     out = grid.run("show", 5).stdout
     assert '  warnings    "lr" 0.' in out and 'is much for AdamW' in out
     assert '              "min_delta" 0.5 is not used: "patience" is 0\n' in out

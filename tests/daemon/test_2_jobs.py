@@ -222,6 +222,6 @@ def test_a_submit_that_is_refused_stores_nothing(sweepd, change, code, sentence)
 
 def test_what_the_request_says_wins_over_the_file(sweepd):
     job = sweepd.submit(overrides=[["epochs", "1"]], name="mine", priority=3, note="hello", data_dir="/data")
-    row = sweepd.one("SELECT s.name, s.note, s.data_dir, s.overrides, j.priority, j.config ->> 'epochs' FROM sweep s"
+    row = sweepd.one("SELECT s.name, s.note, s.data_dir, s.overrides, j.priority, coalesce(j.own ->> 'epochs', s.base ->> 'epochs') FROM sweep s"
                      " JOIN job j ON j.sweep = s.id WHERE j.id = ?", job)
     assert row == ("mine", "hello", "/data", '[["epochs","1"]]', 3, 1)

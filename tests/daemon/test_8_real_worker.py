@@ -98,7 +98,7 @@ def test_config_json_is_the_configuration_and_trains_by_hand(real, tmp_path):
     job = submit(real, train_images=16, epochs=1)
     real.wait_state(job, "done")
     path = real.state / f"jobs/{job}/config.json"
-    assert json.loads(path.read_text()) == json.loads(real.one("SELECT config FROM job WHERE id = ?", job)[0])
+    assert json.loads(path.read_text()) == json.loads(real.one("SELECT config FROM visible_job WHERE id = ?", job)[0])
     done = subprocess.run([WORKER, "--standalone", "--config", path, "--dir", tmp_path / "run", "--threads", "1"],
                           capture_output=True, text=True, timeout=60, check=True)
     by_hand = [json.loads(line) for line in done.stdout.splitlines() if '"epoch"' in line and '"test_loss"' in line]

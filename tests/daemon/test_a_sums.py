@@ -19,9 +19,9 @@ def empty_store(metric="test_accuracy", goal="maximize"):
     db = sqlite3.connect(":memory:", isolation_level=None)
     db.executescript((ROOT / "schema/001-init.sql").read_text())
     db.executescript((ROOT / "schema/views.sql").read_text())
-    db.execute("""INSERT INTO sweep (id, name, project, state, metric, goal, swept, n_jobs, text, overrides, hash, retries,
-        owner_uid, submitted_ms) VALUES (1, 'a', 'b', 'active', ?, ?, '[]', 1, '', '[]', 'h', 2, 0, 0)""", (metric, goal))
-    db.execute("""INSERT INTO job (id, sweep, position, kind, config, swept, state, created_ms)
+    db.execute("""INSERT INTO sweep (id, name, project, state, metric, goal, swept, base, n_jobs, text, overrides, hash,
+        retries, owner_uid, submitted_ms) VALUES (1, 'a', 'b', 'active', ?, ?, '[]', '{}', 1, '', '[]', 'h', 2, 0, 0)""", (metric, goal))
+    db.execute("""INSERT INTO job (id, sweep, position, kind, own, swept, state, created_ms)
         VALUES (1, 1, 0, 'train', '{}', '{}', 'done', 0)""")
     return db
 

@@ -67,7 +67,7 @@ def overrides(part):
 
 
 QUERY = """SELECT j.id, j.state, j.config, e.epochs, e.images_per_second, e.train, e.test, l.test_accuracy
-FROM job j LEFT JOIN (SELECT job, count(*) epochs, max(images_per_second) images_per_second, min(train_seconds) train,
+FROM visible_job j LEFT JOIN (SELECT job, count(*) epochs, max(images_per_second) images_per_second, min(train_seconds) train,
                              min(test_seconds) test, max(epoch) epoch FROM epoch GROUP BY job) e ON e.job = j.id
 LEFT JOIN epoch l ON l.job = j.id AND l.epoch = e.epoch GROUP BY j.id ORDER BY j.id"""
 

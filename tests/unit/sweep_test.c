@@ -20,14 +20,25 @@ static struct sweep *parse(const char *text)
 	return parse_with(text, NULL, 0);
 }
 
+/* Base and own make the configuration, in its order; the swept text is the object's. */
+static void check_texts(const struct sweep *s, size_t i)
+{
+	struct err err;
+	autojson json_t *config = sweep_job_config(s, i), *values = sweep_job_swept(s, i);
+	autofree char *base_text = sweep_base_text(s), *own_text = sweep_job_own_text(s, i), *swept_text = sweep_job_swept_text(s, i);
+	autojson json_t *base = json_parse(base_text, strlen(base_text), &err), *own = json_parse(own_text, strlen(own_text), &err);
+	json_object_update(base, own);
+	autofree char *made = json_line(base), *expected = json_line(config), *swept = json_line(values);
+	assert_string_equal(made, expected);
+	assert_string_equal(swept_text, swept);
+}
+
 /* The swept values of every job, one line each. */
 static char *jobs_text(const struct sweep *s)
 {
 	char *all = xstrdup("");
 	for (size_t i = 0; i < s->n_jobs; i++) {
-		autojson json_t *config = sweep_job_config(s, i);
-		autofree char *printed = json_line(config), *text = sweep_job_config_text(s, i);
-		assert_string_equal(text, printed);
+		check_texts(s, i);
 		autojson json_t *values = sweep_job_swept(s, i);
 		autofree char *swept = json_line(values);
 		char *longer = xasprintf("%s%s\n", all, swept);

@@ -32,7 +32,7 @@ def compare(place, job, directory):
     records, order = dotwandb.read(file_in(directory))
     run, = records["run"]
     started_ms, = place.one("SELECT min(started_ms) FROM attempt WHERE job = ?", job)
-    config, = place.one("SELECT config FROM job WHERE id = ?", job)
+    config, = place.one("SELECT config FROM visible_job WHERE id = ?", job)
     assert run["config"] == json.loads(config) and run["started"] == pytest.approx(started_ms / 1000, abs=1e-6)
     assert directory.name.endswith("-" + run["run_id"]) and file_in(directory).name == f"run-{run['run_id']}.wandb"
     rows = place.rows_to_forward(job)
