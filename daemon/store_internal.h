@@ -6,7 +6,7 @@
 #include "common/clock.h"
 #include "common/db.h"
 #include "common/json.h"
-#include "schema/queries.h"
+#include "schema/schema_queries.h"
 
 #include <sys/types.h>
 
