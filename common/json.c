@@ -181,7 +181,7 @@ int json_get_int(const json_t *o, const char *key, int64_t *ret, struct err *err
 	return 0;
 }
 
-static bool number_value(const json_t *v, double *ret)
+bool json_num_value(const json_t *v, double *ret)
 {
 	if (json_is_number(v)) {
 		*ret = json_number_value(v);
@@ -201,7 +201,7 @@ static bool number_value(const json_t *v, double *ret)
 
 int json_get_num(const json_t *o, const char *key, double *ret, struct err *err)
 {
-	if (!number_value(json_object_get(o, key), ret))
+	if (!json_num_value(json_object_get(o, key), ret))
 		return err_set(err, -EINVAL, "\"%s\": expected a number", key);
 	return 0;
 }

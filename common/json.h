@@ -30,6 +30,8 @@ int64_t json_int_or(const json_t *o, const char *key, int64_t otherwise);
 double json_num_or(const json_t *o, const char *key, double otherwise);
 bool json_bool_or(const json_t *o, const char *key, bool otherwise);
 
+/* A number, or one of "nan", "inf", "-inf"; false: it is neither. */
+bool json_num_value(const json_t *v, double *ret);
 /* A real, or a string for a value that is not finite.  New reference. */
 json_t *json_num(double v);
 /* Shortest decimal text that reads back as v: 0.1, 5e-05, 200.  buf holds at least 32 bytes; returns buf. */

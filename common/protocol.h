@@ -7,6 +7,7 @@
 #define PROTOCOL_VERSION 1
 #define WORKER_LINE_MAX (64 * 1024)
 #define CONTROL_LINE_MAX (4 * 1024 * 1024)
+#define STEPS_EVENT_MAX 500 /* samples of a `steps` event: below WORKER_LINE_MAX whatever the numbers */
 
 /* Heartbeats come at least so often; the daemon gives a worker up after HEARTBEAT_LOST_MS without any line. */
 #define HEARTBEAT_MS 2000

@@ -1,5 +1,5 @@
 /* Attempts and what their workers say.  See store.h and docs/protocol.md. */
-#include "store_internal.h"
+#include "store_steps.h"
 
 #include <math.h>
 
@@ -231,6 +231,11 @@ static int add_telemetry(const struct arrival *a, struct err *err)
 	return 0;
 }
 
+static int add_steps(const struct arrival *a, struct err *err)
+{
+	return store_add_steps(a->s, a->attempt, a->event_id, a->event, err);
+}
+
 static int check_failed(const struct arrival *a, struct err *err)
 {
 	const char *text;
@@ -249,7 +254,7 @@ static const struct {
 } types[] = {
 	{"started", add_started},     {"epoch", add_epoch},	{"metric", add_metric},	   {"telemetry", add_telemetry},
 	{"checkpoint", nothing_more}, {"done", nothing_more},	{"failed", check_failed}, {"cancelled", nothing_more},
-	{"released", nothing_more},
+	{"released", nothing_more},   {"steps", add_steps},
 };
 
 static int advance(struct store *s, int64_t attempt, int64_t seq, struct err *err)
@@ -272,7 +277,7 @@ static json_t *detail_of(const json_t *event)
 
 static int log_arrival(struct arrival *a, const char *type, int64_t seq, struct err *err)
 {
-	autojson json_t *detail = detail_of(a->event);
+	autojson json_t *detail = str_eq(type, "steps") ? store_steps_detail(a->event) : detail_of(a->event);
 	struct event_row e = {.at_ms = a->at_ms, .sweep = a->attempt->sweep, .job = a->attempt->job,
 			      .attempt = a->attempt->id, .seq = seq, .kind = type, .detail = detail};
 	return store_log_event(a->s, &e, &a->event_id, err);

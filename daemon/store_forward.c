@@ -53,7 +53,7 @@ int store_forward_run(struct store *s, const json_t *run, struct err *err)
 		{"job", true, true},	 {"run_id", false, true},    {"entity", false, false},	   {"project", false, false},
 		{"url", false, false},	 {"phase", false, true},     {"problem", false, false},	   {"last_event", true, true},
 		{"last_epoch", true, true}, {"history", true, true}, {"events", true, true},	   {"output", true, true},
-		{"output_bytes", true, true}, {"stopped", true, true},
+		{"output_bytes", true, true}, {"stopped", true, true}, {"last_step", true, true},
 	};
 	return upsert(s, QUERY_FORWARD_RUN, members, ARRAY_LEN(members), run, err);
 }

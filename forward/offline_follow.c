@@ -98,11 +98,12 @@ static void take_due(void *arg, int64_t job)
 static json_t *report_of(int64_t job, const struct offline_result *result)
 {
 	const struct position *at = &result->at;
-	return json_pack("{s:I, s:s, s:s?, s:s, s:n, s:s, s:n, s:I, s:I, s:I, s:I, s:I, s:I, s:i}", "job",
+	return json_pack("{s:I, s:s, s:s?, s:s, s:n, s:s, s:n, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i}", "job",
 			 (json_int_t)job, "run_id", result->run_id, "entity", result->entity, "project",
 			 result->project, "url", "phase", run_phase_names[RUN_FINISHED], "problem", "last_event",
-			 (json_int_t)at->last_event, "last_epoch", (json_int_t)at->last_epoch, "history",
-			 (json_int_t)at->history, "events", (json_int_t)at->events, "output", (json_int_t)at->output,
+			 (json_int_t)at->last_event, "last_epoch", (json_int_t)at->last_epoch, "last_step",
+			 (json_int_t)at->last_step, "history", (json_int_t)at->history, "events",
+			 (json_int_t)at->events, "output", (json_int_t)at->output,
 			 "output_bytes", (json_int_t)at->output_bytes, "stopped", 0);
 }
 

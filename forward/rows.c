@@ -104,7 +104,7 @@ int rows_last_event(struct rows *rows, int64_t *ret, struct err *err)
 	"s.state = 'active' AND coalesce(s.wandb ->> 'mode', 'online') = 'online' AND j.use_wandb"
 #define RUN_COLUMNS \
 	"j.id, j.sweep, j.position, w.phase, w.last_event, w.last_epoch, w.history, w.events, w.output, w.output_bytes, " \
-	"w.stopped, w.problem "
+	"w.stopped, w.problem, w.last_step "
 #define RUN_TABLES "FROM job AS j JOIN sweep AS s ON s.id = j.sweep LEFT JOIN wandb_run AS w ON w.job = j.id "
 
 static enum run_phase phase_of(const char *name)
@@ -128,7 +128,8 @@ static void take_run(struct stmt *q, struct run_row *ret)
 		       .events = stmt_int(q, 7),
 		       .output = stmt_int(q, 8),
 		       .output_bytes = stmt_int(q, 9),
-		       .stopped = stmt_int(q, 10) != 0},
+		       .stopped = stmt_int(q, 10) != 0,
+		       .last_step = stmt_int(q, 12)},
 		.problem = copy(q, 11),
 	};
 }

@@ -20,7 +20,7 @@ extern const char *const run_phase_names[]; /* as in wandb_run.phase; RUN_NEW: N
 
 struct position { /* how far W&B has acknowledged a run */
 	enum run_phase phase;
-	int64_t last_event, last_epoch;
+	int64_t last_event, last_epoch, last_step;
 	int64_t history, events, output; /* lines */
 	int64_t output_bytes;		  /* of log.txt */
 	bool stopped;

@@ -109,11 +109,12 @@ json_t *run_report(struct run *run)
 	run->telling = run->said;
 	wsweep_facts(run->ws, &ws);
 	autofree char *url = wsweep_run_url(run->ws, run->id);
-	return json_pack("{s:I, s:s, s:s?, s:s, s:s, s:s, s:s?, s:I, s:I, s:I, s:I, s:I, s:I, s:i}", "job",
+	return json_pack("{s:I, s:s, s:s?, s:s, s:s, s:s, s:s?, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i}", "job",
 			 (json_int_t)run->job, "run_id", run->id, "entity", ws.entity, "project", ws.project, "url",
 			 url, "phase", run_phase_names[at->phase], "problem", run->problem, "last_event",
-			 (json_int_t)at->last_event, "last_epoch", (json_int_t)at->last_epoch, "history",
-			 (json_int_t)at->history, "events", (json_int_t)at->events, "output", (json_int_t)at->output,
+			 (json_int_t)at->last_event, "last_epoch", (json_int_t)at->last_epoch, "last_step",
+			 (json_int_t)at->last_step, "history", (json_int_t)at->history, "events",
+			 (json_int_t)at->events, "output", (json_int_t)at->output,
 			 "output_bytes", (json_int_t)at->output_bytes, "stopped", at->stopped);
 }
 

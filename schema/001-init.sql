@@ -218,6 +218,19 @@ CREATE TABLE metric (            -- a metric without a column of its own; insert
   PRIMARY KEY (attempt, epoch, name)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE step (              -- samples of training steps: parameter log_steps
+  job       INTEGER NOT NULL REFERENCES job(id),
+  step      INTEGER NOT NULL,    -- of the whole job: 1-based
+  attempt   INTEGER NOT NULL REFERENCES attempt(id),
+  epoch     INTEGER NOT NULL,    -- under way: 1-based
+  event     INTEGER NOT NULL REFERENCES event(id),
+  train_loss REAL NOT NULL,      -- mean over the step's images
+  lr        REAL NOT NULL,
+  grad_norm REAL,                -- where gradients are clipped, before that
+  nonfinite TEXT,                -- "nan", "inf" or "-inf" where grad_norm is NULL for that
+  PRIMARY KEY (job, step, attempt)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE telemetry (
   event   INTEGER NOT NULL REFERENCES event(id),
   attempt INTEGER NOT NULL REFERENCES attempt(id),
@@ -249,6 +262,7 @@ CREATE TABLE wandb_run (         -- how far the run of a job has come at Weights
   problem      TEXT,              -- refused: why, for people
   last_event   INTEGER NOT NULL DEFAULT 0, -- everything up to it is acknowledged by W&B
   last_epoch   INTEGER NOT NULL DEFAULT 0, -- no epoch at or below it is sent again
+  last_step    INTEGER NOT NULL DEFAULT 0, -- nor a sample of a step
   history      INTEGER NOT NULL DEFAULT 0, -- lines of wandb-history.jsonl that are there
   events       INTEGER NOT NULL DEFAULT 0, -- of wandb-events.jsonl
   output       INTEGER NOT NULL DEFAULT 0, -- of output.log

@@ -99,6 +99,10 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?
 -- name: add_metric
 INSERT INTO metric (attempt, epoch, name, value, nonfinite, event) VALUES (?1, ?2, ?3, ?4, ?5, ?6);
 
+-- name: add_step
+INSERT INTO step (job, step, attempt, epoch, event, train_loss, lr, grad_norm, nonfinite)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9);
+
 -- name: add_telemetry
 INSERT INTO telemetry (event, attempt, at_ms, name, value) VALUES (?1, ?2, ?3, ?4, ?5);
 
@@ -167,12 +171,12 @@ SELECT 1 FROM sweep AS s WHERE s.state = 'active' AND coalesce(s.wandb ->> 'mode
 
 -- name: forward_run
 INSERT INTO wandb_run (job, run_id, entity, project, url, phase, problem, last_event, last_epoch, history, events, output,
-                       output_bytes, stopped)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+                       output_bytes, stopped, last_step)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
 ON CONFLICT (job) DO UPDATE SET entity = excluded.entity, project = excluded.project, url = excluded.url,
   phase = excluded.phase, problem = excluded.problem, last_event = excluded.last_event, last_epoch = excluded.last_epoch,
   history = excluded.history, events = excluded.events, output = excluded.output, output_bytes = excluded.output_bytes,
-  stopped = excluded.stopped
+  stopped = excluded.stopped, last_step = excluded.last_step
 WHERE excluded.last_event >= last_event AND excluded.history >= history AND excluded.events >= events
   AND excluded.output >= output;
 

@@ -4,6 +4,7 @@
 DROP VIEW IF EXISTS results;
 DROP VIEW IF EXISTS leaderboard;
 DROP VIEW IF EXISTS curves;
+DROP VIEW IF EXISTS steps;
 DROP VIEW IF EXISTS queue;
 DROP VIEW IF EXISTS resources;
 DROP VIEW IF EXISTS samples;
@@ -61,6 +62,13 @@ CREATE VIEW curves AS
     c.train_seconds + c.test_seconds AS seconds, c.images_per_second, c.ram_mib, c.vram_mib, c.watts
   FROM counted_epoch AS c JOIN visible_job AS j ON j.id = c.job
   ORDER BY c.job, c.epoch;
+
+-- One row per job and training step that was sampled (parameter log_steps): of each the highest attempt's, as of epochs.
+CREATE VIEW steps AS
+  SELECT s.job, s.epoch, s.step, s.train_loss, s.lr, s.grad_norm
+  FROM step AS s JOIN visible_job AS j ON j.id = s.job
+  WHERE s.attempt = (SELECT max(attempt) FROM step WHERE job = s.job AND step = s.step)
+  ORDER BY s.job, s.step;
 
 -- One row per running or waiting job, in order of start; position 0 runs, paused jobs come last and have none.
 CREATE VIEW queue AS

@@ -53,6 +53,11 @@ struct recipe { /* everything about training that a plan must know and that neve
 
 #define LR_SCALES_ONE {1, 1, 1} /* of a recipe without groups */
 
+struct step_record { /* what a training step came to */
+	double loss;	  /* mean over its images, as sums.loss */
+	double grad_norm; /* of all gradients together, before it was clipped; of use where recipe.clip_norm > 0 */
+};
+
 /* One epoch's tables; borrowed until the next begin_epoch().  Step s of the epoch trains on
  * order[s * batch .. min((s + 1) * batch, n_order)) with steps[s] and mixes[s]. */
 struct epoch_tables {
@@ -61,6 +66,7 @@ struct epoch_tables {
 	size_t n_order;
 	const struct step_values *steps;
 	const struct mix *mixes; /* NULL: none */
+	struct step_record *records; /* (steps), or NULL: run() writes (=) those of the steps it makes */
 };
 
 /* Sums over images, accumulated step by step in order, so that run(0,n) and run(0,k)+run(k,n-k) give the same bits. */

@@ -15,8 +15,9 @@ void position_init(struct position *p, const struct train_config *cfg)
 
 json_t *position_save(const struct position *p)
 {
-	json_t *o = json_pack("{s:i, s:I, s:I, s:I, s:i}", "epoch", p->epoch, "step", (json_int_t)p->step, "images",
-			      (json_int_t)p->sums.images, "skipped", (json_int_t)p->sums.skipped, "bad_epochs", p->bad_epochs);
+	json_t *o = json_pack("{s:i, s:I, s:I, s:I, s:I, s:i}", "epoch", p->epoch, "steps_before", (json_int_t)p->steps_before,
+			      "step", (json_int_t)p->step, "images", (json_int_t)p->sums.images, "skipped",
+			      (json_int_t)p->sums.skipped, "bad_epochs", p->bad_epochs);
 	json_object_set_new(o, "correct", json_num(p->sums.correct));
 	json_object_set_new(o, "loss_sum", json_num(p->sums.loss));
 	json_object_set_new(o, "train_seconds", json_num(p->train_seconds));
@@ -36,9 +37,10 @@ uint32_t position_steps(const struct position *p, size_t images)
 
 int position_load(struct position *p, const json_t *o, size_t images, struct err *err)
 {
-	int64_t epoch, step, seen, skipped, bad_epochs;
+	int64_t epoch, before, step, seen, skipped, bad_epochs;
 	struct position n = *p;
 	int r = json_get_int(o, "epoch", &epoch, err);
+	r = r ? r : json_get_int(o, "steps_before", &before, err);
 	r = r ? r : json_get_int(o, "step", &step, err);
 	r = r ? r : json_get_num(o, "correct", &n.sums.correct, err);
 	r = r ? r : json_get_int(o, "images", &seen, err);
@@ -55,6 +57,8 @@ int position_load(struct position *p, const json_t *o, size_t images, struct err
 		return r;
 	if (epoch < 0 || epoch > INT_MAX || bad_epochs < 0 || bad_epochs > epoch)
 		return err_set(err, -EINVAL, "epoch %lld with %lld bad ones", (long long)epoch, (long long)bad_epochs);
+	if (before < 0)
+		return err_set(err, -EINVAL, "%lld steps in %lld epochs", (long long)before, (long long)epoch);
 	uint32_t steps = position_steps(&n, images);
 	if (step < 0 || step > steps)
 		return err_set(err, -EINVAL, "step %lld in an epoch of %u", (long long)step, steps);
@@ -63,6 +67,7 @@ int position_load(struct position *p, const json_t *o, size_t images, struct err
 	if (!(n.sums.correct >= 0 && n.sums.correct <= (double)seen) || (seen == 0) != (step == 0))
 		return err_set(err, -EINVAL, "%g of %lld images correct", n.sums.correct, (long long)seen);
 	n.epoch = (int)epoch;
+	n.steps_before = before;
 	n.step = (uint32_t)step;
 	n.sums.images = (uint64_t)seen;
 	n.sums.skipped = (uint64_t)skipped;
@@ -92,6 +97,7 @@ struct position_best position_end_epoch(struct position *p, const struct epoch_r
 	}
 	schedule_step(&p->schedule, result);
 	p->epoch++;
+	p->steps_before += p->step;
 	batch_schedule_step(&p->batch, p->epoch, result, memory);
 	p->step = 0;
 	p->sums = (struct sums){0};

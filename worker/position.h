@@ -6,6 +6,7 @@
 
 struct position {
 	int epoch;     /* epochs finished */
+	int64_t steps_before; /* of them */
 	uint32_t step; /* steps done in the epoch under way */
 	struct sums sums; /* of those steps */
 	double train_seconds; /* of those steps */

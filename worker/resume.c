@@ -39,7 +39,7 @@ static bool may_differ(const struct train_config *cfg, const char *name)
 	if (str_eq(name, "epochs"))
 		return !counts_epochs(cfg);
 	static const char *const names[] = {"patience",		     "min_delta", "num_workers", "pin_memory",
-					    "checkpoint_interval_s", "use_wandb"};
+					    "checkpoint_interval_s", "use_wandb", "log_steps"};
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (str_eq(name, names[i]))
 			return true;

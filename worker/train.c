@@ -223,6 +223,9 @@ static int prepare(struct training *t, enum fail_class *ret_class, struct err *e
 	if (r < 0)
 		return r;
 	t->values = xmalloc(training_batches(t, SPLIT_TRAIN) * sizeof(*t->values)); /* enough: batches only grow */
+	step_log_init(&t->step_log, &t->job->config);
+	if (t->step_log.every)
+		t->records = xmalloc(training_batches(t, SPLIT_TRAIN) * sizeof(*t->records));
 	if (config_mixes(&t->job->config))
 		t->mixes = xmalloc(training_batches(t, SPLIT_TRAIN) * sizeof(*t->mixes));
 	r = init_state(t, err);
@@ -253,17 +256,21 @@ int training_heed_wishes(struct training *t, bool testing, enum outcome *ret, st
 		*ret = CANCELLED;
 		return 0;
 	}
-	bool release = atomic_load(&control->release) != RELEASE_NONE;
+	bool release = atomic_load(&control->release) != RELEASE_NONE, asked = atomic_exchange(&control->checkpoint, false);
+	bool due = !testing && monotonic_s() - t->last_checkpoint_s >= t->job->config.checkpoint_interval_s;
+	if (!release && !asked && !due)
+		return 0;
+	int r = training_flush_steps(t, err); /* who goes on from the checkpoint samples the steps behind it */
+	if (r < 0)
+		return r;
 	if (release) {
 		*ret = RELEASED;
-		int r = write_checkpoint(t, CHECKPOINT_LAST, err);
+		r = write_checkpoint(t, CHECKPOINT_LAST, err);
 		if (is_no_room(r)) /* then it goes on from the one before */
 			job_log(t->job->job_dir, "released without a new checkpoint: %s", err->text);
 		return is_no_room(r) ? 0 : r;
 	}
-	bool due = !testing && monotonic_s() - t->last_checkpoint_s >= t->job->config.checkpoint_interval_s;
-	if (atomic_exchange(&control->checkpoint, false) || due)
-		begin_checkpoint(t, CHECKPOINT_LAST);
+	begin_checkpoint(t, CHECKPOINT_LAST);
 	return 0;
 }
 
@@ -284,6 +291,7 @@ static int begin_epoch(struct training *t, struct err *err)
 		.n_order = images,
 		.steps = t->values,
 		.mixes = t->mixes,
+		.records = t->records,
 	};
 	if (t->mixes)
 		config_mixes_draw(&t->job->config, t->mixes, t->steps, t->at.epoch);
@@ -291,6 +299,18 @@ static int begin_epoch(struct training *t, struct err *err)
 	for (uint32_t i = 0; i < t->steps; i++)
 		t->values[i].lr *= lr_scale;
 	return training_backend(t)->begin_epoch(t->plan, &tables, err);
+}
+
+/* n more steps; those that were made before a failure are logged too. */
+static int run_steps(struct training *t, uint32_t n, struct err *err)
+{
+	const struct step_span span = {t->at.epoch + 1, t->at.steps_before, t->at.step, n, t->values, t->records};
+	for (uint32_t i = 0; t->records && i < n; i++)
+		t->records[t->at.step + i].loss = NAN;
+	int r = training_backend(t)->run(t->plan, t->at.step, n, &t->at.sums, err);
+	r = r ? r : dataset_check(t->data, err);
+	int logged = t->records ? step_log_take(&t->step_log, t->job->events, &span, r < 0 ? NULL : err) : 0;
+	return r < 0 ? r : logged;
 }
 
 /* The rest of the epoch under way. */
@@ -304,8 +324,7 @@ static int train_epoch(struct training *t, enum outcome *ret, struct err *err)
 		bool each = t->job->config.checkpoint_interval_s <= 0;
 		uint32_t n = each ? 1 : training_chunk(t->step_s, t->steps - t->at.step);
 		double start = monotonic_s();
-		r = training_backend(t)->run(t->plan, t->at.step, n, &t->at.sums, err);
-		r = r ? r : dataset_check(t->data, err);
+		r = run_steps(t, n, err);
 		if (r < 0)
 			return r;
 		double seconds = monotonic_s() - start;
@@ -420,6 +439,7 @@ static void training_fini(struct training *t)
 	free(t->order);
 	free(t->values);
 	free(t->mixes);
+	free(t->records);
 	free(t->resumed_note);
 	confusion_fini(&t->confusion);
 	json_decref(t->pretrained);
@@ -434,6 +454,7 @@ void train_job_run(const struct train_job *job)
 	int r = prepare(&t, &class, &err);
 	if (r == 0)
 		r = train_epochs(&t, &outcome, &err);
+	training_flush_steps(&t, NULL);
 	if (r == 0)
 		r = training_emit_outcome(&t, outcome, &err);
 	if (r < 0)

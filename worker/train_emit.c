@@ -166,6 +166,11 @@ static int emit_metrics(struct training *t, const struct tested *tested, struct 
 	return r;
 }
 
+int training_flush_steps(struct training *t, struct err *err)
+{
+	return step_log_flush(&t->step_log, t->job->events, t->at.epoch + 1, err);
+}
+
 int training_emit_epoch(struct training *t, const struct epoch_result *result, const struct tested *tested, struct err *err)
 {
 	const struct position *at = &t->at;
@@ -179,8 +184,11 @@ int training_emit_epoch(struct training *t, const struct epoch_result *result, c
 	json_object_set_new(body, "train_seconds", json_num(at->train_seconds));
 	json_object_set_new(body, "test_seconds", json_num(tested->seconds));
 	json_object_set_new(body, "images_per_second", json_num((double)at->sums.images / at->train_seconds));
+	if (t->step_log.every)
+		json_object_set_new(body, "step", json_integer(at->steps_before + at->step));
 	add_telemetry(t, body);
-	int r = emit_metrics(t, tested, err);
+	int r = training_flush_steps(t, err);
+	r = r < 0 ? r : emit_metrics(t, tested, err);
 	if (r < 0) {
 		json_decref(body);
 		return r;

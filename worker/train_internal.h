@@ -5,6 +5,7 @@
 #include "confusion.h"
 #include "data.h"
 #include "position.h"
+#include "step_log.h"
 #include "telemetry.h"
 #include "train.h"
 
@@ -23,6 +24,8 @@ struct training {
 	uint32_t *order;
 	struct step_values *values; /* of the epoch's steps */
 	struct mix *mixes;	    /* likewise; NULL: nothing is mixed */
+	struct step_record *records; /* likewise; NULL: no step is logged */
+	struct step_log step_log;
 	int batch; /* images of the plan's steps */
 	uint32_t steps; /* of an epoch */
 	double last_checkpoint_s, last_progress_s;
@@ -64,6 +67,8 @@ double sums_percent(const struct sums *sums); /* of correct images; 0 of none */
 int training_emit_started(struct training *t, struct err *err);
 /* A few times a second.  step: of steps, of the training or of its test. */
 void training_progress(struct training *t, bool testing, uint32_t step, uint32_t steps);
+int training_flush_steps(struct training *t, struct err *err);
+/* What was logged of steps, then the metrics, then the epoch: who reads the epoch's event finds the others there. */
 int training_emit_epoch(struct training *t, const struct epoch_result *result, const struct tested *tested, struct err *err);
 int training_emit_outcome(struct training *t, enum outcome outcome, struct err *err);
 /* code: of an error; class: what it is called unless the code says more. */

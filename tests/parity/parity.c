@@ -15,7 +15,7 @@ void job_open(struct job *job, const struct job_options *options, const struct n
 {
 	struct err err = {0};
 	struct device_spec spec = {.threads = options->threads, .direct = options->direct};
-	*job = (struct job){.backend = backend_find(options->backend)};
+	*job = (struct job){.backend = backend_find(options->backend), .batch = options->batch};
 	assert_non_null(job->backend);
 	check(job->backend->open(&job->device, &spec, &err), &err);
 	check(job->backend->load(job->device, data, &err), &err);
@@ -29,14 +29,20 @@ void job_open(struct job *job, const struct job_options *options, const struct n
 	job->order = xcalloc(count, sizeof(*job->order));
 	epoch_order(job->order, count, 11, 0);
 	job->values = made_steps(count, options->lr, options->momentum); /* no batch is smaller than an image */
-	job->tables = (struct epoch_tables){.epoch = 0, .order = job->order, .n_order = count, .steps = job->values};
+	job->records = xcalloc(count, sizeof(*job->records));
+	job->tables = (struct epoch_tables){
+		.epoch = 0, .order = job->order, .n_order = count, .steps = job->values, .records = job->records};
 	check(job->backend->begin_epoch(job->plan, &job->tables, &err), &err);
 }
 
 void job_run(struct job *job, uint32_t first, uint32_t n, struct sums *sums)
 {
 	struct err err = {0};
+	double loss = sums->loss;
 	check(job->backend->run(job->plan, first, n, sums, &err), &err);
+	for (uint32_t i = first; i < first + n; i++)
+		loss += job->records[i].loss * (double)MIN((size_t)job->batch, job->tables.n_order - i * (size_t)job->batch);
+	assert_close("losses of the steps", fabs(loss - sums->loss) / sums->loss, 1e-12);
 }
 
 const struct state *job_state(struct job *job)
@@ -53,6 +59,7 @@ void job_close(struct job *job)
 	state_fini(&job->state);
 	free(job->order);
 	free(job->values);
+	free(job->records);
 }
 
 static double quotient(double difference, double norm)

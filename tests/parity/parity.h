@@ -18,7 +18,9 @@ struct job { /* one plan on a device of its own */
 	struct state state; /* of the last job_state() */
 	uint32_t *order;
 	struct step_values *values;
+	struct step_record *records; /* (steps) of the steps that were run */
 	struct epoch_tables tables;
+	int batch;
 };
 
 struct job_options {
@@ -31,7 +33,7 @@ struct job_options {
 /* Opens, prepares, sets the fresh state of seed 7 and begins epoch 0 in a shuffled order.  Fails the test on error. */
 void job_open(struct job *job, const struct job_options *options, const struct net *net, const struct dataset *data,
 	      const struct recipe *recipe);
-/* Runs steps [first, first + n); += into sums. */
+/* Runs steps [first, first + n); += into sums, with which their records must agree. */
 void job_run(struct job *job, uint32_t first, uint32_t n, struct sums *sums);
 const struct state *job_state(struct job *job);
 void job_close(struct job *job);

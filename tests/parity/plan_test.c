@@ -19,6 +19,7 @@ struct fixture {
 	struct recipe recipe;
 	struct job_options options;
 	struct sums sums; /* of the epoch in one call, as the following */
+	struct step_record records[STEPS];
 	struct state expected;
 };
 
@@ -37,6 +38,8 @@ static void assert_same(struct job *job, const struct fixture *f, const struct s
 	assert_memory_equal(s->buffers, e->buffers, s->buffer_count * sizeof(float));
 	assert_true(s->batches_tracked == e->batches_tracked && s->steps == e->steps);
 	assert_memory_equal(sums, &f->sums, sizeof(*sums));
+	for (int i = 0; i < STEPS; i++) /* 0: made by another plan */
+		assert_true(job->records[i].loss == f->records[i].loss || job->records[i].loss == 0);
 }
 
 static void fixture_init(struct fixture *f, const struct how *how)
@@ -51,6 +54,7 @@ static void fixture_init(struct fixture *f, const struct how *how)
 	};
 	open_job(f, &job, 0);
 	job_run(&job, 0, STEPS, &f->sums);
+	memcpy(f->records, job.records, sizeof(f->records));
 	job.backend->state_alloc(job.plan, &f->expected);
 	assert_int_equal(job.backend->state_get(job.plan, &f->expected, NULL), 0);
 	assert_true(f->sums.images == TRAIN && f->expected.batches_tracked == STEPS && f->expected.steps == STEPS);

@@ -146,6 +146,18 @@ static void check_resume(const char *backend, const struct recipe_case *c, const
 	job_close(&jobs[STEPS % 2]);
 }
 
+static bool compare_records(const struct recipe_case *c, const struct job *tested, const struct job *ref)
+{
+	bool good = true;
+	for (int i = 0; i < STEPS; i++) {
+		const struct step_record *a = &tested->records[i], *b = &ref->records[i];
+		good &= within(c, "loss of a step", fabs(a->loss - b->loss) / b->loss, 5e-6);
+		if (c->recipe.clip_norm > 0)
+			good &= within(c, "norm of a step's gradients", fabs(a->grad_norm - b->grad_norm) / b->grad_norm, 1e-4);
+	}
+	return good;
+}
+
 /* Whether the backend's numbers are ref's; its bits must go on in any case. */
 static bool check_case(const char *backend, const struct recipe_case *c, const struct net *net, const struct dataset *data)
 {
@@ -156,7 +168,7 @@ static bool check_case(const char *backend, const struct recipe_case *c, const s
 	job_run(&tested, 0, STEPS, &a);
 	job_run(&ref, 0, STEPS, &b);
 	bool good = compare(c, &tested, &ref) & within(c, "training loss", fabs(a.loss - b.loss) / b.loss, 5e-6) &
-		    within(c, "images correct", fabs(a.correct - b.correct), 1e-6);
+		    within(c, "images correct", fabs(a.correct - b.correct), 1e-6) & compare_records(c, &tested, &ref);
 	check_resume(backend, c, net, data, job_state(&tested));
 	job_close(&tested);
 	job_close(&ref);

@@ -23,6 +23,7 @@ static void test_saved_and_loaded_is_the_same(void **state)
 	struct position a, b;
 	config_defaults(&cfg);
 	position_init(&a, &cfg);
+	a.step = 20;
 	end_epoch(&a, 1.0 / 3, 12.5, 13.5);
 	a.step = 17;
 	a.sums = (struct sums){.loss = 0.1 + 0.2, .correct = 5, .images = 544, .skipped = 3};
@@ -34,6 +35,7 @@ static void test_saved_and_loaded_is_the_same(void **state)
 	assert_int_equal(position_load(&b, read, IMAGES, &err), 0);
 	assert_int_equal(b.epoch, 1);
 	assert_int_equal(b.step, 17);
+	assert_int_equal(b.steps_before, 20);
 	assert_true(b.sums.loss == a.sums.loss && b.train_seconds == a.train_seconds);
 	assert_true(b.sums.correct == 5 && b.sums.images == 544 && b.sums.skipped == 3);
 	assert_true(b.best_ema_accuracy == 13.5 && b.batch.size == 128);
@@ -82,7 +84,7 @@ static void test_impossible_positions_are_errors(void **state)
 		const char *key;
 		json_int_t value;
 	} cases[] = {{"epoch", -1}, {"epoch", 1LL << 40}, {"step", 21}, {"step", -1}, {"step", 0}, {"correct", 33},
-		     {"images", 0}, {"bad_epochs", 2}, {"skipped", 21}, {"skipped", -1}};
+		     {"images", 0}, {"bad_epochs", 2}, {"skipped", 21}, {"skipped", -1}, {"steps_before", -1}};
 	struct train_config cfg;
 	struct position a, b;
 	struct err err;

@@ -44,7 +44,7 @@ static void test_every_statement_prepares(void **state)
 
 static void test_every_view_can_be_read(void **state)
 {
-	static const char *const views[] = {"results", "leaderboard", "curves", "queue", "counted_epoch", "visible_job",
+	static const char *const views[] = {"results", "leaderboard", "curves", "steps", "queue", "counted_epoch", "visible_job",
 					    "samples", "resources"};
 	for (size_t i = 0; i < ARRAY_LEN(views); i++) {
 		autofree char *sql = xasprintf("SELECT count(*) FROM %s", views[i]);

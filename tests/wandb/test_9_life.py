@@ -95,7 +95,7 @@ def test_positions_never_go_back(place):
     place.start()
     place.submit(1)
     place.wait_state(1, "done")
-    row = {"job": 1, "run_id": "r", "phase": "open", "last_event": 5, "last_epoch": 2, "history": 2, "events": 0, "output": 0,
+    row = {"job": 1, "run_id": "r", "phase": "open", "last_event": 5, "last_epoch": 2, "last_step": 0, "history": 2, "events": 0, "output": 0,
            "output_bytes": 0, "stopped": 0}
     assert place.ask("forward", runs=[row])["ok"]
     assert place.ask("forward", runs=[{**row, "last_event": 4, "history": 1, "last_epoch": 1}])["ok"]

@@ -325,7 +325,8 @@ static void ema_update(struct plan *plan)
 	optim_ema(plan->ema_buffers, plan->buffers, plan->net->buffer_count, (float)keep, (float)(1 - keep));
 }
 
-static void step_update(struct plan *plan, const struct pass *pass, uint32_t step)
+/* ret_norm: of the gradients, where they are clipped. */
+static void step_update(struct plan *plan, const struct pass *pass, uint32_t step, double *ret_norm)
 {
 	struct optim_f64 coefs[PARAM_KINDS];
 	struct optim_f32 rounded[PARAM_KINDS];
@@ -334,8 +335,10 @@ static void step_update(struct plan *plan, const struct pass *pass, uint32_t ste
 	for (int kind = 0; kind < PARAM_KINDS; kind++)
 		rounded[kind] = optim_coefs_f32(&coefs[kind]);
 	double clip = plan->recipe.clip_norm, scale = 1;
-	if (clip > 0)
-		scale = optim_clip(optim_grad_norm(&plan->spans, plan->arenas.grads), clip);
+	if (clip > 0) {
+		*ret_norm = optim_grad_norm(&plan->spans, plan->arenas.grads);
+		scale = optim_clip(*ret_norm, clip);
+	}
 	optim_step(plan->recipe.optim.optimizer, rounded, (float)scale, &plan->spans, &plan->arenas);
 	plan->batches_tracked++;
 	if (plan->ema_params)
@@ -362,12 +365,15 @@ static int step_run(struct plan *plan, const struct batch *batch, struct sums *s
 		return r;
 	struct sums step = {0};
 	sums_add(&step, &pass->head);
-	r = loss_check(plan, batch, step.loss / batch->n, err);
+	struct step_record record = {.loss = step.loss / batch->n};
+	r = loss_check(plan, batch, record.loss, err);
 	if (r == 0)
 		r = pass_backward(pass, err);
 	if (r < 0)
 		return r;
-	step_update(plan, pass, batch->step);
+	step_update(plan, pass, batch->step, &record.grad_norm);
+	if (plan->tables.records)
+		plan->tables.records[batch->step] = record;
 	sums_add(sums, &pass->head);
 	return 0;
 }

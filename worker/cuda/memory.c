@@ -73,6 +73,7 @@ void memory_init(struct memory *m, const struct param_map *map, const struct mem
 	m->tickets = take(&bump, sizes->tickets, sizeof(*m->tickets));
 	m->state = take(&bump, 1, sizeof(*m->state));
 	m->values = take(&bump, sizes->steps, sizeof(*m->values));
+	m->results = take(&bump, sizes->steps, sizeof(*m->results));
 	m->mixes = take(&bump, sizes->steps, sizeof(*m->mixes));
 	m->affines = take(&bump, 1, sizeof(*m->affines));
 	m->coefs = take(&bump, OPTIM_SEGMENTS, sizeof(*m->coefs));

@@ -47,6 +47,7 @@ struct memory {
 	/* tables */
 	struct step_state *state;
 	struct step_values *values;
+	struct step_result *results;
 	struct mix *mixes;
 	struct affine_table *affines;
 	struct optim_f32 *coefs;

@@ -424,11 +424,27 @@ static int run_with_sums(struct plan *plan, const struct list_programs *programs
 	return 0;
 }
 
+/* After a run: the device has nothing left to do. */
+static int download_records(struct plan *plan, uint32_t first, uint32_t n, struct err *err)
+{
+	size_t images = plan->tables.n_order, batch = (size_t)plan->problem.batch;
+	autofree struct step_result *results = xmalloc(n * sizeof(*results));
+	int r = plan->runner->ops->download(plan->runner, results, plan->memory.results + first, n * sizeof(*results), err);
+	for (uint32_t i = 0; r == 0 && i < n; i++) {
+		size_t left = images - (first + i) * batch;
+		plan->tables.records[first + i] =
+			(struct step_record){results[i].loss / (double)MIN(left, batch), results[i].grad_norm};
+	}
+	return r;
+}
+
 int cuda_run(struct plan *plan, uint32_t first, uint32_t n, struct sums *sums, struct err *err)
 {
 	uint32_t skipped = plan->host.scaler.skipped_steps;
 	int r = use(plan, false, err);
 	r = r < 0 ? r : run_with_sums(plan, &plan->train, first, n, sums, err);
+	if (r == 0 && plan->tables.records)
+		r = download_records(plan, first, n, err);
 	if (r < 0)
 		return r;
 	sums->skipped += plan->host.scaler.skipped_steps - skipped;

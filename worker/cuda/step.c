@@ -147,6 +147,7 @@ static void build_optimizer(struct builder *b)
 			.weights = (uint32_t)weights,
 			.others = (uint32_t)others,
 			.max_norm = (float)recipe->clip_norm,
+			.results = m->results,
 			.partials = m->partials,
 			.tickets = m->tickets,
 		};

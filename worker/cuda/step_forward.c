@@ -147,6 +147,7 @@ static void build_loss(struct builder *b, enum cell cell, void *logits, size_t b
 		.partials = m->partials,
 		.tickets = m->tickets,
 		.predicted = b->train || b->mirrored ? NULL : m->predicted,
+		.results = b->train ? m->results : NULL,
 		.batch = (uint32_t)b->problem->batch,
 		.mirrored = b->mirrored,
 	};

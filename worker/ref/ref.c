@@ -184,13 +184,20 @@ static int train_step(struct plan *plan, const struct batch *batch, struct sums 
 {
 	const struct recipe *recipe = &plan->recipe;
 	struct targets targets = {batch->labels, batch->partners, batch->share, recipe->label_smoothing};
+	struct sums step = {0};
 	forward(plan, batch->images, batch->n, true);
-	ref_loss(plan->ref, &targets, sums);
-	if (!isfinite(sums->loss))
+	ref_loss(plan->ref, &targets, &step);
+	sums->loss += step.loss;
+	sums->correct += step.correct;
+	sums->images += step.images;
+	struct step_record record = {.loss = step.loss / batch->n};
+	if (!isfinite(record.loss))
 		return err_set(err, -EDOM, "the training loss is not finite (%g) at step %u of epoch %d; a smaller lr may "
-			       "help", sums->loss, batch->step + 1, plan->tables.epoch + 1);
+			       "help", record.loss, batch->step + 1, plan->tables.epoch + 1);
 	ref_backward(plan->ref);
-	ref_update(plan->ref, recipe, &plan->tables.steps[batch->step], ++plan->steps);
+	record.grad_norm = ref_update(plan->ref, recipe, &plan->tables.steps[batch->step], ++plan->steps);
+	if (plan->tables.records)
+		plan->tables.records[batch->step] = record;
 	plan->batches_tracked++;
 	if (plan->ema_params) {
 		double keep = plan->steps == 1 ? 0 : recipe->ema_decay;

@@ -24,8 +24,8 @@ const double *ref_forward(struct ref_net *r, int n, const double *x, bool train)
 void ref_loss(struct ref_net *r, const struct targets *targets, struct sums *sums);
 /* After ref_forward(train) and ref_loss(): gradients (=) of the mean loss with respect to every parameter. */
 void ref_backward(struct ref_net *r);
-/* The optimizer's step t (from 1) with the gradients there are. */
-void ref_update(struct ref_net *r, const struct recipe *recipe, const struct step_values *values, uint64_t t);
+/* The optimizer's step t (from 1) with the gradients there are.  Returns their norm where they are clipped, else 0. */
+double ref_update(struct ref_net *r, const struct recipe *recipe, const struct step_values *values, uint64_t t);
 
 /* Activation (n, c, h, w) of a tensor id, of the last pass: to find where two backends part. */
 const double *ref_activation(const struct ref_net *r, int tensor);

@@ -293,10 +293,11 @@ static double grad_norm(const struct ref_net *r)
 	return sqrt(sum);
 }
 
-void ref_update(struct ref_net *r, const struct recipe *recipe, const struct step_values *values, uint64_t t)
+double ref_update(struct ref_net *r, const struct recipe *recipe, const struct step_values *values, uint64_t t)
 {
 	struct optim_f64 coefs[PARAM_KINDS];
-	double scale = recipe->clip_norm > 0 ? optim_clip(grad_norm(r), recipe->clip_norm) : 1;
+	double norm = recipe->clip_norm > 0 ? grad_norm(r) : 0;
+	double scale = recipe->clip_norm > 0 ? optim_clip(norm, recipe->clip_norm) : 1;
 	param_coefs(coefs, recipe, values, t);
 	for (int i = 0; i < r->net->n_params; i++) {
 		const struct net_param *p = &r->net->params[i];
@@ -308,4 +309,5 @@ void ref_update(struct ref_net *r, const struct recipe *recipe, const struct ste
 		else
 			adam_update_f64(p->count, param, a, b, grad, scale, c);
 	}
+	return norm;
 }

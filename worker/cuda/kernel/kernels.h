@@ -72,6 +72,11 @@ struct step_state {
 };
 #define NO_BAD_STEP UINT32_MAX
 
+struct step_result { /* of one step, for the host */
+	double loss;	  /* sum over its images */
+	double grad_norm; /* of grad_norm, where it is launched */
+};
+
 /* The arenas' parameters in segments that one step treats alike: in each region (weights, others) one per group. */
 #define OPTIM_SEGMENTS (2 * N_GROUPS)
 struct optim_segment {
@@ -237,6 +242,7 @@ struct softmax_ce_args {
 	float *partials;
 	uint32_t *tickets;
 	int32_t *predicted; /* NULL, or: of image step * batch + row the first class of the largest logit */
+	struct step_result *results; /* (steps of the epoch), or NULL: the step's loss (=) */
 	uint32_t batch;
 	uint32_t mirrored; /* to state's mirror sums instead, without images */
 };
@@ -266,6 +272,7 @@ struct grad_norm_args {
 	const float *other_grads;
 	uint32_t weights, others; /* elements, multiples of 8 */
 	float max_norm;
+	struct step_result *results; /* (steps of the epoch), or NULL: the step's norm (=) */
 	float *partials;
 	uint32_t *tickets;
 };

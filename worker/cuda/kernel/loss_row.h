@@ -49,6 +49,8 @@ DEVICE void add_to_state(const struct softmax_ce_args *a, uint32_t stride, uint3
 	}
 	if (!(loss - loss == 0) && state->bad_step == NO_BAD_STEP)
 		state->bad_step = state->step;
+	if (a->results)
+		a->results[state->step].loss = loss;
 	state->loss += loss;
 	state->correct += correct;
 	state->correct5 += correct5;

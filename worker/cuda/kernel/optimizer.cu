@@ -40,6 +40,8 @@ CELL_KERNEL(grad_norm)
 	double squares = 0;
 	for (uint32_t block = 0; block < gridDim.x; block++)
 		squares += ld8_other_block(a.partials, block).v[0];
+	if (a.results)
+		a.results[a.state->step].grad_norm = sqrt(squares);
 	a.state->clip = (float)optim_clip(sqrt(squares), a.max_norm);
 }
 
