@@ -82,11 +82,16 @@ static bool frame_init(struct frame *f, const struct plot *plot)
 	}
 	if (!any)
 		return false;
+	if (plot->zero)
+		lo = fmin(lo, 0);
 	if (plot->log)
 		svg_ticks_log(&f->y_ticks, lo, hi);
 	else
 		svg_ticks(&f->y_ticks, lo, hi, 5);
-	svg_ticks_whole(&f->x_ticks, first, last, 6);
+	if (plot->x_title)
+		svg_ticks_inside(&f->x_ticks, first, last, 6);
+	else
+		svg_ticks_whole(&f->x_ticks, first, last, 6);
 	f->right = right_edge(plot);
 	f->y = (struct svg_scale){f->y_ticks.at[0], f->y_ticks.at[f->y_ticks.n - 1], PLOT_HEIGHT - BOTTOM, TOP,
 				  plot->log};
@@ -94,7 +99,7 @@ static bool frame_init(struct frame *f, const struct plot *plot)
 	return true;
 }
 
-static void draw_axes(FILE *out, const struct frame *f)
+static void draw_axes(FILE *out, const struct frame *f, const char *x_title)
 {
 	char text[SVG_TEXT_MAX];
 
@@ -111,7 +116,7 @@ static void draw_axes(FILE *out, const struct frame *f)
 	for (size_t i = 0; i < f->x_ticks.n; i++)
 		plot_text(out, "tick", svg_at(&f->x, f->x_ticks.at[i]), PLOT_HEIGHT - BOTTOM + 17, "middle",
 			  svg_tick_text(&f->x_ticks, i, text));
-	plot_text(out, "tick", (LEFT + f->right) / 2, PLOT_HEIGHT - 5, "middle", "epoch");
+	plot_text(out, "tick", (LEFT + f->right) / 2, PLOT_HEIGHT - 5, "middle", x_title ? x_title : "epoch");
 }
 
 /* Where a line ends: the index of its last point that has a place, or n. */
@@ -206,7 +211,7 @@ void plot_draw(FILE *out, const struct plot *plot)
 		return;
 	}
 	plot_open(out, plot->id, plot->title, plot->desc, PLOT_WIDTH, PLOT_HEIGHT);
-	draw_axes(out, &f);
+	draw_axes(out, &f, plot->x_title);
 	for (size_t i = 0; i < plot->n; i++)
 		draw_line(out, &f, plot, &plot->lines[i]);
 	draw_labels(out, &f, plot);

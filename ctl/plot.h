@@ -24,7 +24,9 @@ struct plot {
 	const char *desc;         /* in words, for those who do not see it */
 	const struct plot_line *lines;
 	size_t n; /* later ones lie on top */
+	const char *x_title; /* of real numbers; NULL: epochs, which are whole */
 	bool log, steps;
+	bool zero;  /* the scale begins at 0 */
 	bool faint; /* too many lines to look at each */
 	bool dots;  /* few points: show them */
 };

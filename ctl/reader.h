@@ -55,7 +55,7 @@ struct device_row {
 struct epoch_row { /* one that counts; NaN: not known or not finite */
 	int epoch;
 	double lr, train_loss, train_accuracy, test_loss, test_accuracy;
-	double seconds /* training + testing */, images_per_second, watts;
+	double seconds /* training + testing */, images_per_second, watts, joules;
 };
 
 struct sweep_source { /* what was submitted */
@@ -83,6 +83,17 @@ struct resources_row { /* what a job has used; NaN: not known */
 	double ram_mib, vram_mib; /* most */
 	double watt_hours, watts, watts_max;
 	double cpu_percent, cpu_percent_max, gpu_percent, gpu_percent_max, temperature_c;
+};
+
+struct metric_row { /* a metric of a job over its epochs that count; NaN: there is none, or it was not finite */
+	char *name;
+	double last, best; /* best: the largest of an accuracy, the smallest of any other */
+	int best_epoch;    /* 0: there is none */
+};
+
+struct sample_row { /* a stretch of a job, first seconds, then half minutes; NaN: not known */
+	int64_t at_ms;	       /* its end */
+	double seconds, watts; /* watts: mean */
 };
 
 struct run_row { /* of a job at Weights & Biases */
@@ -116,6 +127,9 @@ char *device_use_text(const struct device_row *d);
 /* Column `name` of `curves`: last and best value of a job and the epoch of the best; maximize says what best means. */
 int reader_metric(struct reader *r, int64_t job, const char *name, bool maximize, double *ret_last, double *ret_best,
 		  int *ret_best_epoch, struct err *err);
+/* The metrics of a job that have no column of their own, by name. */
+int reader_metrics(struct reader *r, int64_t job, struct metric_row **ret, size_t *ret_n, struct err *err);
+void metric_rows_free(struct metric_row *rows, size_t n);
 /* `notes` of the view results; allocated, "" when there is no such job. */
 int reader_notes(struct reader *r, int64_t job, char **ret, struct err *err);
 /* The same for all jobs of a sweep in one query: an object, job id to text.  New reference. */
@@ -125,6 +139,8 @@ int reader_run(struct reader *r, int64_t job, struct run_row *ret, struct err *e
 void run_row_fini(struct run_row *row);
 /* The epochs of a job that count, in order. */
 int reader_epochs(struct reader *r, int64_t job, struct epoch_row **ret, size_t *ret_n, struct err *err);
+/* The stretches of a job, in order. */
+int reader_samples(struct reader *r, int64_t job, struct sample_row **ret, size_t *ret_n, struct err *err);
 /* 1, or 0 when there is no such sweep. */
 int reader_sweep_source(struct reader *r, int64_t sweep, struct sweep_source *ret, struct err *err);
 /* At most `limit` events after an id, oldest first. */

@@ -8,7 +8,7 @@ int reader_epochs(struct reader *r, int64_t job, struct epoch_row **ret, size_t 
 	struct stmt *s;
 	int e = query(r,
 		      "SELECT epoch, lr, train_loss, train_accuracy, test_loss, test_accuracy, "
-		      "train_seconds + coalesce(test_seconds, 0), images_per_second, watts FROM counted_epoch "
+		      "train_seconds + coalesce(test_seconds, 0), images_per_second, watts, joules FROM counted_epoch "
 		      "WHERE job = ? ORDER BY epoch",
 		      &s, err);
 
@@ -28,6 +28,7 @@ int reader_epochs(struct reader *r, int64_t job, struct epoch_row **ret, size_t 
 			.seconds = stmt_num(s, 6),
 			.images_per_second = stmt_num(s, 7),
 			.watts = stmt_num(s, 8),
+			.joules = stmt_num(s, 9),
 		};
 	}
 	if (e < 0) {

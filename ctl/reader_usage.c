@@ -35,6 +35,30 @@ int reader_resources(struct reader *r, int64_t job, struct resources_row *ret, s
 	return 1;
 }
 
+int reader_samples(struct reader *r, int64_t job, struct sample_row **ret, size_t *ret_n, struct err *err)
+{
+	struct sample_row *rows = NULL;
+	size_t n = 0;
+	struct stmt *s;
+	int e = query(r, "SELECT at_ms, seconds, watts FROM samples WHERE job = ? ORDER BY at_ms, event", &s, err);
+
+	if (e < 0)
+		return e;
+	if (s)
+		stmt_bind_int(s, 1, job);
+	while ((e = step(s, err)) > 0) {
+		rows = grow(rows, n, sizeof(*rows));
+		rows[n++] = (struct sample_row){stmt_int(s, 0), stmt_num(s, 1), stmt_num(s, 2)};
+	}
+	if (e < 0) {
+		free(rows);
+		return e;
+	}
+	*ret = rows;
+	*ret_n = n;
+	return 0;
+}
+
 /* Jobs that share a device share its power and memory; how busy it is, each of them says of all of it. */
 int reader_devices(struct reader *r, struct device_row **ret, size_t *ret_n, struct err *err)
 {

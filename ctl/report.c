@@ -206,6 +206,38 @@ static void rank_runs(struct report *rep)
 	}
 }
 
+/* What is shown of the best run alone. */
+static int load_best(struct report *rep, struct reader *r, struct err *err)
+{
+	struct err why;
+	int64_t job = rep->best[0]->job->id;
+	int e = reader_metrics(r, job, &rep->metrics, &rep->n_metrics, err);
+
+	if (e == 0)
+		e = reader_samples(r, job, &rep->samples, &rep->n_samples, err);
+	if (e == 0 && confusion_read(&rep->confusion, rep->paths, job, &why) < 0)
+		rep->confusion_trouble = xstrdup(why.text);
+	return e;
+}
+
+static int load_run(struct report *rep, struct reader *r, struct report_run *run, struct err *err)
+{
+	static const struct resources_row unknown = {NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
+	const struct job_row *job = run->job;
+	bool done = job->state == JOB_DONE;
+	char id[24];
+	int e = reader_epochs(r, job->id, &run->epochs, &run->n_epochs, err);
+
+	snprintf(id, sizeof(id), "%lld", (long long)job->id);
+	run->notes = json_str_or(rep->notes, id, "");
+	run->used = unknown;
+	run->minutes = done ? job->seconds / 60 : NAN;
+	run->accuracy = done ? job->test_accuracy : NAN;
+	if (e == 0)
+		e = MIN(reader_resources(r, job->id, &run->used, err), 0);
+	return e < 0 ? e : add_machines(rep, r, job, err);
+}
+
 static char *jobs_of(const struct selection *sel)
 {
 	int64_t *ids = xcalloc(sel->n_jobs + 1, sizeof(*ids));
@@ -232,15 +264,8 @@ static int report_load(struct report *rep, struct reader *r, const struct select
 	rep->runs = xcalloc(rep->n_runs + 1, sizeof(rep->runs[0]));
 	for (size_t i = 0; i < rep->n_runs; i++)
 		rep->runs[i].job = &sel->jobs[i];
-	for (size_t i = 0; e >= 0 && i < rep->n_runs; i++) {
-		struct report_run *run = &rep->runs[i];
-		char id[24];
-		snprintf(id, sizeof(id), "%lld", (long long)run->job->id);
-		run->notes = json_str_or(rep->notes, id, "");
-		e = reader_epochs(r, run->job->id, &run->epochs, &run->n_epochs, err);
-		if (e == 0)
-			e = add_machines(rep, r, run->job, err);
-	}
+	for (size_t i = 0; e >= 0 && i < rep->n_runs; i++)
+		e = load_run(rep, r, &rep->runs[i], err);
 	if (e < 0)
 		return e;
 	rep->axes = axes_of(rep);
@@ -248,7 +273,7 @@ static int report_load(struct report *rep, struct reader *r, const struct select
 		rep->runs[i].label = label_of(rep, &rep->runs[i]);
 	rank_runs(rep);
 	report_encode(rep);
-	return 0;
+	return rep->n_ranked ? load_best(rep, r, err) : 0;
 }
 
 static void report_fini(struct report *rep)
@@ -261,6 +286,10 @@ static void report_fini(struct report *rep)
 	free(rep->best);
 	sweep_source_fini(&rep->source);
 	report_code_fini(&rep->code);
+	confusion_fini(&rep->confusion);
+	free(rep->confusion_trouble);
+	metric_rows_free(rep->metrics, rep->n_metrics);
+	free(rep->samples);
 	json_decref(rep->columns);
 	json_decref(rep->axes);
 	json_decref(rep->machines);
@@ -363,7 +392,7 @@ static int run(struct ctl *ctl, void *data)
 const struct verb verb_report = {
 	.name = "report",
 	.args = "[TARGET...]",
-	.line = "a sweep as one HTML file: tables and curves",
+	.line = "a sweep as one HTML file: tables, curves, classes, power",
 	.group = "Results",
 	.example = "sweepctl report s1 -o report.html",
 	.input_size = sizeof(struct report_input),

@@ -1,8 +1,9 @@
 /* sweepctl report: one sweep's story as a document.  report.c reads it from the store and writes the file;
- * report_encode.c chooses colours and dashes; report_html.c lays the page out, report_tables.c, report_charts.c and
- * report_lanes.c fill it; report_md.c is the short version. */
+ * report_encode.c chooses colours and dashes; report_html.c lays the page out, report_tables.c, report_charts.c,
+ * report_lanes.c, report_bars.c, report_confusion.c and report_power.c fill it; report_md.c is the short version. */
 #pragma once
 
+#include "ctl/confusion.h"
 #include "ctl/ctl.h"
 #include "ctl/target.h"
 
@@ -19,6 +20,8 @@ struct report_run {
 	char *label;       /* its swept values: "resnet18, 0.1, StepLR" */
 	const char *notes; /* "" when there is nothing to say */
 	int hue, dash;
+	struct resources_row used;
+	double minutes, accuracy; /* training and testing; the last epoch's test accuracy; NaN: not done */
 	int rank; /* 1: best by the sweep's metric; 0: not done */
 };
 
@@ -42,6 +45,15 @@ struct report {
 	json_t *machines; /* what trained them, as text -> list of jobs */
 	json_t *notes;
 	struct report_code code;
+
+	/* Of the best run. */
+	struct confusion confusion; /* zeroed: there is none */
+	char *confusion_trouble;    /* why it is not shown, or NULL */
+	struct metric_row *metrics; /* without a column of their own */
+	size_t n_metrics;
+	struct sample_row *samples;
+	size_t n_samples;
+
 	int64_t made_ms;
 	char *jobs; /* "jobs 1-8" */
 	char *file; /* where the report goes */
@@ -70,6 +82,12 @@ void report_curves(const struct report *rep, FILE *out);
 void report_epoch_times(const struct report *rep, FILE *out);
 void report_parallel(const struct report *rep, FILE *out);
 void report_best_run(const struct report *rep, FILE *out);
+/* Nothing where there is nothing to show. */
+void report_amp_and_batch(const struct report *rep, FILE *out);
+void report_classes(const struct report *rep, FILE *out);
+void report_power(const struct report *rep, FILE *out);
+void report_amp_and_batch_markdown(const struct report *rep, FILE *out);
+void report_classes_markdown(const struct report *rep, FILE *out);
 
 /* report.css and report.js, embedded at build by embed.py. */
 extern const char report_style[], report_script[];

@@ -194,6 +194,9 @@ void report_html(const struct report *rep, FILE *out)
 	report_epoch_times(rep, out);
 	report_parallel(rep, out);
 	report_best_run(rep, out);
+	report_classes(rep, out);
+	report_power(rep, out);
+	report_amp_and_batch(rep, out);
 	report_efficiency(rep, out);
 	put_machines(rep, out);
 	put_source(rep, out);

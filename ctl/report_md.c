@@ -100,6 +100,8 @@ void report_markdown(const struct report *rep, FILE *out)
 			format_minutes(rep->fastest->job->seconds / 60, number));
 	fprintf(out, "- training and testing: %s in all\n\n", format_span(report_seconds(rep), number));
 	put_results(rep, out);
+	report_amp_and_batch_markdown(rep, out);
+	report_classes_markdown(rep, out);
 	fputs("\n## Sweep file\n\n", out);
 	autofree char *source = text_clean_lines(rep->source.text ? rep->source.text : "");
 	put_block(out, source);

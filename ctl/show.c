@@ -1,6 +1,6 @@
 /* sweepctl show: all about a job. */
+#include "ctl/show.h"
 #include "ctl/ctl.h"
-#include "ctl/format.h"
 #include "ctl/target.h"
 #include "ctl/text.h"
 #include "common/clock.h"
@@ -47,6 +47,7 @@ struct shown { /* one job with all that is read for it */
 	size_t n_attempts;
 	struct resources_row used;
 	char *notes, *log, *config; /* the paths are NULL where there is no such file yet */
+	struct job_tests tests;
 	struct run_row run; /* empty: nothing is known of it at W&B */
 };
 
@@ -120,26 +121,6 @@ static void show_warnings(const struct job_row *job)
 	json_t *sentence;
 	json_array_foreach(warnings, i, sentence)
 		printf("  %-11s %s\n", i ? "" : "warnings", json_string_value(sentence));
-}
-
-static int show_metrics(struct reader *r, const struct job_row *job, struct err *err)
-{
-	char last_text[FORMAT_MAX], best_text[FORMAT_MAX];
-
-	if (!job->epoch)
-		return 0;
-	puts("  metric              last      best  epoch");
-	for (size_t i = 0; i < n_metric_columns; i++) {
-		double last, best;
-		int epoch;
-		const struct metric_column *m = &metric_columns[i];
-		int e = reader_metric(r, job->id, m->name, m->maximize, &last, &best, &epoch, err);
-		if (e < 0)
-			return e;
-		printf("  %-15s %8s  %8s  %5d\n", m->name, metric_text(m->name, last, last_text),
-		       metric_text(m->name, best, best_text), epoch);
-	}
-	return 0;
 }
 
 static void show_speed(const struct job_row *job)
@@ -284,7 +265,7 @@ static int show_text(struct ctl *ctl, struct reader *r, const struct shown *s, b
 	show_title(ctl, s);
 	show_config(s->job, all);
 	show_warnings(s->job);
-	int e = show_metrics(r, s->job, err);
+	int e = job_tests_print(&s->tests, r, s->job, err);
 	if (e < 0)
 		return e;
 	show_speed(s->job);
@@ -337,10 +318,14 @@ static json_t *resources_json(const struct resources_row *u)
 	return o;
 }
 
-static json_t *show_json(const struct selection *sel, const struct shown *s)
+static int show_json(const struct selection *sel, struct reader *r, const struct shown *s, json_t *array, struct err *err)
 {
-	json_t *o = job_json(sel, s->job), *attempts = json_array();
+	json_t *tests = NULL;
+	int e = job_tests_json(&s->tests, r, s->job, &tests, err);
 
+	if (e < 0)
+		return e;
+	json_t *o = job_json(sel, s->job), *attempts = json_array();
 	for (size_t i = 0; i < s->n_attempts; i++)
 		json_array_append_new(attempts, attempt_json(&s->attempts[i]));
 	json_object_set_new(o, "attempts", attempts);
@@ -349,7 +334,10 @@ static json_t *show_json(const struct selection *sel, const struct shown *s)
 	json_object_set_new(o, "notes", json_string(s->notes));
 	json_object_set_new(o, "warnings", warnings_of(s->job));
 	json_object_set_new(o, "wandb", run_json(&s->run));
-	return o;
+	json_object_update(o, tests);
+	json_decref(tests);
+	json_array_append_new(array, o);
+	return 0;
 }
 
 /* STATE/jobs/ID/NAME where it can be read, shortened for a person; else NULL. */
@@ -375,14 +363,14 @@ static int show_job(struct ctl *ctl, struct reader *r, const struct selection *s
 		e = MIN(reader_resources(r, job->id, &s.used, err), 0);
 	if (e == 0)
 		e = MIN(reader_run(r, job->id, &s.run, err), 0);
+	if (e == 0)
+		e = job_tests_read(&s.tests, r, &ctl->paths, job->id, err);
 	if (e == 0) {
 		s.log = job_file(ctl, job->id, "log.txt");
 		s.config = job_file(ctl, job->id, "config.json");
-		if (ctl->json)
-			json_array_append_new(array, show_json(sel, &s));
-		else
-			e = show_text(ctl, r, &s, all, err);
+		e = ctl->json ? show_json(sel, r, &s, array, err) : show_text(ctl, r, &s, all, err);
 	}
+	job_tests_fini(&s.tests);
 	attempt_rows_free(s.attempts, s.n_attempts);
 	free(s.notes);
 	free(s.log);

@@ -70,6 +70,13 @@ void svg_ticks_whole(struct svg_ticks *t, double lo, double hi, int about)
 	set_multiples(t, step, ceil(lo / step - 1e-9), floor(hi / step + 1e-9));
 }
 
+void svg_ticks_inside(struct svg_ticks *t, double lo, double hi, int about)
+{
+	double step = nice_step(fmax((hi - lo) / about, 1e-9));
+
+	set_multiples(t, step, ceil(lo / step - 1e-9), floor(hi / step + 1e-9));
+}
+
 static const double log_times[] = {1, 2, 5};
 
 static double log_value(int place)

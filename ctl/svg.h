@@ -28,6 +28,8 @@ double svg_at(const struct svg_scale *scale, double value);
 void svg_ticks(struct svg_ticks *t, double lo, double hi, int about);
 /* The same for whole numbers (epochs), inside [lo, hi]. */
 void svg_ticks_whole(struct svg_ticks *t, double lo, double hi, int about);
+/* The same, not only whole ones. */
+void svg_ticks_inside(struct svg_ticks *t, double lo, double hi, int about);
 /* Powers of ten that enclose [lo, hi], with their double and fivefold where there are few; 0 < lo. */
 void svg_ticks_log(struct svg_ticks *t, double lo, double hi);
 /* "0.25", "50", "1e-05"; fills and returns buf (SVG_TEXT_MAX). */
