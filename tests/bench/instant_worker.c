@@ -2,26 +2,30 @@
  *
  * Environment: INSTANT_METRICS=N   N metric events between the two, as fast as they are acknowledged
  *              INSTANT_WINDOW=N    so many of them unacknowledged at most (default 10,000)
- *              INSTANT_ONCE=1      ends after one job: a process per job
+ *              INSTANT_PROGRAM=P   starts P for each job and waits for its end: a process per job
  *              INSTANT_HOLD=1      starts a job and then only sends heartbeats: a live worker to be adopted
- *              INSTANT_LOG=FILE    appended at its end: a line per job, microseconds from `done` to the next `run`
- * Like the real one it spools every event before it sends it. */
+ *              INSTANT_LOG=FILE    appended at its end: a line per job, when it said `done` (CLOCK_MONOTONIC) and how long
+ *                                  after that the next `run` came, both in microseconds
+ * Like the real one it spools every event before it sends it.  A minute without a daemon ends it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <poll.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define SENT_MAX (1 << 20)
 #define HEARTBEAT_MS 2000
+#define ALONE_US 60e6
 
 struct worker {
 	const char *socket_path, *token_file, *id, *device;
@@ -30,9 +34,13 @@ struct worker {
 	size_t n_in;
 	long attempt, seq, acked, metrics, window;
 	FILE *spool;
-	double done_at, *gaps;
+	double done_at;
+	struct gap {
+		double at_us, us;
+	} *gaps;
 	size_t n_gaps;
-	bool once, hold;
+	const char *program;
+	bool hold;
 };
 
 static double now_us(void)
@@ -81,7 +89,7 @@ static void write_gaps(const struct worker *w)
 	if (!file)
 		return;
 	for (size_t i = 0; i < w->n_gaps; i++)
-		fprintf(file, "%s %.1f\n", w->device, w->gaps[i]);
+		fprintf(file, "%s %.1f %.1f\n", w->device, w->gaps[i].at_us, w->gaps[i].us);
 	fclose(file);
 }
 
@@ -104,11 +112,21 @@ static void finish(struct worker *w)
 	w->done_at = now_us();
 }
 
+/* As a queue of commands does: one process, waited for. */
+static void run_program(const char *path)
+{
+	char *args[] = {(char *)path, NULL}, *env[] = {NULL};
+	pid_t pid;
+	int status;
+	if (posix_spawn(&pid, path, NULL, NULL, args, env) || waitpid(pid, &status, 0) != pid || status)
+		exit(1);
+}
+
 static void start_job(struct worker *w, const json_t *run)
 {
 	char path[4096];
 	if (w->done_at > 0 && w->n_gaps < SENT_MAX)
-		w->gaps[w->n_gaps++] = now_us() - w->done_at;
+		w->gaps[w->n_gaps++] = (struct gap){.at_us = w->done_at, .us = now_us() - w->done_at};
 	w->attempt = (long)json_integer_value(json_object_get(run, "attempt"));
 	w->seq = w->acked = 0;
 	w->metrics = env_number("INSTANT_METRICS", 0);
@@ -117,6 +135,8 @@ static void start_job(struct worker *w, const json_t *run)
 	if (!w->spool)
 		exit(1);
 	emit(w, "started", ",\"start_epoch\":0,\"start_step\":0,\"backend\":\"none\",\"device\":\"none\"");
+	if (w->program)
+		run_program(w->program);
 	emit_metrics(w);
 	finish(w);
 }
@@ -125,6 +145,17 @@ static void leave(struct worker *w)
 {
 	write_gaps(w);
 	exit(0);
+}
+
+/* The job, if there is one. */
+static void let_go(struct worker *w, const char *type)
+{
+	if (!w->spool)
+		return;
+	w->metrics = 0;
+	emit(w, type, ",\"why\":\"stop\",\"epoch\":0,\"step\":0");
+	fclose(w->spool);
+	w->spool = NULL;
 }
 
 static void heed(struct worker *w, const char *line, size_t n)
@@ -141,17 +172,12 @@ static void heed(struct worker *w, const char *line, size_t n)
 		if (w->spool) {
 			emit_metrics(w);
 			finish(w);
-		} else if (w->once && w->acked == w->seq) {
-			leave(w);
 		}
 	} else if (!strcmp(type, "stop")) {
+		let_go(w, "released");
 		leave(w);
 	} else if (!strcmp(type, "release") || !strcmp(type, "cancel")) {
-		w->metrics = 0;
-		w->hold = false;
-		emit(w, type[0] == 'c' ? "cancelled" : "released", ",\"why\":\"stop\",\"epoch\":0,\"step\":0");
-		fclose(w->spool);
-		w->spool = NULL;
+		let_go(w, type[0] == 'c' ? "cancelled" : "released");
 	}
 	json_decref(message);
 }
@@ -167,8 +193,9 @@ static void hello(struct worker *w)
 	token[strcspn(token, "\n")] = '\0';
 	strncpy(address.sun_path, w->socket_path, sizeof(address.sun_path) - 1);
 	w->fd = socket(AF_UNIX, SOCK_STREAM, 0);
-	while (connect(w->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		usleep(1000); /* the daemon is away */
+	for (double since = now_us(); connect(w->fd, (struct sockaddr *)&address, sizeof(address)) < 0; usleep(1000))
+		if (now_us() - since > ALONE_US)
+			leave(w);
 	int n = snprintf(line, sizeof(line),
 			 "{\"type\":\"hello\",\"protocol\":1,\"worker\":%s,\"token\":\"%s\",\"pid\":%d,\"device\":{\"id\":\"%s\","
 			 "\"kind\":\"cpu\",\"name\":\"none\",\"bf16\":false,\"threads\":1},\"slots\":1,\"jobs\":[", w->id, token,
@@ -200,7 +227,7 @@ static bool read_lines(struct worker *w)
 int main(int argc, char **argv)
 {
 	static struct worker w;
-	w.once = env_number("INSTANT_ONCE", 0);
+	w.program = getenv("INSTANT_PROGRAM");
 	w.hold = env_number("INSTANT_HOLD", 0);
 	w.window = env_number("INSTANT_WINDOW", 10000);
 	w.gaps = calloc(SENT_MAX, sizeof(*w.gaps));
