@@ -5,6 +5,7 @@
 
 #include <libgen.h>
 #include <math.h>
+#include <pthread.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -66,12 +67,20 @@ static bool is_orphaned_for_reader(const char *path)
 	return !fs_exists(wal) && access(dirname(copy), W_OK) < 0;
 }
 
+/* A connection is used by one thread at a time, and nobody asks how much memory SQLite has: no locks for either. */
+static void configure(void)
+{
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 static int open_handle(struct db *db, enum db_mode mode)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	pthread_once(&once, configure);
 	if (mode == DB_WRITE)
-		return sqlite3_open_v2(db->path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
+		return sqlite3_open_v2(db->path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
 	if (!is_orphaned_for_reader(db->path))
-		return sqlite3_open_v2(db->path, &db->handle, SQLITE_OPEN_READONLY, NULL);
+		return sqlite3_open_v2(db->path, &db->handle, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
 	autofree char *uri = xasprintf("file:%s?immutable=1", db->path);
 	return sqlite3_open_v2(uri, &db->handle, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
 }

@@ -16,7 +16,9 @@ static inline void cleanup_json(json_t **j)
 json_t *json_parse(const char *bytes, size_t size, struct err *err);
 /* One line, no newline; object keys in insertion order; doubles shortest round-trip.  Caller frees. */
 char *json_line(const json_t *j);
-/* The same over several lines, for people. */
+/* The same of an object's members but those. */
+char *json_line_without(const json_t *object, const char *const *keys, size_t n);
+/* json_line() over several lines, for people. */
 char *json_pretty(const json_t *j);
 
 /* Members of an object.  -EINVAL with "key: expected a string" when absent or of another type. */

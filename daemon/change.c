@@ -270,7 +270,7 @@ static void done_pass(struct input *input)
 		wait_for_slots(c);
 		return;
 	}
-	client_refuse(c->client, input->failed == -ENOENT ? EXIT_NO_SUCH : EXIT_STATE, "%s", input->err.text);
+	client_refuse(c->client, input->failed == -ENOENT ? EXIT_NO_SUCH : EXIT_STATE, "%s", input->why);
 	changing_free(c);
 }
 

@@ -101,7 +101,7 @@ static void done(struct input *input)
 	double wait_s = in->next_ms ? (double)(in->next_ms - wall_ms()) / 1000 : INFINITY;
 	d->dispatching = false;
 	if (input->failed && input->failed != -ECANCELED) {
-		log_error("no job starts: %s", input->err.text);
+		log_error("no job starts: %s", input->why);
 		wait_s = RETRY_S;
 	}
 	for (size_t i = 0; !input->failed && i < in->n; i++)

@@ -202,7 +202,7 @@ static void done_report(struct input *input)
 {
 	struct report *in = (struct report *)input;
 	if (input->failed)
-		client_refuse(in->client, input->failed == -EINVAL ? EXIT_USAGE : EXIT_STATE, "%s", input->err.text);
+		client_refuse(in->client, input->failed == -EINVAL ? EXIT_USAGE : EXIT_STATE, "%s", input->why);
 	else
 		client_answer(in->client, NULL);
 	client_unref(in->client);

@@ -73,7 +73,7 @@ static void done_hello(struct input *input)
 {
 	struct hello *in = (struct hello *)input;
 	if (input->failed && input->failed != -ECANCELED)
-		log_error("hello: %s", input->err.text);
+		log_error("hello: %s", input->why);
 	if (!input->failed)
 		trust_done(&in->trust, in->slot);
 	daemon_poke(in->slot->daemon);
@@ -182,9 +182,9 @@ struct arrival {
 	struct peer *peer;
 	json_t *event;
 	int64_t attempt;
-	struct outcome outcome;
-	struct trust trust; /* of an epoch */
-	bool ends, is_epoch;
+	struct outcome *outcome; /* room for one, where the event may be the last; NULL otherwise */
+	struct trust *trust;	 /* the same for an epoch's */
+	bool ends;
 };
 
 static int apply_arrival(struct input *input, struct store *store, struct err *err)
@@ -192,48 +192,50 @@ static int apply_arrival(struct input *input, struct store *store, struct err *e
 	struct arrival *in = (struct arrival *)input;
 	in->slot->ending = false;
 	int r = store_add_event(store, in->attempt, in->event, err);
-	in->ends = r == 1 && outcome_of_event(in->event, &in->outcome);
+	in->ends = r == 1 && in->outcome && outcome_of_event(in->event, in->outcome);
 	if (!in->ends)
-		return r == 1 && in->is_epoch ? trust_good(&in->trust, store, in->slot->lead, true, err) : r;
-	r = outcome_apply(store, in->slot, in->attempt, &in->outcome, err);
-	in->slot->ending = r == 0 && in->slot->attempt == in->attempt && in->outcome.attempt == ATTEMPT_DONE;
+		return r == 1 && in->trust ? trust_good(in->trust, store, in->slot->lead, true, err) : r;
+	r = outcome_apply(store, in->slot, in->attempt, in->outcome, err);
+	in->slot->ending = r == 0 && in->slot->attempt == in->attempt && in->outcome->attempt == ATTEMPT_DONE;
 	return r;
 }
 
 static void log_outcome(const struct arrival *in)
 {
 	log_info("job %lld: attempt %lld %s%s%s", (long long)in->slot->job, (long long)in->attempt,
-		 attempt_state_names[in->outcome.attempt], *in->outcome.reason ? ": " : "", in->outcome.reason);
+		 attempt_state_names[in->outcome->attempt], *in->outcome->reason ? ": " : "", in->outcome->reason);
+}
+
+static void take_stored(struct arrival *in)
+{
+	struct slot *slot = in->slot;
+	int64_t seq = json_int_or(in->event, "seq", 0);
+	if (slot->attempt == in->attempt && seq > slot->stored) {
+		slot->stored = seq;
+		slot->lead->bad_lines = 0;
+		if (in->trust)
+			trust_done(in->trust, slot->lead);
+	}
+	if (in->ends) {
+		log_outcome(in);
+		link_send_acks(slot->daemon);
+		slot_forget_attempt(slot);
+		outcome_done(slot, in->outcome);
+	}
 }
 
 static void done_arrival(struct input *input)
 {
 	struct arrival *in = (struct arrival *)input;
 	struct slot *slot = in->slot;
-	bool current = slot->attempt == in->attempt;
 	slot->ending = false;
-	if (input->failed == -ECANCELED) {
-		json_decref(in->event);
-		return;
-	}
-	if (input->failed && slot->lead->peer == in->peer) {
-		peer_refuse(slot->lead->peer, input->err.text);
-	} else if (!input->failed) {
-		int64_t seq = json_int_or(in->event, "seq", 0);
-		if (current && seq > slot->stored) {
-			slot->stored = seq;
-			slot->lead->bad_lines = 0;
-			if (in->is_epoch && !in->ends)
-				trust_done(&in->trust, slot->lead);
-		}
-		if (in->ends) {
-			log_outcome(in);
-			link_send_acks(slot->daemon);
-			slot_forget_attempt(slot);
-			outcome_done(slot, &in->outcome);
-		}
-	}
+	if (!input->failed)
+		take_stored(in);
+	else if (input->failed != -ECANCELED && slot->lead->peer == in->peer)
+		peer_refuse(slot->lead->peer, input->why);
 	json_decref(in->event);
+	free(in->outcome);
+	free(in->trust);
 }
 
 static const struct input_kind arrival_kind = {"event", apply_arrival, done_arrival};
@@ -241,6 +243,8 @@ static const struct input_kind arrival_kind = {"event", apply_arrival, done_arri
 static int take_event(struct slot *lead, const json_t *m, struct err *err)
 {
 	int64_t attempt, seq;
+	struct outcome outcome;
+	const char *type = json_str_or(m, "type", "");
 	int r = json_get_int(m, "attempt", &attempt, err);
 	r = r ? r : json_get_int(m, "seq", &seq, err);
 	if (r < 0)
@@ -255,10 +259,13 @@ static int take_event(struct slot *lead, const json_t *m, struct err *err)
 	in->peer = lead->peer;
 	in->event = json_incref((json_t *)m);
 	in->attempt = attempt;
-	in->is_epoch = str_eq(json_str_or(m, "type", ""), "epoch");
+	if (str_eq(type, "epoch"))
+		in->trust = xcalloc(1, sizeof(*in->trust));
+	else if (outcome_of_event(m, &outcome))
+		in->outcome = xcalloc(1, sizeof(*in->outcome));
 	watch_moved(&slot->watch, monotonic_s(), -1, seq, PHASE_EVENT);
 	turn_add(slot->daemon->turn, &in->input);
-	if (str_eq(json_str_or(m, "type", ""), "done")) /* the next job begins in the same transaction */
+	if (str_eq(type, "done")) /* the next job begins in the same transaction */
 		dispatch_now(slot->daemon);
 	return 0;
 }

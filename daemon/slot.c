@@ -127,7 +127,7 @@ static int apply_started(struct input *input, struct store *store, struct err *e
 static void done_nothing(struct input *input)
 {
 	if (input->failed && input->failed != -ECANCELED)
-		log_error("%s: %s", input->kind->name, input->err.text);
+		log_error("%s: %s", input->kind->name, input->why);
 }
 
 static const struct input_kind worker_started_kind = {"worker started", apply_started, done_nothing};
@@ -177,7 +177,7 @@ static void done_add_worker(struct input *input)
 	struct slot *slot = in->slot;
 	if (input->failed || slot->daemon->stopping) {
 		if (input->failed && input->failed != -ECANCELED)
-			log_error("%s: no worker: %s", slot->device, input->err.text);
+			log_error("%s: no worker: %s", slot->device, input->why);
 		slot->state = SLOT_EMPTY;
 		slot->restart_at_s = monotonic_s() + RESTART_MAX_S;
 		return;

@@ -248,9 +248,9 @@ static void done_replayed(struct input *input)
 		return;
 	}
 	if (input->failed) { /* what the file says from there on cannot be trusted */
-		log_warn("%s", input->err.text);
+		log_warn("%s", input->why);
 		INVARIANT(json_array_size(r->events), "worker %lld cannot end: %s", (long long)slot->worker,
-			  input->err.text);
+			  input->why);
 		while (json_array_size(r->events) > r->bad)
 			json_array_remove(r->events, r->bad);
 		r->at_end = true;

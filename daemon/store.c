@@ -202,11 +202,13 @@ int store_begin(struct store *s, struct err *err)
 
 int store_commit(struct store *s, struct err *err)
 {
-	return db_commit(s->db, err);
+	int r = store_write_warm(s, err);
+	return r ? r : db_commit(s->db, err);
 }
 
 void store_rollback(struct store *s)
 {
+	s->n_warm = 0;
 	db_rollback(s->db);
 }
 
@@ -251,7 +253,9 @@ static void bind_id(struct stmt *q, int i, int64_t id)
 int store_log_event(struct store *s, const struct event_row *e, int64_t *ret_id, struct err *err)
 {
 	struct stmt *q = store_query(s, QUERY_ADD_EVENT);
-	autofree char *detail = e->detail ? json_line(e->detail) : NULL;
+	static const char *const columns[] = {"type", "attempt", "seq", "at_ms"};
+	size_t n_columns = e->of_worker ? ARRAY_LEN(columns) : 0;
+	autofree char *detail = e->detail ? json_line_without(e->detail, columns, n_columns) : NULL;
 	stmt_bind_int(q, 1, e->at_ms);
 	bind_id(q, 2, e->sweep);
 	bind_id(q, 3, e->job);

@@ -24,13 +24,16 @@ int store_begin_attempt(struct store *s, int64_t job, int64_t worker, const char
 int store_end_attempt(struct store *s, int64_t attempt, enum attempt_state state, const char *fail_class,
 		      const char *reason, struct err *err)
 {
+	int r = store_write_warm(s, err);
+	if (r < 0)
+		return r;
 	struct stmt *q = store_query(s, QUERY_END_ATTEMPT);
 	stmt_bind_int(q, 1, attempt);
 	stmt_bind_text(q, 2, attempt_state_names[state]);
 	stmt_bind_text(q, 3, fail_class);
 	stmt_bind_text(q, 4, reason);
 	stmt_bind_int(q, 5, wall_ms());
-	int r = store_run(q, err);
+	r = store_run(q, err);
 	INVARIANT(r < 0 || db_changes(s->db) == 1, "attempt %lld ends twice (invariant 4)", (long long)attempt);
 	return r;
 }
@@ -43,7 +46,15 @@ static enum attempt_state attempt_state_parse(const char *name)
 	BUG("attempt state %s", name);
 }
 
-int store_attempt(struct store *s, int64_t attempt, struct attempt_row *ret, struct err *err)
+static struct warm_attempt *find_warm(struct store *s, int64_t attempt)
+{
+	for (size_t i = 0; i < s->n_warm; i++)
+		if (s->warm[i].row.id == attempt)
+			return &s->warm[i];
+	return NULL;
+}
+
+static int read_attempt(struct store *s, int64_t attempt, struct attempt_row *ret, struct err *err)
 {
 	struct stmt *q = store_query(s, QUERY_ATTEMPT);
 	stmt_bind_int(q, 1, attempt);
@@ -63,6 +74,48 @@ int store_attempt(struct store *s, int64_t attempt, struct attempt_row *ret, str
 	};
 	stmt_reset(q);
 	return 0;
+}
+
+int store_attempt(struct store *s, int64_t attempt, struct attempt_row *ret, struct err *err)
+{
+	const struct warm_attempt *warm = find_warm(s, attempt);
+	if (!warm)
+		return read_attempt(s, attempt, ret, err);
+	*ret = warm->row;
+	return 0;
+}
+
+/* Of an attempt that sends; valid until the next one is warmed. */
+static int warm_up(struct store *s, int64_t attempt, struct warm_attempt **ret, struct err *err)
+{
+	*ret = find_warm(s, attempt);
+	if (*ret)
+		return 0;
+	int r = s->n_warm == WARM_ATTEMPTS ? store_write_warm(s, err) : 0;
+	struct warm_attempt *warm = &s->warm[s->n_warm];
+	r = r ? r : read_attempt(s, attempt, &warm->row, err);
+	if (r < 0)
+		return r;
+	warm->stored_seq = warm->row.last_seq;
+	s->n_warm++;
+	*ret = warm;
+	return 0;
+}
+
+int store_write_warm(struct store *s, struct err *err)
+{
+	int r = 0;
+	for (size_t i = 0; i < s->n_warm && r == 0; i++) {
+		const struct warm_attempt *warm = &s->warm[i];
+		if (warm->row.last_seq == warm->stored_seq)
+			continue;
+		struct stmt *q = store_query(s, QUERY_ADVANCE_ATTEMPT);
+		stmt_bind_int(q, 1, warm->row.id);
+		stmt_bind_int(q, 2, warm->row.last_seq);
+		r = store_run(q, err);
+	}
+	s->n_warm = 0;
+	return r;
 }
 
 int store_worker_attempts(struct store *s, int64_t worker, struct attempt_row **ret, size_t *ret_n, struct err *err)
@@ -257,29 +310,12 @@ static const struct {
 	{"released", nothing_more},   {"steps", add_steps},
 };
 
-static int advance(struct store *s, int64_t attempt, int64_t seq, struct err *err)
-{
-	struct stmt *q = store_query(s, QUERY_ADVANCE_ATTEMPT);
-	stmt_bind_int(q, 1, attempt);
-	stmt_bind_int(q, 2, seq);
-	return store_run(q, err);
-}
-
-/* What stays in the log: the event without what the row's own columns say. */
-static json_t *detail_of(const json_t *event)
-{
-	static const char *const columns[] = {"type", "attempt", "seq", "at_ms"};
-	json_t *detail = json_copy((json_t *)event);
-	for (size_t i = 0; i < ARRAY_LEN(columns); i++)
-		json_object_del(detail, columns[i]);
-	return detail;
-}
-
 static int log_arrival(struct arrival *a, const char *type, int64_t seq, struct err *err)
 {
-	autojson json_t *detail = str_eq(type, "steps") ? store_steps_detail(a->event) : detail_of(a->event);
+	autojson json_t *less = str_eq(type, "steps") ? store_steps_detail(a->event) : NULL;
 	struct event_row e = {.at_ms = a->at_ms, .sweep = a->attempt->sweep, .job = a->attempt->job,
-			      .attempt = a->attempt->id, .seq = seq, .kind = type, .detail = detail};
+			      .attempt = a->attempt->id, .seq = seq, .kind = type, .detail = less ? less : a->event,
+			      .of_worker = true};
 	return store_log_event(a->s, &e, &a->event_id, err);
 }
 
@@ -287,26 +323,28 @@ int store_add_event(struct store *s, int64_t attempt, const json_t *event, struc
 {
 	int64_t seq;
 	const char *type;
-	struct attempt_row row;
-	int r = store_attempt(s, attempt, &row, err);
+	struct warm_attempt *warm;
+	int r = warm_up(s, attempt, &warm, err);
 	r = r ? r : bad(err, json_get_str(event, "type", &type, err));
 	r = r ? r : bad(err, json_get_int(event, "seq", &seq, err));
 	if (r < 0)
 		return r;
-	if (seq >= 1 && seq <= row.last_seq)
+	struct attempt_row *row = &warm->row;
+	if (seq >= 1 && seq <= row->last_seq)
 		return 0;
-	if (seq != row.last_seq + 1)
+	if (seq != row->last_seq + 1)
 		return err_set(err, -EPROTO, "event %lld of attempt %lld comes after %lld", (long long)seq,
-			       (long long)attempt, (long long)row.last_seq);
-	if (row.state != ATTEMPT_RUNNING)
+			       (long long)attempt, (long long)row->last_seq);
+	if (row->state != ATTEMPT_RUNNING)
 		return err_set(err, -EPROTO, "attempt %lld has ended", (long long)attempt);
-	struct arrival a = {.s = s, .attempt = &row, .event = event, .at_ms = json_int_or(event, "at_ms", wall_ms())};
+	struct arrival a = {.s = s, .attempt = row, .event = event, .at_ms = json_int_or(event, "at_ms", wall_ms())};
 	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
 		if (!str_eq(types[i].type, type))
 			continue;
 		r = log_arrival(&a, type, seq, err);
 		r = r ? r : types[i].add(&a, err);
-		r = r ? r : advance(s, attempt, seq, err);
+		if (r == 0)
+			row->last_seq = seq;
 		if (r == -EEXIST) /* the same epoch or metric twice in one attempt */
 			r = -EPROTO;
 		return r < 0 ? r : 1;

@@ -10,8 +10,17 @@
 
 #include <sys/types.h>
 
+#define WARM_ATTEMPTS 32
+
+struct warm_attempt { /* whose worker is sending: its row as this transaction has it */
+	struct attempt_row row;
+	int64_t stored_seq; /* row.last_seq, as the table has it */
+};
+
 struct store {
 	struct db *db;
+	struct warm_attempt warm[WARM_ATTEMPTS];
+	size_t n_warm; /* 0 outside of transactions */
 	struct stmt *prepared[N_QUERIES]; /* NULL: not yet */
 	int lock_fd;
 	char *path;
@@ -27,10 +36,14 @@ struct stmt *store_query(struct store *s, enum query query);
 /* Steps a statement without rows. */
 int store_run(struct stmt *q, struct err *err);
 
+/* The numbers of the last events, which are kept back so that an attempt is written once a transaction; and forgets the rows. */
+int store_write_warm(struct store *s, struct err *err);
+
 struct event_row {
 	int64_t at_ms, sweep, job, attempt, seq; /* 0: none */
 	const char *kind;
 	const json_t *detail; /* borrowed, or NULL */
+	bool of_worker;	      /* detail is its line: what has a column of its own stays out */
 };
 int store_log_event(struct store *s, const struct event_row *e, int64_t *ret_id, struct err *err);
 

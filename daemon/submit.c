@@ -4,6 +4,7 @@
 #include "control.h"
 
 #include "forward.h"
+#include "slot.h"
 
 #include "common/clock.h"
 #include "common/json.h"
@@ -11,8 +12,11 @@
 #include "common/protocol.h"
 #include "common/wandb.h"
 
-#define TURN_S	      0.005 /* of a turn: so long others wait */
-#define JOBS_AT_ONCE  50    /* between two looks at the clock */
+/* Of a turn: so long others wait.  A device that is about to be idle waits less, a worker that waits already, least. */
+#define TURN_S	      0.005
+#define BUSY_TURN_S   0.001
+#define SHARED_TURN_S 0.0003
+#define JOBS_AT_ONCE  10 /* between two looks at the clock */
 #define MAX_OVERRIDES 200
 #define MAX_NOTE      4096
 
@@ -87,10 +91,19 @@ static int add_sweep(struct submit_step *step, struct store *store, struct err *
 	return store_add_sweep(store, &n, &step->id, err);
 }
 
+static double turn_s(const struct submit_step *step)
+{
+	const struct daemon *d = step->s->client->daemon;
+	for (int i = 0; i < d->n_slots; i++)
+		if (d->slots[i].attempt)
+			return step->input.alone ? BUSY_TURN_S : SHARED_TURN_S;
+	return TURN_S;
+}
+
 static int add_jobs(struct submit_step *step, struct store *store, struct err *err)
 {
 	const struct submitting *s = step->s;
-	double end_s = monotonic_s() + TURN_S;
+	double end_s = monotonic_s() + turn_s(step);
 	int r = 0;
 	for (step->n = 0; r == 0 && s->inserted + step->n < s->sweep->n_jobs && (!step->n || monotonic_s() < end_s);) {
 		size_t first = s->inserted + step->n, n = MIN(s->sweep->n_jobs - first, (size_t)JOBS_AT_ONCE);
@@ -153,7 +166,7 @@ static int apply_drop(struct input *input, struct store *store, struct err *err)
 static void done_drop(struct input *input)
 {
 	if (input->failed && input->failed != -ECANCELED) /* the next start drops it */
-		log_error("half a submit stays hidden: %s", input->err.text);
+		log_error("half a submit stays hidden: %s", input->why);
 }
 
 static const struct input_kind drop_kind = {"drop half a submit", apply_drop, done_drop};
@@ -179,7 +192,7 @@ static void done_step(struct input *input)
 	struct submit_step *step = (struct submit_step *)input;
 	struct submitting *s = step->s;
 	if (input->failed) {
-		give_up(s, input->failed, input->err.text);
+		give_up(s, input->failed, input->why);
 		return;
 	}
 	if (!step->wait) {

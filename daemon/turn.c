@@ -31,12 +31,13 @@ static int apply_all(struct turn *turn, struct err *err)
 	for (struct input *in = turn->first; in; in = in->next) {
 		if (in->failed || !in->kind->apply)
 			continue;
-		int r = in->kind->apply(in, turn->store, &in->err);
+		int r = in->kind->apply(in, turn->store, err);
 		if (r >= 0)
 			continue;
 		if (is_store_trouble(r))
-			return err_set(err, r, "%s", in->err.text);
+			return r;
 		in->failed = r;
+		in->why = xstrdup(err->text);
 		return -EAGAIN;
 	}
 	return 0;
@@ -58,12 +59,18 @@ static int transact(struct turn *turn, struct err *err)
 	return r;
 }
 
+static void end(struct input *in)
+{
+	in->kind->done(in);
+	free(in->why);
+	free(in);
+}
+
 static void finish(struct input *in)
 {
 	while (in) {
 		struct input *next = in->next;
-		in->kind->done(in);
-		free(in);
+		end(in);
 		in = next;
 	}
 }
@@ -89,8 +96,8 @@ static void refuse_late(struct turn *turn, const struct err *why)
 		}
 		*at = in->next;
 		in->next = NULL;
-		in->failed = err_set(&in->err, -EBUSY, "the store takes nothing at the moment: %s; nothing was changed, "
-						       "try again later", why->text);
+		in->failed = -EBUSY;
+		in->why = xasprintf("the store takes nothing at the moment: %s; nothing was changed, try again later", why->text);
 		*last = in;
 		last = &in->next;
 	}
@@ -129,6 +136,8 @@ static void on_idle(uv_idle_t *handle)
 	uv_idle_stop(&turn->idle);
 	if (!turn->first && !turn->paused) /* paused: tried without any */
 		return;
+	for (struct input *in = turn->first; in; in = in->next)
+		in->alone = in == turn->first && !in->next;
 	int r = transact(turn, &err);
 	if (r < 0) {
 		heed_trouble(turn, r, &err);
@@ -158,7 +167,9 @@ struct turn *turn_new(uv_loop_t *loop, struct store *store, const struct turn_ev
 
 static void fail(struct input *in)
 {
-	in->failed = err_set(&in->err, -ECANCELED, "sweepd is stopping; nothing was stored");
+	in->failed = -ECANCELED;
+	free(in->why);
+	in->why = xstrdup("sweepd is stopping; nothing was stored");
 }
 
 void turn_add(struct turn *turn, struct input *input)
@@ -166,8 +177,7 @@ void turn_add(struct turn *turn, struct input *input)
 	input->next = NULL;
 	if (turn->closed) {
 		fail(input);
-		input->kind->done(input);
-		free(input);
+		end(input);
 		return;
 	}
 	*turn->last = input;

@@ -20,7 +20,7 @@ struct input_kind {
 	const char *name;
 	/* SQL only, may be called again after a rollback; results go into the input itself. */
 	int (*apply)(struct input *input, struct store *store, struct err *err);
-	/* After the commit (input->failed: 0), or when apply refused (failed < 0, input->err says why).  Frees what the
+	/* After the commit (input->failed: 0), or when apply refused (failed < 0, input->why says why).  Frees what the
 	 * input holds; the input itself is freed by the caller. */
 	void (*done)(struct input *input);
 };
@@ -29,8 +29,9 @@ struct input {
 	const struct input_kind *kind;
 	void *daemon;
 	double refuse_at_s; /* monotonic: when the store still takes nothing then, it fails with -EBUSY; 0: it waits */
+	bool alone; /* in its turn; set before apply() */
 	int failed;
-	struct err err;
+	char *why; /* it failed; NULL otherwise */
 	struct input *next;
 };
 

@@ -26,9 +26,11 @@ CREATE TABLE sweep (
   note         TEXT,
   submitted_ms INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX sweep_by_hash ON sweep(hash);
+CREATE INDEX sweep_expanding ON sweep(id) WHERE state = 'expanding';
 
 CREATE TABLE job (
-  id          INTEGER PRIMARY KEY AUTOINCREMENT,
+  id          INTEGER PRIMARY KEY, -- only what was never shown is deleted, so none is used twice
   sweep       INTEGER NOT NULL REFERENCES sweep(id),
   position    INTEGER NOT NULL,  -- 0-based place in the sweep
   kind        TEXT NOT NULL,     -- 'train': the built-in trainer
@@ -60,6 +62,7 @@ CREATE TABLE worker (
   ended_ms   INTEGER,
   reason     TEXT                -- how it ended: "killed by signal 9", "asked to stop", ...
 ) STRICT;
+CREATE INDEX worker_alive ON worker(id) WHERE state <> 'gone';
 
 CREATE TABLE device (
   id     TEXT PRIMARY KEY,       -- "cpu", "cuda:0"
@@ -94,7 +97,7 @@ CREATE TABLE attempt (
 CREATE UNIQUE INDEX attempt_live ON attempt(job) WHERE state = 'running'; -- one live attempt a job
 
 CREATE TABLE event (             -- the one log; readers follow it with id > ?
-  id      INTEGER PRIMARY KEY AUTOINCREMENT,
+  id      INTEGER PRIMARY KEY,   -- rising: no event is ever deleted
   at_ms   INTEGER NOT NULL,
   sweep   INTEGER,
   job     INTEGER,

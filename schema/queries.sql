@@ -7,7 +7,7 @@ SELECT id FROM sweep WHERE submission = ?1 AND state = 'active';
 SELECT id FROM sweep WHERE hash = ?1 AND owner_uid = ?2 AND state = 'active' ORDER BY id DESC LIMIT 1;
 
 -- name: find_expanding
-SELECT id FROM sweep WHERE state = 'expanding' AND (submission = ?1 OR hash = ?2 AND owner_uid = ?3) LIMIT 1;
+SELECT id FROM sweep INDEXED BY sweep_expanding WHERE state = 'expanding' AND (submission = ?1 OR hash = ?2 AND owner_uid = ?3) LIMIT 1;
 
 -- name: add_sweep
 INSERT INTO sweep (name, project, state, metric, goal, swept, n_jobs, text, overrides, hash, submission, data_dir,
@@ -28,7 +28,7 @@ DELETE FROM job WHERE sweep = ?1;
 DELETE FROM sweep WHERE id = ?1;
 
 -- name: expanding_sweeps
-SELECT id FROM sweep WHERE state = 'expanding';
+SELECT id FROM sweep INDEXED BY sweep_expanding WHERE state = 'expanding';
 
 -- name: sweep
 SELECT s.name, s.n_jobs, s.owner_uid, min(j.id), max(j.id),
@@ -37,7 +37,7 @@ SELECT s.name, s.n_jobs, s.owner_uid, min(j.id), max(j.id),
 FROM sweep AS s JOIN job AS j ON j.sweep = s.id WHERE s.id = ?1 AND s.state = 'active' GROUP BY s.id;
 
 -- name: open_jobs
-SELECT id FROM job WHERE sweep = ?1 AND state IN ('queued', 'running', 'paused') ORDER BY id;
+SELECT id FROM job WHERE sweep = ?1 AND state IN ('queued', 'running', 'paused') ORDER BY position;
 
 -- name: job
 SELECT j.sweep, j.state, j.priority, j.retries_used, s.retries, s.owner_uid, a.id
@@ -53,7 +53,7 @@ WHERE j.state = 'queued' AND (j.not_before_ms <= ?1 OR j.not_before_ms > ?3) AND
 ORDER BY j.priority DESC, j.id LIMIT ?2;
 
 -- name: next_start
-SELECT min(not_before_ms) FROM job WHERE state = 'queued' AND not_before_ms > 0 AND not_before_ms > ?1 AND not_before_ms <= ?2;
+SELECT min(not_before_ms) FROM job INDEXED BY job_waiting WHERE state = 'queued' AND not_before_ms > 0 AND not_before_ms > ?1 AND not_before_ms <= ?2;
 
 -- name: move_job
 UPDATE job SET state = ?2, reason = ?3, not_before_ms = ?4, retries_used = ?5, ended_ms = ?6
@@ -76,7 +76,7 @@ UPDATE attempt SET state = ?2, class = ?3, reason = ?4, ended_ms = ?5 WHERE id =
 SELECT a.job, a.worker, a.number, a.state, a.last_seq, j.sweep FROM attempt AS a JOIN job AS j ON j.id = a.job WHERE a.id = ?1;
 
 -- name: worker_attempts
-SELECT id FROM attempt WHERE worker = ?1 AND state = 'running' ORDER BY id;
+SELECT id FROM attempt INDEXED BY attempt_live WHERE worker = ?1 AND state = 'running' ORDER BY id;
 
 -- name: add_event
 INSERT INTO event (at_ms, sweep, job, attempt, seq, kind, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7);
@@ -128,7 +128,7 @@ UPDATE worker SET state = 'ready' WHERE id = ?1;
 UPDATE worker SET state = 'gone', reason = ?2, ended_ms = ?3 WHERE id = ?1;
 
 -- name: workers
-SELECT id, device, pid, start_time, boot_id FROM worker WHERE state <> 'gone' ORDER BY id;
+SELECT id, device, pid, start_time, boot_id FROM worker INDEXED BY worker_alive WHERE state <> 'gone' ORDER BY id;
 
 -- name: time_limit
 SELECT coalesce(s.time_limit_s, 0) FROM job AS j JOIN sweep AS s ON s.id = j.sweep WHERE j.id = ?1;

@@ -382,7 +382,7 @@ BREACHES = {
     "UPDATE sweep SET n_jobs = 3": "sweep s1 has 2 jobs, but was submitted with 3",
     "UPDATE job SET state = 'failed' WHERE id = 1": "job 1 is failed, but the last move in its log is to done",
     "UPDATE job SET retries_used = 9 WHERE id = 1": "job 1 was retried 9 times of 2",
-    "UPDATE job SET config = 'x' WHERE id = 1": "the configuration of job 1 is not JSON",
+    "UPDATE job SET own = 'x' WHERE id = 1": "the configuration of job 1 is not JSON",
     "DELETE FROM job WHERE id = 1": "refers to a row of job that is not there",
 }
 

@@ -2,6 +2,7 @@
 the views give their first page without reading everything."""
 import pathlib
 import random
+import re
 import sqlite3
 import sys
 
@@ -10,6 +11,8 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests/bench"))
 import big_store  # noqa: E402
+
+QUERIES = re.findall(r"-- name: (\w+)\n(.*?;)\n", (ROOT / "schema/queries.sql").read_text(), re.S)
 
 METRICS = ["train_loss", "train_accuracy", "test_loss", "test_accuracy"]
 OTHER = "val_accuracy"  # without a column of its own
@@ -81,3 +84,15 @@ def test_a_first_page_reads_a_page():
         assert not [step for step in plan if "TEMP B-TREE" in step or "MATERIALIZE" in step], (view, plan)
         scans = [step for step in plan if step.startswith("SCAN") and "INDEX" not in step and "subquery" not in step]
         assert set(scans) <= {"SCAN job", "SCAN leaderboard", "SCAN p"}, (view, plan)  # by rowid, in order; co-routines
+
+
+@pytest.mark.parametrize("name, sql", QUERIES, ids=[name for name, _ in QUERIES])
+def test_no_statement_of_the_daemon_reads_a_table(name, sql):
+    """Each turn runs them: what walks along a table costs more with every job that ever was.  Few things are few."""
+    db = empty_store()
+    plan = [row[3] for row in db.execute("EXPLAIN QUERY PLAN " + sql, [None] * len(set(re.findall(r"\?\d+", sql))))]
+    few = ("SCAN device", "SCAN s", "SCAN attempt USING INDEX attempt_live", "SCAN worker USING INDEX worker_alive",
+           "SCAN sweep USING INDEX sweep_expanding")
+    assert not [step for step in plan if step.startswith("SCAN") and step not in few], plan
+    if name == "next_start":
+        assert plan[0].startswith("SEARCH job USING INDEX job_waiting"), plan

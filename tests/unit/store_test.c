@@ -3,6 +3,7 @@
 #include "store_place.h"
 
 #include "common/db.h"
+#include "common/json.h"
 #include "daemon/sched.h"
 #include "schema/schema.h"
 
@@ -230,6 +231,56 @@ static void test_events_that_are_refused(void **state)
 	assert_int_equal(add(p, 99, EPOCH(1, 1, "1")), -ENOENT);
 }
 
+/* More attempts than are kept warm, taking turns in one transaction. */
+static int add_rounds(struct store_place *p, const int64_t *attempts, int n, int rounds)
+{
+	struct err err;
+	for (int seq = 1; seq <= rounds; seq++) {
+		for (int i = 0; i < n; i++) {
+			autojson json_t *event = json_pack("{s:s, s:i, s:i, s:s, s:f}", "type", "metric", "seq", seq, "epoch",
+							   seq, "name", "x", "value", 0.5);
+			int r = store_add_event(p->store, attempts[i], event, &err);
+			if (r != 1)
+				return r;
+		}
+	}
+	return 0;
+}
+
+static void test_many_attempts_in_one_transaction(void **state)
+{
+	struct store_place *p = *state;
+	struct err err;
+	struct attempt_row row;
+	int64_t attempts[40], first = store_place_submit(p, ARRAY_LEN(attempts));
+	for (size_t i = 0; i < ARRAY_LEN(attempts); i++)
+		attempts[i] = store_place_attempt(p, first + (int64_t)i);
+	assert_int_equal(IN_TRANSACTION(p, add_rounds(p, attempts, ARRAY_LEN(attempts), 3)), 0);
+	assert_string_equal(store_place_query(p, "SELECT min(last_seq) * 100 + max(last_seq) FROM attempt"), "303");
+	assert_string_equal(store_place_query(p, "SELECT count(*) FROM metric"), "120");
+
+	/* what is rolled back is forgotten, whatever was warm */
+	assert_int_equal(store_begin(p->store, &err), 0);
+	autojson json_t *event = json_pack("{s:s, s:i}", "type", "checkpoint", "seq", 4);
+	assert_int_equal(store_add_event(p->store, attempts[0], event, &err), 1);
+	assert_int_equal(store_attempt(p->store, attempts[0], &row, &err), 0);
+	assert_int_equal(row.last_seq, 4);
+	store_rollback(p->store);
+	assert_int_equal(store_attempt(p->store, attempts[0], &row, &err), 0);
+	assert_int_equal(row.last_seq, 3);
+	assert_int_equal(IN_TRANSACTION(p, store_add_event(p->store, attempts[0], event, &err)), 1);
+
+	/* an end in the same transaction: the last number is stored, and nothing comes after it */
+	json_object_set_new(event, "seq", json_integer(5));
+	assert_int_equal(store_begin(p->store, &err), 0);
+	assert_int_equal(store_add_event(p->store, attempts[0], event, &err), 1);
+	assert_int_equal(store_end_attempt(p->store, attempts[0], ATTEMPT_DONE, NULL, NULL, &err), 0);
+	json_object_set_new(event, "seq", json_integer(6));
+	assert_int_equal(store_add_event(p->store, attempts[0], event, &err), -EPROTO);
+	assert_int_equal(store_commit(p->store, &err), 0);
+	assert_string_equal(store_place_query(p, "SELECT last_seq FROM attempt WHERE id = 1"), "5");
+}
+
 static void test_an_attempt_that_has_ended_takes_nothing(void **state)
 {
 	struct store_place *p = *state;
@@ -323,6 +374,7 @@ int main(void)
 		TEST(test_the_startable_are_in_order),
 		TEST(test_events_count_once),
 		TEST(test_events_that_are_refused),
+		TEST(test_many_attempts_in_one_transaction),
 		TEST(test_an_attempt_that_has_ended_takes_nothing),
 		TEST(test_a_job_has_one_live_attempt),
 		TEST(test_a_repeated_epoch_counts_once),

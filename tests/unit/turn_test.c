@@ -38,7 +38,7 @@ static void done(struct input *input)
 {
 	struct probe *probe = (struct probe *)input;
 	tell(probe->test, input->failed ? '!' : (char)(probe->name - 'a' + 'A'));
-	assert_true(!input->failed || *input->err.text);
+	assert_true(!input->failed || (input->why && *input->why));
 }
 
 static const struct input_kind kind = {"probe", apply, done};
