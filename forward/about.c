@@ -34,6 +34,7 @@ struct line_job about_line_job(const struct wsweep_facts *ws, const struct job_f
 		.log_every = ws->settings->log_every,
 		.metric = ws->row->metric,
 		.maximize = ws->row->maximize,
+		.samples = json_int_or(facts->config, "log_steps", 0) > 0,
 	};
 }
 
@@ -153,7 +154,8 @@ static int add_curves(struct upload_files *files, struct follow *f, int64_t job,
 	return r;
 }
 
-int about_files(struct upload_files *ret, struct follow *f, const struct wsweep_facts *ws, int64_t job, struct err *err)
+int about_files(struct upload_files *ret, struct follow *f, const struct wsweep_facts *ws, int64_t job, int64_t lines,
+		struct err *err)
 {
 	struct job_facts facts;
 	char *summary = NULL;
@@ -165,7 +167,7 @@ int about_files(struct upload_files *ret, struct follow *f, const struct wsweep_
 	autojson json_t *metadata = line_metadata(&f->machine, facts.started_ms, facts.started);
 	add_text(ret, "config.yaml", about_yaml(config));
 	add_text(ret, "wandb-metadata.json", json_pretty(metadata));
-	r = batch_summary(&summary, f->rows, &about, INT64_MAX, err);
+	r = batch_summary(&summary, f->rows, &about, INT64_MAX, lines - 1, err);
 	add_text(ret, "wandb-summary.json", summary);
 	r = r ? r : add_curves(ret, f, job, err);
 	job_facts_fini(&facts);

@@ -4,6 +4,7 @@
  *   state -> queued, paused from running: "preempting", and the run is left
  *   state -> done, failed, cancelled, pruned: the last lines, then "complete"
  *   epoch              a row of the history, unless the epoch was there before (an attempt that repeats work)
+ *   steps              a row a sample, unless its step or its epoch was there before
  *   telemetry          a row of the events
  *   log.txt            lines of output.log, as far as they are whole */
 #include "batch.h"
@@ -23,6 +24,8 @@ struct building {
 	struct rows *rows;
 	const struct batch_job *job;
 	int64_t summary_up_to; /* an epoch's event; 0: no new one */
+	int64_t summary_row;   /* the last one then */
+	int64_t step_at_ms;    /* of the samples under way */
 	struct undo undo;
 	bool failed;
 	struct err *err;
@@ -38,6 +41,13 @@ static void add_metric(void *arg, const char *name, double value)
 	line_add_metric(arg, name, value);
 }
 
+static void add_row(struct building *g, struct line *line)
+{
+	line_number(line, &g->job->line, g->b->after.history);
+	stream_add(&g->b->chunk, &g->b->chunk.history, line_text(line));
+	g->b->after.history++;
+}
+
 static int add_epoch(struct building *g, const struct row *row)
 {
 	struct position *after = &g->b->after;
@@ -47,14 +57,34 @@ static int add_epoch(struct building *g, const struct row *row)
 		return 0;
 	after->last_epoch = epoch;
 	g->summary_up_to = row->id;
+	g->summary_row = MAX(after->history - 1, 0);
 	if (!line_epoch_is_due(&g->job->line, epoch) || !line_of_epoch(&line, &g->job->line, row->at_ms, row->detail))
 		return 0;
 	int r = rows_metrics(g->rows, row, add_metric, &line, g->err);
 	if (r < 0)
 		return r;
-	stream_add(&g->b->chunk, &g->b->chunk.history, line_text(&line));
-	after->history++;
+	add_row(g, &line);
+	g->summary_row = after->history - 1;
 	return 0;
+}
+
+static void add_step(void *arg, const struct step_sample *sample)
+{
+	struct building *g = arg;
+	autoline struct line line = {0};
+	line_of_step(&line, &g->job->line, g->step_at_ms, sample);
+	add_row(g, &line);
+	g->b->after.last_step = sample->step;
+}
+
+/* An attempt that goes on from a checkpoint says the steps behind it again: each is sent once. */
+static int add_steps(struct building *g, const struct row *row)
+{
+	const struct position *after = &g->b->after;
+	if (!g->job->line.samples || json_int_or(row->detail, "epoch", 0) <= after->last_epoch)
+		return 0;
+	g->step_at_ms = row->at_ms;
+	return rows_steps(g->rows, g->job->job, row, after->last_step, add_step, g, g->err);
 }
 
 static void add_telemetry(struct building *g, const struct row *row)
@@ -92,10 +122,8 @@ static int add_last_epoch(struct building *g, int64_t up_to)
 		r = rows_ended_between(g->rows, g->job->job, last.event, up_to, g->err);
 	if (r == 0 && last.due)
 		r = rows_metrics(g->rows, &(struct row){.id = last.event, .attempt = last.attempt}, add_metric, &last.line, g->err);
-	if (r == 0 && last.due) {
-		stream_add(&g->b->chunk, &g->b->chunk.history, line_text(&last.line));
-		g->b->after.history++;
-	}
+	if (r == 0 && last.due)
+		add_row(g, &last.line);
 	line_fini(&last.line);
 	return MIN(r, 0);
 }
@@ -167,6 +195,8 @@ static bool take_row(void *arg, const struct row *row)
 		return add_state(g, row);
 	if (str_eq(row->kind, "epoch"))
 		g->failed = add_epoch(g, row) < 0;
+	else if (str_eq(row->kind, "steps"))
+		g->failed = add_steps(g, row) < 0;
 	else if (str_eq(row->kind, "telemetry"))
 		add_telemetry(g, row);
 	if (g->failed)
@@ -243,7 +273,8 @@ static void take_summed(void *arg, const struct row *row)
 	s->last.detail = json_incref(row->detail);
 }
 
-int batch_summary(char **ret, struct rows *rows, const struct batch_job *job, int64_t up_to, struct err *err)
+int batch_summary(char **ret, struct rows *rows, const struct batch_job *job, int64_t up_to, int64_t last_row,
+		  struct err *err)
 {
 	autoline struct line line = {0};
 	struct summing s = {.rows = rows, .job = &job->line, .err = err};
@@ -252,6 +283,7 @@ int batch_summary(char **ret, struct rows *rows, const struct batch_job *job, in
 	bool any = r == 0 && line_of_summary(&line, s.job, s.last.at_ms, s.last.detail, &s.best);
 	if (any)
 		r = MIN(rows_metrics(rows, &s.last, add_metric, &line, err), 0);
+	line_number(&line, &job->line, MAX(last_row, 0));
 	if (r == 0)
 		*ret = any ? line_text(&line) : NULL;
 	json_decref(s.last.detail);
@@ -275,7 +307,7 @@ int batch_build(struct batch *ret, struct rows *rows, const struct batch_job *jo
 		r = add_console(&b, job->log_path, &fits, err);
 	if (r == 0 && g.summary_up_to) {
 		char *summary = NULL;
-		r = batch_summary(&summary, rows, job, g.summary_up_to, err);
+		r = batch_summary(&summary, rows, job, g.summary_up_to, g.summary_row, err);
 		if (summary)
 			stream_set_summary(&b.chunk, summary);
 	}

@@ -32,5 +32,7 @@ struct batch_job {
 int batch_build(struct batch *ret, struct rows *rows, const struct batch_job *job, const struct position *at,
 		struct err *err);
 void batch_fini(struct batch *b);
-/* The summary after the epochs up to an event; NULL: there is none.  Allocated. */
-int batch_summary(char **ret, struct rows *rows, const struct batch_job *job, int64_t up_to, struct err *err);
+/* The summary after the epochs up to an event, where the history's last row is last_row (from 0); NULL: there is none.
+ * Allocated. */
+int batch_summary(char **ret, struct rows *rows, const struct batch_job *job, int64_t up_to, int64_t last_row,
+		  struct err *err);

@@ -106,13 +106,15 @@ bool line_epoch_is_due(const struct line_job *job, int64_t epoch)
 	return job->log_every <= 1 || epoch % job->log_every == 0 || epoch == job->epochs;
 }
 
-static void add_epoch(struct line *l, const json_t *detail)
+#define GLOBAL_STEP "train/global_step"
+
+static void add_epoch(struct line *l, const struct line_job *job, const json_t *detail)
 {
 	const char *key;
 	json_t *value;
 	json_object_foreach((json_t *)detail, key, value)
 		if (!is_reserved(key))
-			add_value(l, key, detail, key);
+			add_value(l, job->samples && str_eq(key, "step") ? GLOBAL_STEP : key, detail, key);
 	line_add_int(l, "_step", json_int_or(detail, "epoch", 0));
 }
 
@@ -122,9 +124,31 @@ bool line_of_epoch(struct line *ret, const struct line_job *job, int64_t at_ms, 
 	if (json_get_int(detail, "epoch", &epoch, NULL) < 0)
 		return false;
 	*ret = (struct line){0};
-	add_epoch(ret, detail);
+	add_epoch(ret, job, detail);
 	add_time(ret, job, at_ms);
 	return true;
+}
+
+void line_of_step(struct line *ret, const struct line_job *job, int64_t at_ms, const struct step_sample *sample)
+{
+	*ret = (struct line){0};
+	line_add_int(ret, GLOBAL_STEP, sample->step);
+	line_add_num(ret, "train/loss", sample->train_loss);
+	line_add_num(ret, "train/learning_rate", sample->lr);
+	if (sample->clipped)
+		line_add_num(ret, "train/grad_norm", sample->grad_norm);
+	line_add_int(ret, "_step", 0);
+	add_time(ret, job, at_ms);
+}
+
+void line_number(struct line *l, const struct line_job *job, int64_t number)
+{
+	for (size_t i = 0; job->samples && i < l->n; i++) {
+		if (!str_eq(l->items[i].key, "_step"))
+			continue;
+		free(l->items[i].value);
+		l->items[i].value = xasprintf("%lld", (long long)number);
+	}
 }
 
 void line_add_metric(struct line *l, const char *name, double value)
@@ -250,14 +274,28 @@ char *line_of_console(const char *text, size_t size)
 
 #define WANDB_FEATURES "[3,13,14,16,56]" /* W&B's numbers: metrics defined, name, id and config set, a client in C */
 
-/* Metrics whose x axis is the epoch: {"1": name, "5": 1-based place of the step metric, "6": [1: in step with it, 3:
- * defined by hand]}. */
-static json_t *metric_definitions(void)
+/* An x axis, then the metrics drawn over it: {"1": name, "5": 1-based place of the axis in the list, "6": [1: in step with
+ * it, 3: defined by hand], "7": [6: no place in the summary]}. */
+static void define(json_t *list, const char *axis, const char *const *names, size_t n, bool in_summary)
 {
-	static const char *const names[] = {"train_loss", "train_accuracy", "test_loss", "test_accuracy", "lr"};
-	json_t *list = json_pack("[{s:s, s:[i]}]", "1", "epoch", "6", 3);
-	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		json_array_append_new(list, json_pack("{s:s, s:i, s:[i, i]}", "1", names[i], "5", 1, "6", 1, 3));
+	json_array_append_new(list, json_pack("{s:s, s:[i]}", "1", axis, "6", 3));
+	json_int_t place = (json_int_t)json_array_size(list);
+	for (size_t i = 0; i < n; i++) {
+		json_t *metric = json_pack("{s:s, s:I, s:[i, i]}", "1", names[i], "5", place, "6", 1, 3);
+		if (!in_summary)
+			json_object_set_new(metric, "7", json_pack("[i]", 6));
+		json_array_append_new(list, metric);
+	}
+}
+
+static json_t *metric_definitions(bool samples)
+{
+	static const char *const of_epoch[] = {"train_loss", "train_accuracy", "test_loss", "test_accuracy", "lr"};
+	static const char *const of_step[] = {"train/loss", "train/learning_rate", "train/grad_norm"};
+	json_t *list = json_array();
+	define(list, "epoch", of_epoch, ARRAY_LEN(of_epoch), true);
+	if (samples)
+		define(list, GLOBAL_STEP, of_step, ARRAY_LEN(of_step), false);
 	return list;
 }
 
@@ -269,7 +307,8 @@ json_t *line_config(const json_t *config, const json_t *metadata)
 		json_object_set_new(ret, key, json_pack("{s:O}", "value", value));
 	json_t *features = json_loads(WANDB_FEATURES, 0, NULL);
 	json_t *own = json_pack("{s:s, s:{s:o, s:s, s:s}, s:o}", "cli_version", SWEEPD_VERSION, "t", "3", features, "5",
-				SWEEPD_VERSION, "12", SWEEPD_VERSION, "m", metric_definitions());
+				SWEEPD_VERSION, "12", SWEEPD_VERSION, "m",
+				metric_definitions(json_int_or(config, "log_steps", 0) > 0));
 	if (metadata)
 		json_object_set_new(own, "e", json_pack("{s:O}", "sweepd", metadata));
 	json_object_set_new(ret, "_wandb", json_pack("{s:o}", "value", own));

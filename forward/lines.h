@@ -5,7 +5,11 @@
  * print shortest round-trip; what is not finite prints as NaN, Infinity, -Infinity (W&B's extended JSON, inside a line
  * alone).  Keys are the store's own (train_loss, test_accuracy, ...: the sweep's metric stays a plain top-level number)
  * plus `_step` (epochs finished), `_runtime` (seconds since the job's first attempt began, at least 0) and `_timestamp`
- * (Unix seconds), both from the row's at_ms. */
+ * (Unix seconds), both from the row's at_ms.
+ *
+ * Where a job keeps samples of training steps (log_steps), each is a row too, under the names that W&B's users know from
+ * other trainers: train/global_step, train/loss, train/learning_rate, train/grad_norm.  `_step` then counts the rows, as it
+ * does where a program logs without saying a step; an epoch's row has train/global_step beside epoch. */
 #pragma once
 
 #include "common/base.h"
@@ -34,6 +38,13 @@ struct line_job {
 	int64_t log_every;  /* an epoch in so many is a row of the history, the last one always */
 	const char *metric; /* the sweep's, or NULL */
 	bool maximize;
+	bool samples; /* training steps are rows too */
+};
+
+struct step_sample { /* of a training step */
+	int64_t step;
+	double train_loss, lr, grad_norm;
+	bool clipped; /* grad_norm is known; it may be not finite */
 };
 
 /* Whether that epoch is a row of the history: an epoch in log_every, and the last one that was asked for.  (The last one
@@ -42,6 +53,10 @@ bool line_epoch_is_due(const struct line_job *job, int64_t epoch);
 /* History row of an `epoch` event: every number, text and truth value of detail under its own name.  false: detail is
  * none. */
 bool line_of_epoch(struct line *ret, const struct line_job *job, int64_t at_ms, const json_t *detail);
+/* History row of a sample. */
+void line_of_step(struct line *ret, const struct line_job *job, int64_t at_ms, const struct step_sample *sample);
+/* `_step` = number, from 0 on, of a run with samples; else it stays. */
+void line_number(struct line *l, const struct line_job *job, int64_t number);
 /* A `metric` event goes into the row of the epoch that comes after it (two rows of one _step would be one too many).  A
  * name that is reserved, or there already, becomes metric/NAME. */
 void line_add_metric(struct line *l, const char *name, double value);
@@ -67,7 +82,8 @@ bool line_of_summary(struct line *ret, const struct line_job *job, int64_t at_ms
 char *line_of_console(const char *text, size_t size);
 
 /* The run's configuration as W&B wants it: {"lr": {"value": 0.1}, ..., "_wandb": {"value": {...}}}.  New reference.
- * `_wandb.t` must be there: a run without it counts as never started.  `m` makes epoch the x axis of the metrics. */
+ * `_wandb.t` must be there: a run without it counts as never started.  `m` makes epoch the x axis of the metrics, and
+ * train/global_step that of a run's samples. */
 json_t *line_config(const json_t *config, const json_t *metadata);
 /* wandb-metadata.json: of the machine and the attempt (the worker's `started`, may be NULL).  New reference. */
 struct line_machine {

@@ -136,31 +136,39 @@ static int put_run(struct offline *o, const struct offline_run *run, struct err 
 	return put(o, RECORD_RUN, &p, err);
 }
 
-/* What line_config() says under _wandb, in records of its own: `wandb sync` builds that key itself. */
-static int put_definitions(struct offline *o, struct err *err)
+/* A message of booleans, those of these numbers true; NULL: no message. */
+static void put_flags(struct proto *p, unsigned field, const json_t *numbers)
 {
-	size_t i, k;
-	json_t *feature, *metric, *option;
-	autojson json_t *config = line_config(NULL, NULL);
+	size_t i;
+	json_t *number;
+	autoproto struct proto flags = {0};
+	json_array_foreach((json_t *)numbers, i, number) proto_int(&flags, (unsigned)json_integer_value(number), 1);
+	if (numbers)
+		proto_message(p, field, &flags);
+}
+
+/* What line_config() says under _wandb, in records of its own: `wandb sync` builds that key itself. */
+static int put_definitions(struct offline *o, const struct offline_run *run, struct err *err)
+{
+	size_t i;
+	json_t *metric;
+	autojson json_t *config = line_config(run->config, NULL);
 	const json_t *own = json_object_get(json_object_get(config, "_wandb"), "value");
 	const json_t *telemetry = json_object_get(own, "t"), *metrics = json_object_get(own, "m");
-	autoproto struct proto t = {0}, features = {0};
-	json_array_foreach(json_object_get(telemetry, "3"), i, feature)
-		proto_int(&features, (unsigned)json_integer_value(feature), 1);
-	proto_message(&t, 3, &features);
+	autoproto struct proto t = {0};
+	put_flags(&t, 3, json_object_get(telemetry, "3"));
 	put_text(&t, 5, json_str_or(telemetry, "5", NULL));
 	put_text(&t, 12, json_str_or(telemetry, "12", NULL));
 	int r = put(o, RECORD_TELEMETRY, &t, err);
 	json_array_foreach((json_t *)metrics, i, metric)
 	{
-		autoproto struct proto m = {0}, options = {0};
+		autoproto struct proto m = {0};
 		int64_t step_metric = json_int_or(metric, "5", 0);
 		put_text(&m, 1, json_str_or(metric, "1", NULL));
 		if (step_metric)
 			put_text(&m, 4, json_str_or(json_array_get(metrics, (size_t)step_metric - 1), "1", NULL));
-		json_array_foreach(json_object_get(metric, "6"), k, option)
-			proto_int(&options, (unsigned)json_integer_value(option), 1);
-		proto_message(&m, 6, &options);
+		put_flags(&m, 6, json_object_get(metric, "6"));
+		put_flags(&m, 7, json_object_get(metric, "7"));
 		r = r ? r : put(o, RECORD_METRIC, &m, err);
 	}
 	return r;
@@ -355,7 +363,7 @@ int offline_begin(struct offline **ret, const char *dir, const struct offline_ru
 	int r = create(o, run->id, err);
 	r = r ? r : put_header(o, err);
 	r = r ? r : put_run(o, run, err);
-	r = r ? r : put_definitions(o, err);
+	r = r ? r : put_definitions(o, run, err);
 	if (r < 0)
 		offline_abandon(o);
 	else

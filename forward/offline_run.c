@@ -55,10 +55,11 @@ static int add_rows(struct offline *o, struct rows *rows, const struct batch_job
 }
 
 /* Those that `wandb sync` does not make itself. */
-static int add_files(struct offline *o, struct follow *f, const struct wsweep_facts *ws, int64_t job, struct err *err)
+static int add_files(struct offline *o, struct follow *f, const struct wsweep_facts *ws, int64_t job, int64_t lines,
+		     struct err *err)
 {
 	struct upload_files files = {0};
-	int r = about_files(&files, f, ws, job, err);
+	int r = about_files(&files, f, ws, job, lines, err);
 	for (size_t i = 0; i < files.n && r == 0; i++) {
 		const struct upload_file *file = &files.items[i];
 		if (!str_eq(file->name, "config.yaml") && !str_eq(file->name, "wandb-summary.json"))
@@ -74,7 +75,7 @@ static int write_run(struct offline *o, struct follow *f, const struct wsweep_fa
 	struct position at = {.phase = RUN_NEW};
 	int exit_code = -1;
 	int r = add_rows(o, f->rows, job, &at, &exit_code, err);
-	r = r ? r : add_files(o, f, ws, job->job, err);
+	r = r ? r : add_files(o, f, ws, job->job, at.history, err);
 	if (r < 0) {
 		offline_abandon(o);
 		return r;

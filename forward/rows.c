@@ -282,11 +282,12 @@ int rows_events(struct rows *rows, int64_t job, int64_t after, bool (*take)(void
 	return r < 0 ? r : 0;
 }
 
-static double number_of(struct stmt *q)
+/* In that column, or what the next one says where it was not finite. */
+static double number_of(struct stmt *q, int column)
 {
-	const char *odd = stmt_text(q, 2);
-	if (!stmt_is_null(q, 1) || !odd)
-		return stmt_num(q, 1);
+	const char *odd = stmt_text(q, column + 1);
+	if (!stmt_is_null(q, column) || !odd)
+		return stmt_num(q, column);
 	return str_eq(odd, "inf") ? INFINITY : str_eq(odd, "-inf") ? -INFINITY : NAN;
 }
 
@@ -303,7 +304,29 @@ int rows_metrics(struct rows *rows, const struct row *epoch, void (*take)(void *
 	stmt_bind_int(q, 1, epoch->attempt);
 	stmt_bind_int(q, 2, epoch->id);
 	while ((r = stmt_step(q, err)) == 1)
-		take(arg, stmt_text(q, 0), number_of(q));
+		take(arg, stmt_text(q, 0), number_of(q, 1));
+	return r;
+}
+
+int rows_steps(struct rows *rows, int64_t job, const struct row *event, int64_t after,
+	       void (*take)(void *arg, const struct step_sample *sample), void *arg, struct err *err)
+{
+	struct stmt *q;
+	int r = db_prepare(rows->db,
+			   "SELECT step, train_loss, lr, grad_norm, nonfinite FROM step WHERE job = ?1 AND step BETWEEN ?2 AND ?3 "
+			   "AND attempt = ?4 ORDER BY step",
+			   &q, err);
+	if (r < 0)
+		return r;
+	stmt_bind_int(q, 1, job);
+	stmt_bind_int(q, 2, MAX(json_int_or(event->detail, "first", 0), after + 1));
+	stmt_bind_int(q, 3, json_int_or(event->detail, "last", 0));
+	stmt_bind_int(q, 4, event->attempt);
+	while ((r = stmt_step(q, err)) == 1) {
+		const struct step_sample sample = {stmt_int(q, 0), stmt_num(q, 1), stmt_num(q, 2), number_of(q, 3),
+						   !stmt_is_null(q, 3) || stmt_text(q, 4)};
+		take(arg, &sample);
+	}
 	return r;
 }
 

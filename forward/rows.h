@@ -2,6 +2,8 @@
  * of following runs is in rows.c.  Rows come in the order of their event ids. */
 #pragma once
 
+#include "lines.h"
+
 #include "common/base.h"
 #include "common/paths.h"
 
@@ -86,6 +88,9 @@ int rows_events(struct rows *rows, int64_t job, int64_t after, bool (*take)(void
 /* Metrics of an attempt that were said since its epoch before this one. */
 int rows_metrics(struct rows *rows, const struct row *epoch, void (*take)(void *arg, const char *name, double value),
 		 void *arg, struct err *err);
+/* Samples of a `steps` event, of steps after that one, rising. */
+int rows_steps(struct rows *rows, int64_t job, const struct row *event, int64_t after,
+	       void (*take)(void *arg, const struct step_sample *sample), void *arg, struct err *err);
 /* 1: the job came to an end between those two events; 0. */
 int rows_ended_between(struct rows *rows, int64_t job, int64_t after, int64_t before, struct err *err);
 /* `epoch` events of a job up to that id, one of each epoch (the first that was stored). */

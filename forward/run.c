@@ -335,14 +335,14 @@ static void on_uploaded(void *arg, enum upload_outcome outcome, double retry_aft
 	follow_poke(run->follow);
 }
 
-/* The right to send is taken. */
-static void send_files(struct run *run)
+/* The right to send is taken.  lines: of the history, in the end. */
+static void send_files(struct run *run, int64_t lines)
 {
 	struct err err;
 	struct wsweep_facts ws;
 	struct upload_files files = {0};
 	wsweep_facts(run->ws, &ws);
-	if (about_files(&files, run->follow, &ws, run->job, &err) < 0) {
+	if (about_files(&files, run->follow, &ws, run->job, lines, &err) < 0) {
 		log_warn("job %lld: run %s ends without its files: %s", (long long)run->job, run->id, err.text);
 		upload_files_fini(&files);
 		run->files_done = true;
@@ -408,7 +408,7 @@ static void send_batch(struct run *run, struct batch *b)
 		return;
 	}
 	if (wants_to_upload(run, b)) {
-		send_files(run);
+		send_files(run, b->after.history);
 		return;
 	}
 	for (size_t i = 0; b->kind == BATCH_CLOSE && i < run->sent_files.n; i++)

@@ -20,6 +20,7 @@ from fake_wandb import FakeWandb
 from records import HISTORY
 
 FAST_WORKER = places.ROOT / "tests/wandb/fast_worker.py"
+STEPS = 10  # of an epoch of fast_worker.py
 FAST = ["--interval-ms", 50, "--retry-ms", 20, "--heartbeat-ms", 2000, "--poll-ms", 500, "--rate", 1000]
 
 
@@ -29,7 +30,8 @@ class Campaign:
         self.fake = FakeWandb(seed=options.seed).up()
         self.place = places.Place(self.fake)
         self.kills, self.peaks_kib, self.began = collections.Counter(), [], time.monotonic()
-        self.total = options.runs * options.epochs
+        steps = STEPS // options.log_steps if options.log_steps else 0
+        self.total = options.runs * options.epochs * (1 + steps)
 
     def say(self, text):
         if self.options.verbose:
@@ -42,7 +44,8 @@ class Campaign:
     # --- lives ---
 
     def start_sweepd(self):
-        plan = {"repeat": 8, "odd": 8, "telemetry": 10, "log": True, "pace_s": self.options.pace}
+        plan = {"repeat": 8, "odd": 8, "telemetry": 10, "log": True, "pace_s": self.options.pace,
+                "metrics": ["test_top5_accuracy", "val_loss", "mirror_test_accuracy"]}
         self.place.start("--devices", self.options.workers, "--threads", 1, "--retry-ms", 0, "--device-faults", 1000,
                          worker=FAST_WORKER, env={"FAST": json.dumps(plan)})
 
@@ -122,7 +125,7 @@ class Campaign:
         self.fake.random_faults(self.options.chance)
         self.start_sweepd()
         self.start_forward()
-        self.place.submit_wandb(self.options.runs, self.options.epochs)
+        self.place.submit_wandb(self.options.runs, self.options.epochs, defaults={"log_steps": self.options.log_steps})
         self.mishaps()
         self.wait_progress(self.total * 0.98)
         self.fake.no_more_faults()
@@ -155,6 +158,7 @@ def parse(arguments=None):
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--kills", type=int, default=20, help="of each of the two programs")
+    parser.add_argument("--log-steps", type=int, default=0, help="0, or 1, 2, 5: every so many steps are sampled")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--chance", type=float, default=0.1, help="that a request meets a fault")
     parser.add_argument("--workers", type=int, default=2)

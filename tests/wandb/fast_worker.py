@@ -1,10 +1,12 @@
 #!/usr/bin/python3 -SE
 """A sweep-worker that finishes epochs as fast as sweepd takes them, each with numbers of its own, so that a row at the
-wrong place shows.  $FAST is a JSON object:
+wrong place shows.  Where the job has log_steps, an epoch has STEPS steps, and samples of them in two events; an attempt that
+fails is in the middle of an epoch then, and the next one repeats steps too.  $FAST is a JSON object:
 
     repeat: one job in so many fails in its first attempt, and the second repeats the last two epochs with other numbers
     odd: one job in so many has numbers that are not finite
     telemetry: an event of it after each so many epochs
+    metrics: names of further numbers of each epoch
     log: a line in the job's log.txt for each epoch
     pace_s: between epochs
     wait: for each epoch's acknowledgement, whose delay in seconds is written to this file
@@ -19,9 +21,9 @@ import sys
 import time
 
 OPTIONS = dict(zip(sys.argv[1::2], sys.argv[2::2]))
-PLAN = {"repeat": 0, "odd": 0, "telemetry": 0, "log": False, "pace_s": 0, "wait": None,
+PLAN = {"repeat": 0, "odd": 0, "telemetry": 0, "metrics": [], "log": False, "pace_s": 0, "wait": None,
         **json.loads(os.environ.get("FAST", "{}"))}
-HEARTBEAT_S, AHEAD = 0.5, 500  # unacknowledged events that may be on their way
+HEARTBEAT_S, AHEAD, STEPS = 0.5, 500, 10  # AHEAD: unacknowledged events that may be on their way
 
 
 def one_in(n, job):
@@ -39,10 +41,18 @@ def numbers(job, attempt, epoch):
     return row
 
 
+def samples(job, attempt, epoch, steps):
+    """Of the job's steps that many; a norm now and then is not finite, as fp16 has it."""
+    rngs = [random.Random(f"{job} {attempt} step {step}") for step in steps]
+    return {"epoch": epoch, "step": steps, "train_loss": [rng.random() * 1e-3 for rng in rngs],
+            "lr": [rng.random() for rng in rngs],
+            "grad_norm": ["inf" if rng.random() < 0.1 else rng.random() * 1e9 for rng in rngs]}
+
+
 class Job:
     def __init__(self, run):
         self.attempt, self.number, self.dir = run["attempt"], run["job"], run["job_dir"]
-        self.epochs = run["config"]["epochs"]
+        self.epochs, self.every = run["config"]["epochs"], run["config"].get("log_steps", 0)
         self.before = sum(name.startswith("events.") for name in os.listdir(self.dir))
         self.file = open(f"{self.dir}/events.{self.attempt}.jsonl", "xb", buffering=0)  # noqa: SIM115
         self.position, self.epoch = f"{self.dir}/position", 0
@@ -165,17 +175,30 @@ class Worker:
             return False
         return time.monotonic() >= job.next_at
 
+    def emit_samples(self, first, last):
+        """Of the epoch to come, steps after first up to last."""
+        job, before = self.job, self.job.epoch * STEPS
+        steps = [step for step in range(before + first + 1, before + last + 1) if job.every and step % job.every == 0]
+        if steps:
+            self.emit("steps", **samples(job.number, job.before, job.epoch + 1, steps))
+
     def step(self):
         job = self.job
         if job.fails_after is not None and job.epoch == job.fails_after:
+            self.emit_samples(0, STEPS // 2)
             self.emit("failed", **{"class": "internal", "reason": "as planned"})
             return
         if job.epoch == job.epochs:
             self.emit("done", epochs=job.epoch, note=None)
             return
+        self.emit_samples(0, STEPS // 2)
+        self.emit_samples(STEPS // 2, STEPS)
         job.epoch += 1
+        for name in PLAN["metrics"]:
+            self.emit("metric", epoch=job.epoch, name=name, value=random.Random(f"{name} {job.before} {job.epoch}").random())
         self.sent_at = time.perf_counter() if self.delays else None
-        self.emit("epoch", epoch=job.epoch, **numbers(job.number, job.before, job.epoch))
+        step = {"step": job.epoch * STEPS} if job.every else {}
+        self.emit("epoch", epoch=job.epoch, **step, **numbers(job.number, job.before, job.epoch))
         job.next_at = time.monotonic() + PLAN["pace_s"]
         if PLAN["log"]:
             with open(f"{job.dir}/log.txt", "a", encoding="utf-8") as file:

@@ -97,15 +97,36 @@ class Place(daemon.Sweepd):
         return self.sql("SELECT at_ms, detail FROM event WHERE job = ? AND kind = ? ORDER BY id", job, kind)
 
     def rows_to_forward(self, job):
-        """Of a job's epoch rows in the order of their commits those that are news: no epoch at or below one before."""
-        last, rows = 0, []
-        for at_ms, detail in self.events(job, "epoch"):
-            row = json.loads(detail)
-            if row["epoch"] > last:
-                last = row["epoch"]
-                values = {k: NUMBERS.get(v, v) if isinstance(v, str) else v for k, v in row.items() if k[0] != "_"}
-                rows.append({**values, "_step": last, "_timestamp": at_ms / 1000})
+        """Of a job's epochs and sampled steps, in the order of their commits, those that are news: no epoch at or below one
+        before, no step either, nor a step of such an epoch."""
+        last, rows = {"epoch": 0, "step": 0}, []
+        sampled, = self.one("SELECT EXISTS (SELECT 1 FROM step WHERE job = ?)", job)
+        for event, attempt, at_ms, kind, detail in self.sql(
+                "SELECT id, attempt, at_ms, kind, detail FROM event WHERE job = ? AND kind IN ('epoch', 'steps') "
+                "ORDER BY id", job):
+            detail = json.loads(detail)
+            if detail["epoch"] <= last["epoch"]:
+                continue
+            news = self.sampled_steps(event, last) if kind == "steps" else [self.epoch_values(attempt, detail, sampled)]
+            last["epoch"] = detail["epoch"] if kind == "epoch" else last["epoch"]
+            for values in news:
+                rows.append({**values, "_step": len(rows) if sampled else last["epoch"], "_timestamp": at_ms / 1000})
         return rows
+
+    def epoch_values(self, attempt, detail, sampled):
+        values = {k: NUMBERS.get(v, v) if isinstance(v, str) else v for k, v in detail.items() if k[0] != "_"}
+        if sampled:
+            values["train/global_step"] = values.pop("step")
+        metrics = self.sql("SELECT name, value, nonfinite FROM metric WHERE attempt = ? AND epoch = ?", attempt, detail["epoch"])
+        return {**values, **{name: NUMBERS[odd] if odd else value for name, value, odd in metrics}}
+
+    def sampled_steps(self, event, last):
+        for step, loss, lr, norm, odd in self.sql(
+                "SELECT step, train_loss, lr, grad_norm, nonfinite FROM step WHERE event = ? AND step > ? ORDER BY step",
+                event, last["step"]):
+            last["step"] = step
+            clipped = {} if norm is None and not odd else {"train/grad_norm": NUMBERS[odd] if odd else norm}
+            yield {"train/global_step": step, "train/loss": loss, "train/learning_rate": lr, **clipped}
 
     def compare(self, job):
         """Row for row: what differs between the store and the server in this job's run, as sentences."""
@@ -121,8 +142,9 @@ class Place(daemon.Sweepd):
             if not equal(row, line):
                 wrong.append(f"job {job}: row {row}, line {line}")
         summary = json.loads(run["summary"] or "{}")
-        if rows and not equal(rows[-1], {k: summary.get(k) for k in rows[-1]}):
-            wrong.append(f"job {job}: last row {rows[-1]}, summary {summary}")
+        epoch = next((row for row in reversed(rows) if "epoch" in row), {})
+        if not equal(epoch, {k: summary.get(k) for k in epoch}):
+            wrong.append(f"job {job}: last epoch {epoch}, summary {summary}")
         wrong += self.compare_rest(job, run)
         state, = self.one("SELECT state FROM job WHERE id = ?", job)
         if (run["state"], run["complete"]) != ({"done": "finished"}.get(state, "failed"), True):

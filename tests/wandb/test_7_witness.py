@@ -42,13 +42,15 @@ def run_theirs(theirs, what, place, *arguments, reader=False, **env):
     return done.stdout
 
 
-@pytest.fixture
-def trained(place):
-    """One run that was sent as it trained; with numbers that are not finite, telemetry and a log."""
-    place.start(worker=FAST_WORKER, env={"FAST": json.dumps({"odd": 1, "telemetry": 2, "log": True})})
+@pytest.fixture(params=[0, 2], ids=["epochs", "steps"])
+def trained(request, place):
+    """One run that was sent as it trained; with numbers that are not finite, metrics, telemetry and a log; the second with
+    samples of its steps."""
+    metrics = ["test_top5_accuracy", "val_loss", "mirror_test_accuracy"]
+    place.start(worker=FAST_WORKER, env={"FAST": json.dumps({"odd": 1, "telemetry": 2, "log": True, "metrics": metrics})})
     place.forward(*FAST)
     wandb = {"group": "größe", "tags": ["a", "b c"], "notes": "two\nlines"}
-    job = place.submit_wandb(2, 6, wandb=wandb, defaults={"lr": 0.05})
+    job = place.submit_wandb(2, 6, wandb=wandb, defaults={"lr": 0.05, "log_steps": request.param})
     place.wait_forwarded(job, job + 1)
     assert place.compare(job) == []
     return job
@@ -65,6 +67,13 @@ def configuration(run):
     return {key: value for key, value in run["config"].items() if key != "_wandb"}
 
 
+def definitions(run):
+    """What we define of metrics, as define_metric() takes it."""
+    defined = run["config"]["_wandb"]["value"]["m"]
+    return [[m["1"], {**({"step_metric": defined[m["5"] - 1]["1"]} if "5" in m else {}),
+                      **({"summary": "none"} if m.get("7") == [6] else {})}] for m in defined]
+
+
 def of_run(fake, run, channel):
     """(operation or channel, body) of a run's requests, in order."""
     return [(r["operation"] or r["channel"], r["body"]) for r in fake.requests
@@ -75,7 +84,7 @@ def test_the_same_run_logged_by_their_client(place, fake, other, theirs, trained
     ours = place.run_of(trained)
     config = {key: value["value"] for key, value in configuration(ours).items()}
     fields = ours["fields"]
-    what = {"rows": [json.loads(line) for line in ours["history"]], "exitcode": 0,
+    what = {"rows": [json.loads(line) for line in ours["history"]], "exitcode": 0, "metrics": definitions(ours),
             "init": {"project": ours["project"], "id": ours["name"], "name": fields["displayName"],
                      "notes": fields["notes"], "group": fields["groupName"], "job_type": fields["jobType"],
                      "tags": fields["tags"], "config": config}}
@@ -90,6 +99,7 @@ def test_the_same_run_logged_by_their_client(place, fake, other, theirs, trained
         assert run["fields"][key] == fields[key], key
     assert configuration(run) == configuration(ours)
     assert ours["config"]["_wandb"]["value"].keys() <= run["config"]["_wandb"]["value"].keys()
+    assert sorted(definitions(run), key=str) == sorted(definitions(ours), key=str)
     summary, = values([run["summary"]])
     mine, = values([ours["summary"]])
     extra = mine.keys() - summary.keys()
@@ -125,6 +135,7 @@ def offline(place, trained):
     return found
 
 
+@pytest.mark.parametrize("trained", [2], ids=["steps"], indirect=True)
 def test_their_reader_decodes_every_record(place, theirs, trained, offline):
     file, = offline.glob("*.wandb")
     lines = run_theirs(theirs, "reading", place, HERE / "read_records.py", file, reader=True).splitlines()
@@ -151,4 +162,5 @@ def test_wandb_sync_brings_an_offline_file_to_the_same_state(place, fake, other,
     assert values([run["summary"]]) == values([ours["summary"]])
     assert configuration(run) == configuration(ours)
     assert [json.loads(line) for line in run["events"]] == [json.loads(line) for line in ours["events"]]
+    assert sorted(definitions(run), key=str) == sorted(definitions(ours), key=str)
     assert [line.partition(" ")[2] for line in run["output"]] == [line.partition(" ")[2] for line in ours["output"]]

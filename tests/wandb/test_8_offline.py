@@ -45,7 +45,8 @@ def compare(place, job, directory):
     log = (place.state / f"jobs/{job}/log.txt").read_text().splitlines()
     assert [line for _, _, line in records["output_raw"]] == [line.split(" ", 2)[2] + "\n" for line in log]
     summary = records["summary"][-1]
-    assert places.equal(rows[-1], {**{k: summary.get(k) for k in rows[-1]}, "step": rows[-1]["step"]})
+    epoch = next(row for row in reversed(rows) if "epoch" in row)
+    assert places.equal(epoch, {**{k: summary.get(k) for k in epoch}, "step": epoch["step"]})
     assert set(records["metric"]) >= {("epoch", None), ("test_accuracy", "epoch")}
     assert order[:2] == ["header", "run"] and order[-3:] == ["exit", "final", "footer"]
     files = [file for record in records["files"] for file in record]
@@ -80,6 +81,23 @@ def test_mode_offline_writes_each_run_as_it_ends(place, fake):
     assert place.said().count("offline-run-") == 4
     status = json.loads(place.ctl("wandb", "status", "--json").stdout)
     assert [(s["mode"], s["done"], s["state"]) for s in status["sweeps"]] == [("offline", 4, "written")]
+
+
+def test_samples_of_steps_and_metrics(place):
+    """A row a sample, `_step` counting the rows, also of runs that repeat steps: the file holds what is sent online."""
+    start(place, repeat=1, metrics=["test_top5_accuracy", "val_loss", "mirror_test_accuracy"])
+    place.forward(*FAST, env=NO_SERVER)
+    place.submit_wandb(2, 6, wandb={"mode": "offline", "log_every": 1}, defaults={"log_steps": 3})
+    wait_written(place, 2)
+    for directory in (place.state / "wandb").iterdir():
+        job, = place.one("SELECT job FROM wandb_run WHERE run_id = ?", directory.name.rpartition("-")[2])
+        assert place.one("SELECT count(*) FROM attempt WHERE job = ?", job) == (2,)
+        records = compare(place, job, directory)
+        rows = records["history"]
+        assert [row["step"] for row in rows] == list(range(20 + 6))
+        assert [row["train/global_step"] for row in rows if "train/loss" in row] == list(range(3, 61, 3))
+        assert all("val_loss" in row and row["epoch"] * 10 == row["train/global_step"] for row in rows if "epoch" in row)
+        assert ("train/loss", "train/global_step") in records["metric"]
 
 
 def test_a_failed_run_and_one_that_goes_on(place):

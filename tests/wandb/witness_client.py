@@ -7,6 +7,8 @@ import wandb
 with open(os.environ["WITNESS"], encoding="utf-8") as file:
     what = json.load(file)
 run = wandb.init(**what["init"], settings=wandb.Settings(x_disable_stats=True, console="off", silent=True))
+for name, options in what["metrics"]:
+    run.define_metric(name, **options)
 for row in what["rows"]:
     run.log({key: value for key, value in row.items() if key[0] != "_"}, step=row["_step"])
 run.finish(exit_code=what["exitcode"])
