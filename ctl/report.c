@@ -121,8 +121,9 @@ static char *machine_of(const json_t *details)
 	return text;
 }
 
-static int add_machines(struct report *rep, struct reader *r, const struct job_row *job, struct err *err)
+static int add_machines(struct report *rep, struct reader *r, struct report_run *run, struct err *err)
 {
+	const struct job_row *job = run->job;
 	struct attempt_row *attempts = NULL;
 	size_t n = 0;
 	int e = reader_attempts(r, job->id, &attempts, &n, err);
@@ -131,6 +132,7 @@ static int add_machines(struct report *rep, struct reader *r, const struct job_r
 		autofree char *machine = attempts[i].details ? machine_of(attempts[i].details) : NULL;
 		if (!machine)
 			continue;
+		run->only_fp32 = str_eq(json_str_or(attempts[i].details, "amp", ""), "fp32");
 		json_t *jobs = json_object_get(rep->machines, machine);
 		if (!jobs) {
 			jobs = json_array();
@@ -235,7 +237,7 @@ static int load_run(struct report *rep, struct reader *r, struct report_run *run
 	run->accuracy = done ? job->test_accuracy : NAN;
 	if (e == 0)
 		e = MIN(reader_resources(r, job->id, &run->used, err), 0);
-	return e < 0 ? e : add_machines(rep, r, job, err);
+	return e < 0 ? e : add_machines(rep, r, run, err);
 }
 
 static char *jobs_of(const struct selection *sel)

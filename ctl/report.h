@@ -21,6 +21,7 @@ struct report_run {
 	const char *notes; /* "" when there is nothing to say */
 	int hue, dash;
 	struct resources_row used;
+	bool only_fp32; /* its device has no mixed precision: use_amp changes nothing */
 	double minutes, accuracy; /* training and testing; the last epoch's test accuracy; NaN: not done */
 	int rank; /* 1: best by the sweep's metric; 0: not done */
 };

@@ -186,6 +186,17 @@ static void put_table(FILE *out, const struct bars *b)
 	fputs("</tbody></table></div>\n", out);
 }
 
+/* Some run asked for mixed precision that its device does not have. */
+static bool amp_is_idle(const struct report *rep)
+{
+	size_t group;
+
+	for (size_t i = 0; i < rep->n_runs; i++)
+		if (group_of(&rep->runs[i], &group) && group >= 2 && rep->runs[i].only_fp32)
+			return true;
+	return false;
+}
+
 /* What a bar or a row stands for where other things are varied too. */
 static bool several(const struct bars *b)
 {
@@ -217,9 +228,10 @@ void report_amp_and_batch(const struct report *rep, FILE *out)
 			draw_bars(out, rep, &b, m);
 	fputs("</div>\n", out);
 	put_table(out, &b);
-	fprintf(out, "<p class=\"sub\">%s run time is training and testing, memory the highest of the run.</p>\n</section>\n",
+	fprintf(out, "<p class=\"sub\">%s run time is training and testing, memory the highest of the run.%s</p>\n</section>\n",
 		several(&b) ? "Means of the runs that are done, which differ in other parameters too (a dot is a run);"
-			    : "One run each;");
+			    : "One run each;",
+		amp_is_idle(rep) ? " A device here has no mixed precision: it computed in fp32 with use_amp too." : "");
 }
 
 void report_amp_and_batch_markdown(const struct report *rep, FILE *out)
@@ -228,7 +240,7 @@ void report_amp_and_batch_markdown(const struct report *rep, FILE *out)
 
 	if (!bars_init(&b, rep))
 		return;
-	fputs("\n## Mixed precision and batch scheduler\n\n| use_amp | use_batch_scheduler | Runs |", out);
+	fputs("\n## Mixed precision and batch scheduler\n\n| use\\_amp | use\\_batch\\_scheduler | Runs |", out);
 	for (size_t m = 0; m < ARRAY_LEN(measures); m++)
 		if (is_known(&b, m))
 			fprintf(out, " %s (%s) |", measures[m].title, measures[m].unit);
@@ -240,7 +252,8 @@ void report_amp_and_batch_markdown(const struct report *rep, FILE *out)
 	for (size_t group = 0; group < GROUPS; group++) {
 		if (!b.groups[group])
 			continue;
-		fprintf(out, "| %s | %s | %zu |", on_off(group / 2), on_off(group % 2), b.groups[group]);
+		fprintf(out, "| %s | %s | %zu |", group / 2 ? "true" : "false", group % 2 ? "true" : "false",
+			b.groups[group]);
 		for (size_t m = 0; m < ARRAY_LEN(measures); m++) {
 			char number[FORMAT_MAX] = "";
 			if (!is_known(&b, m))

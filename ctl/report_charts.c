@@ -274,6 +274,23 @@ static void draw_own(const struct report_run *run, FILE *out, enum curve train, 
 	lines_free(lines, 2);
 }
 
+/* Top-5, held-out images, averages: the last epoch's. */
+static void put_metrics(const struct report *rep, FILE *out)
+{
+	char number[FORMAT_MAX];
+
+	if (!rep->n_metrics)
+		return;
+	fputs("<ul class=\"pairs\">", out);
+	for (size_t i = 0; i < rep->n_metrics; i++) {
+		const struct metric_row *m = &rep->metrics[i];
+		fputs("<li>", out);
+		html_put(out, m->name);
+		fprintf(out, " <b>%s</b></li>\n", metric_text(m->name, m->last, number));
+	}
+	fputs("</ul>\n", out);
+}
+
 void report_best_run(const struct report *rep, FILE *out)
 {
 	char number[FORMAT_MAX];
@@ -288,7 +305,9 @@ void report_best_run(const struct report *rep, FILE *out)
 	if (run->job->best_epoch)
 		fprintf(out, "; its best test accuracy was %s %% at epoch %d",
 			format_accuracy(run->job->best_test_accuracy, number), run->job->best_epoch);
-	fputs(".</p>\n<div class=\"charts\">\n", out);
+	fputs(".</p>\n", out);
+	put_metrics(rep, out);
+	fputs("<div class=\"charts\">\n", out);
 	draw_own(run, out, TRAIN_ACCURACY, TEST_ACCURACY, "best-accuracy", "Accuracy");
 	draw_own(run, out, TRAIN_LOSS, TEST_LOSS, "best-loss", "Loss");
 	fputs("</div>\n</section>\n", out);

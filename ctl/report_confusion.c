@@ -16,19 +16,46 @@
 #define LISTED_MOST    10
 #define LEVELS	       7 /* of each hue; level 0 of both is empty */
 
-enum { NAMES_WIDTH = 112, NAMES_GAP = 5, CELL_FEW = 44, CELL_MANY = 8 };
+enum { NAMES_GAP = 5, CELL_FEW = 44, CELL_MANY = 8 };
+
+struct matrix {
+	const struct confusion *c;
+	double cell, letters, names, end; /* sizes: of a cell, of text; edges of the cells, left and right, top and bottom */
+	double most_wrong;                /* per cent of a class: the largest confusion */
+};
 
 /* The square root: that one in fifty is taken for something is still to be seen. */
-static uint8_t level_of(double percent, bool right)
+static uint8_t level_of(double percent, double most, int first)
 {
 	if (!(percent > 0))
 		return 0;
-	int level = (int)ceil(sqrt(percent / 100) * LEVELS);
-	return (uint8_t)((right ? 0 : LEVELS) + MIN(MAX(level, 1), LEVELS));
+	int level = (int)ceil(sqrt(percent / most) * LEVELS);
+	return (uint8_t)(first + MIN(MAX(level, 1), LEVELS));
 }
 
-static char *picture_of(const struct confusion *c)
+static double percent_of(const struct confusion *c, size_t class, size_t taken_for)
 {
+	return c->of_class[class] ? 100.0 * c->images[class * c->n + taken_for] / (double)c->of_class[class] : 0;
+}
+
+static struct matrix matrix_of(const struct confusion *c)
+{
+	bool few = c->n <= FEW_CLASSES;
+	struct matrix m = {.c = c, .cell = few ? CELL_FEW : CELL_MANY, .letters = few ? 12 : 7.5, .names = 3};
+
+	for (size_t i = 0; i < c->n; i++) {
+		m.names = fmax(m.names, (double)text_columns(c->names[i], strlen(c->names[i])));
+		for (size_t k = 0; k < c->n; k++)
+			m.most_wrong = i == k ? m.most_wrong : fmax(m.most_wrong, percent_of(c, i, k));
+	}
+	m.names = ceil(m.names * m.letters * 0.65) + NAMES_GAP;
+	m.end = m.names + m.cell * (double)c->n;
+	return m;
+}
+
+static char *picture_of(const struct matrix *m)
+{
+	const struct confusion *c = m->c;
 	struct png_colour colours[PNG_COLOURS] = {{0}};
 	autofree uint8_t *pixels = xcalloc(c->n * c->n, 1);
 
@@ -38,63 +65,80 @@ static char *picture_of(const struct confusion *c)
 		colours[LEVELS + level] = (struct png_colour){0xd6, 0x5a, 0x12, alpha};
 	}
 	for (size_t i = 0; i < c->n; i++)
-		for (size_t k = 0; k < c->n && c->of_class[i]; k++)
-			pixels[i * c->n + k] = level_of(100.0 * c->images[i * c->n + k] / (double)c->of_class[i], i == k);
+		for (size_t k = 0; k < c->n; k++)
+			pixels[i * c->n + k] = i == k ? level_of(percent_of(c, i, k), 100, 0)
+						      : level_of(percent_of(c, i, k), m->most_wrong, LEVELS);
 	return png_data_url(pixels, c->n, c->n, colours);
 }
 
-static void put_names(FILE *out, const struct confusion *c, double at, double cell, double size, const char *anchor,
-		      const char *turn)
+/* Middle of a row or column. */
+static double middle(const struct matrix *m, size_t i)
 {
-	fprintf(out, "<text class=\"tick\" font-size=\"%.1f\" text-anchor=\"%s\"%s>", size, anchor, turn);
-	for (size_t i = 0; i < c->n; i++) {
-		fprintf(out, "<tspan x=\"%.0f\" y=\"%.0f\">", at, NAMES_WIDTH + ((double)i + 0.5) * cell + size * 0.35);
-		html_put(out, c->names[i]);
+	return m->names + ((double)i + 0.5) * m->cell;
+}
+
+static void put_names(FILE *out, const struct matrix *m, double at, const char *anchor, const char *turn)
+{
+	fprintf(out, "<text class=\"tick\" font-size=\"%.1f\" text-anchor=\"%s\"%s>", m->letters, anchor, turn);
+	for (size_t i = 0; i < m->c->n; i++) {
+		fprintf(out, "<tspan x=\"%.0f\" y=\"%.1f\">", at, middle(m, i) + m->letters * 0.35);
+		html_put(out, m->c->names[i]);
 		fputs("</tspan>", out);
 	}
 	fputs("</text>\n", out);
 }
 
-static void put_numbers(FILE *out, const struct confusion *c, double cell)
+static void put_numbers(FILE *out, const struct matrix *m)
 {
+	const struct confusion *c = m->c;
+
 	fputs("<text class=\"label\" text-anchor=\"middle\">", out);
 	for (size_t i = 0; i < c->n; i++)
 		for (size_t k = 0; k < c->n; k++)
 			if (c->images[i * c->n + k])
-				fprintf(out, "<tspan x=\"%.0f\" y=\"%.0f\">%u</tspan>", NAMES_WIDTH + ((double)k + 0.5) * cell,
-					NAMES_WIDTH + ((double)i + 0.5) * cell + 4, c->images[i * c->n + k]);
+				fprintf(out, "<tspan x=\"%.0f\" y=\"%.0f\">%u</tspan>", middle(m, k), middle(m, i) + 4,
+					c->images[i * c->n + k]);
 	fputs("</text>\n", out);
+}
+
+static void put_lines(FILE *out, const struct matrix *m)
+{
+	size_t every = m->c->n <= FEW_CLASSES ? 1 : 10;
+
+	fputs("<path class=\"grid\" d=\"", out);
+	for (size_t i = 0; i <= m->c->n; i++) {
+		double at = m->names + m->cell * (double)i;
+		if (i % every == 0 || i == m->c->n)
+			fprintf(out, "M%.0f %.0fH%.0fM%.0f %.0fV%.0f", m->names, at, m->end, at, m->names, m->end);
+	}
+	fputs("\"/>\n", out);
 }
 
 static void draw_matrix(FILE *out, const struct confusion *c)
 {
 	bool few = c->n <= FEW_CLASSES;
-	double cell = few ? CELL_FEW : CELL_MANY, side = cell * (double)c->n, end = NAMES_WIDTH + side;
-	size_t every = few ? 1 : 10;
-	autofree char *url = picture_of(c);
+	struct matrix m = matrix_of(c);
+	autofree char *url = picture_of(&m);
 
 	fprintf(out, "<div class=\"scroll\" tabindex=\"0\"><figure class=\"matrix %s\">\n", few ? "few" : "many");
 	plot_open(out, "confusion", "Confusion matrix",
 		  "Rows are the true classes, columns what their test images were taken for; the stronger the colour, the larger "
 		  "the share of the class. The lists below have the most frequent ones.",
-		  end + 1, end + 1);
-	fprintf(out, "<image x=\"%d\" y=\"%d\" width=\"%.0f\" height=\"%.0f\" preserveAspectRatio=\"none\" href=\"%s\"/>\n",
-		NAMES_WIDTH, NAMES_WIDTH, side, side, url);
-	fputs("<path class=\"grid\" d=\"", out);
-	for (size_t i = 0; i <= c->n; i++)
-		if (i % every == 0 || i == c->n)
-			fprintf(out, "M%d %.0fH%.0fM%.0f %dV%.0f", NAMES_WIDTH, NAMES_WIDTH + cell * (double)i, end,
-				NAMES_WIDTH + cell * (double)i, NAMES_WIDTH, end);
-	fputs("\"/>\n", out);
-	put_names(out, c, NAMES_WIDTH - NAMES_GAP, cell, few ? 12 : 7.5, "end", "");
-	put_names(out, c, NAMES_GAP - NAMES_WIDTH, cell, few ? 12 : 7.5, "start", " transform=\"rotate(-90)\"");
+		  m.end + 1, m.end + 1);
+	fprintf(out,
+		"<image x=\"%.0f\" y=\"%.0f\" width=\"%.0f\" height=\"%.0f\" preserveAspectRatio=\"none\" href=\"%s\"/>\n",
+		m.names, m.names, m.end - m.names, m.end - m.names, url);
+	put_lines(out, &m);
+	put_names(out, &m, m.names - NAMES_GAP, "end", "");
+	put_names(out, &m, NAMES_GAP - m.names, "start", " transform=\"rotate(-90)\"");
 	if (few)
-		put_numbers(out, c, cell);
+		put_numbers(out, &m);
 	plot_close(out);
-	fputs("</figure></div>\n<p class=\"sub\">Rows: true classes; columns: what their images were taken for. "
-	      "<span class=\"right\">\xE2\x96\xA0</span>\u00a0right, <span class=\"wrong\">\xE2\x96\xA0</span>\u00a0wrong; the "
-	      "stronger, the larger the share of the class (square root).</p>\n",
-	      out);
+	fprintf(out,
+		"</figure></div>\n<p class=\"sub\">Rows: true classes; columns: what their images were taken for. "
+		"<span class=\"right\">\xE2\x96\xA0</span>\u00a0right, at its strongest 100\u00a0%% of the class; "
+		"<span class=\"wrong\">\xE2\x96\xA0</span>\u00a0wrong, at its strongest %.3g\u00a0%%.</p>\n",
+		m.most_wrong);
 }
 
 static void put_ranked(FILE *out, const struct confusion *c, const char *title, const size_t *ranked, size_t n, bool backwards)
@@ -116,7 +160,7 @@ static void put_ranked(FILE *out, const struct confusion *c, const char *title, 
 static void put_most(FILE *out, const struct confusion *c, const struct confused *most, size_t n)
 {
 	fputs("<div><h3>Most frequent confusions</h3>\n<table><thead><tr><th scope=\"col\">Class</th><th scope=\"col\">Taken for</th>"
-	      "<th scope=\"col\" class=\"num\">Images</th><th scope=\"col\" class=\"num\">Of the class (%)</th></tr></thead><tbody>\n",
+	      "<th scope=\"col\" class=\"num\">Images</th><th scope=\"col\" class=\"num\">Share (%)</th></tr></thead><tbody>\n",
 	      out);
 	for (size_t i = 0; i < n; i++) {
 		fputs("<tr><th scope=\"row\">", out);
@@ -181,7 +225,7 @@ void report_classes_markdown(const struct report *rep, FILE *out)
 	markdown_ranked(out, c, "best", ranked, n_ranked, true);
 	if (!n_most)
 		return;
-	fputs("\n| Class | Taken for | Images | Of the class (%) |\n| --- | --- | ---: | ---: |\n", out);
+	fputs("\n| Class | Taken for | Images | Share (%) |\n| --- | --- | ---: | ---: |\n", out);
 	for (size_t i = 0; i < n_most; i++) {
 		autofree char *class = markdown_escaped(c->names[most[i].class]), *other = markdown_escaped(c->names[most[i].taken_for]);
 		fprintf(out, "| %s | %s | %u | %.1f |\n", class, other, most[i].images, most[i].percent);
