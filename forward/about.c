@@ -1,9 +1,11 @@
 /* See about.h. */
 #include "about.h"
 
+#include "confusion.h"
 #include "pictures.h"
 
 #include "common/json.h"
+#include "common/log.h"
 
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -154,6 +156,23 @@ static int add_curves(struct upload_files *files, struct follow *f, int64_t job,
 	return r;
 }
 
+/* A run has one once it was tested; a file that is not as it should be costs the picture alone. */
+static void add_confusion(struct upload_files *files, struct follow *f, int64_t job)
+{
+	size_t size = 0;
+	struct err err;
+	struct confusion c;
+	autofree char *dir = paths_job_dir(&f->paths, job), *path = xasprintf("%s/confusion.json", dir);
+	int r = confusion_read(&c, path, &err);
+	if (r < 0 && r != -ENOENT)
+		log_warn("job %lld: no picture of its confusion matrix: %s", (long long)job, err.text);
+	if (r < 0)
+		return;
+	char *png = confusion_png(&c, &size);
+	upload_add(files, "media/images/confusion_matrix.png", png, size);
+	confusion_fini(&c);
+}
+
 int about_files(struct upload_files *ret, struct follow *f, const struct wsweep_facts *ws, int64_t job, int64_t lines,
 		struct err *err)
 {
@@ -170,6 +189,8 @@ int about_files(struct upload_files *ret, struct follow *f, const struct wsweep_
 	r = batch_summary(&summary, f->rows, &about, INT64_MAX, lines - 1, err);
 	add_text(ret, "wandb-summary.json", summary);
 	r = r ? r : add_curves(ret, f, job, err);
+	if (r == 0)
+		add_confusion(ret, f, job);
 	job_facts_fini(&facts);
 	return r;
 }

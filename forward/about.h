@@ -12,7 +12,8 @@ struct line_job about_line_job(const struct wsweep_facts *ws, const struct job_f
 json_t *about_run(struct follow *f, const struct wsweep_facts *ws, int64_t job, const char *run_id, struct err *err);
 /* Of UpsertSweep, for one that is not there yet; nonce: by which it is found again.  New reference; NULL: err says why. */
 json_t *about_sweep(struct follow *f, const struct wsweep_facts *ws, const char *nonce, struct err *err);
-/* config.yaml, wandb-metadata.json, and with an epoch wandb-summary.json and learning curves.  lines: of its history. */
+/* config.yaml, wandb-metadata.json, and with an epoch wandb-summary.json, learning curves and
+ * the best test's confusion matrix.  lines: of its history. */
 int about_files(struct upload_files *ret, struct follow *f, const struct wsweep_facts *ws, int64_t job, int64_t lines,
 		struct err *err);
 /* A run's configuration as config.yaml; allocated. */

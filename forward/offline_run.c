@@ -160,7 +160,7 @@ static int write_source(const struct source *s, struct rows *rows, const struct 
 			int64_t job, struct offline_result *result, struct err *err)
 {
 	struct offline *o;
-	struct follow f = {.rows = rows};
+	struct follow f = {.rows = rows, .paths = *paths};
 	const struct wsweep_facts ws = facts_of(s);
 	autofree char *job_dir = paths_job_dir(paths, job), *log = xasprintf("%s/log.txt", job_dir);
 	const struct batch_job what = {.line = about_line_job(&ws, &s->facts), .job = job, .log_path = log};

@@ -1,5 +1,5 @@
 /* A run's learning curves as a PNG: loss on the left, accuracy on the right, epochs to the right; training thin and blue,
- * test thick and orange.  Pure; own pixels, zlib's deflate. */
+ * test thick and orange.  Pure. */
 #pragma once
 
 #include "common/base.h"
