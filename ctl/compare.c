@@ -1,11 +1,20 @@
 /* sweepctl compare: jobs side by side, or what each parameter of a sweep does; see compare.h. */
 #include "ctl/compare.h"
+#include "common/sweep.h"
 
 static const struct argp_option options[] = {
 	{"all", 'a', NULL, 0, "jobs: the parameters that are equal, too"},
-	{"metric", 'm', "NAME", 0, "test_accuracy, test_loss, train_accuracy or train_loss, instead of the sweep's"},
+	{"metric", 'm', "NAME", 0, "instead of the sweep's: test_accuracy, test_loss, train_loss, val_accuracy, ..."},
 	{0},
 };
+
+static const char *metric_known(const char *name)
+{
+	for (size_t i = 0; i < n_sweep_metrics; i++)
+		if (str_eq(sweep_metrics[i], name))
+			return sweep_metrics[i];
+	return NULL;
+}
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -16,11 +25,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		input->all = true;
 		return 0;
 	case 'm':
-		input->metric = metric_find(arg);
+		input->metric = metric_known(arg);
 		if (!input->metric)
-			argp_error(state,
-				   "--metric is test_accuracy, test_loss, train_accuracy or train_loss, not \"%s\"",
-				   arg);
+			argp_error(state, "--metric is no \"%s\"; it is " SWEEP_METRIC_RULE, arg);
 		return 0;
 	case ARGP_KEY_ARGS:
 		words_take(&input->targets, state);

@@ -10,8 +10,8 @@
 
 struct compare_input {
 	struct words targets;
-	const struct metric_column *metric; /* NULL: the sweep's */
-	bool all;                           /* parameters that are equal, too */
+	const char *metric; /* NULL: the sweep's */
+	bool all;           /* parameters that are equal, too */
 };
 
 /* The jobs of sel, 2 to COMPARE_MAX. */

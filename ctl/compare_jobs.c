@@ -20,7 +20,7 @@ struct compared {
 struct comparison {
 	struct ctl *ctl;
 	const struct selection *sel;
-	const struct metric_column *metric;
+	struct metric_column metric;
 	bool maximize; /* the metric */
 	struct compared jobs[COMPARE_MAX];
 	size_t n;
@@ -33,7 +33,7 @@ static int load(struct comparison *c, struct reader *r, struct err *err)
 	for (size_t i = 0; i < c->n; i++) {
 		struct compared *one = &c->jobs[i];
 		one->job = &c->sel->jobs[i];
-		int e = reader_epochs(r, one->job->id, &one->epochs, &one->n_epochs, err);
+		int e = reader_epochs(r, one->job->id, c->metric.name, &one->epochs, &one->n_epochs, err);
 		if (e < 0)
 			return e;
 	}
@@ -149,8 +149,8 @@ static void rows_best(const struct comparison *c, struct table *t)
 
 	table_cell(t, "  best");
 	for (size_t i = 0; i < c->n; i++) {
-		double v = value_of(&c->jobs[i], c->metric, c->maximize, true, &epochs[i]);
-		table_cell(t, metric_text(c->metric->name, v, number));
+		double v = value_of(&c->jobs[i], &c->metric, c->maximize, true, &epochs[i]);
+		table_cell(t, metric_text(c->metric.name, v, number));
 	}
 	table_cell(t, "  at epoch");
 	for (size_t i = 0; i < c->n; i++) {
@@ -238,10 +238,10 @@ static void print_table(const struct comparison *c, bool all)
 		json_array_foreach(c->equal, i, name) row_config(c, t, json_string_value(name));
 	row_blank(c, t);
 	row_states(c, t);
-	row_last(c, t, c->metric);
+	row_last(c, t, &c->metric);
 	rows_best(c, t);
 	for (i = 0; i < n_metric_columns; i++)
-		if (&metric_columns[i] != c->metric)
+		if (!str_eq(metric_columns[i].name, c->metric.name))
 			row_last(c, t, &metric_columns[i]);
 	for (i = 0; i < ARRAY_LEN(measures); i++)
 		row_measure(c, t, &measures[i]);
@@ -261,7 +261,7 @@ static double *curve_of(const struct comparison *c, const struct compared *one, 
 	for (size_t i = 0; i < n; i++)
 		y[i] = NAN;
 	for (size_t i = 0; i < one->n_epochs; i++)
-		y[one->epochs[i].epoch - 1] = metric_of(c->metric, &one->epochs[i]);
+		y[one->epochs[i].epoch - 1] = metric_of(&c->metric, &one->epochs[i]);
 	*ret_n = n;
 	return y;
 }
@@ -283,10 +283,10 @@ static void print_curves(const struct comparison *c)
 			.rows = CURVE_ROWS,
 			.low = low,
 			.high = high,
-			.low_text = metric_text(c->metric->name, low, low_text),
-			.high_text = metric_text(c->metric->name, high, high_text),
+			.low_text = metric_text(c->metric.name, low, low_text),
+			.high_text = metric_text(c->metric.name, high, high_text),
 		};
-		printf("\n%s%s\n", c->metric->name, strstr(c->metric->name, "accuracy") ? ", %" : "");
+		printf("\n%s%s\n", c->metric.name, strstr(c->metric.name, "accuracy") ? ", %" : "");
 		curve_draw(stdout, curves, c->n, &frame);
 	}
 	for (size_t i = 0; i < c->n; i++)
@@ -295,20 +295,24 @@ static void print_curves(const struct comparison *c)
 
 /* --- JSON --- */
 
+static void add_metric_json(json_t *o, const struct compared *one, const struct metric_column *m, bool maximize)
+{
+	int epoch;
+	json_t *last = json_known(value_of(one, m, maximize, false, &epoch));
+	json_t *best = json_known(value_of(one, m, maximize, true, &epoch));
+
+	json_object_set_new(o, m->name,
+			    json_pack("{so, so, so}", "last", last, "best", best, "best_epoch",
+				      epoch ? json_integer(epoch) : json_null()));
+}
+
 static json_t *metrics_json(const struct comparison *c, const struct compared *one)
 {
 	json_t *o = json_object();
 
-	for (size_t i = 0; i < n_metric_columns; i++) {
-		const struct metric_column *m = &metric_columns[i];
-		bool maximize = m == c->metric ? c->maximize : m->maximize;
-		int epoch;
-		json_t *last = json_known(value_of(one, m, maximize, false, &epoch));
-		json_t *best = json_known(value_of(one, m, maximize, true, &epoch));
-		json_object_set_new(o, m->name,
-				    json_pack("{so, so, so}", "last", last, "best", best, "best_epoch",
-					      epoch ? json_integer(epoch) : json_null()));
-	}
+	for (size_t i = 0; i < n_metric_columns; i++)
+		add_metric_json(o, one, &metric_columns[i], metric_columns[i].maximize);
+	add_metric_json(o, one, &c->metric, c->maximize);
 	return o;
 }
 
@@ -321,7 +325,7 @@ static json_t *one_json(const struct comparison *c, const struct compared *one)
 		json_object_set_new(o, measures[i].key, json_known(measures[i].of(one)));
 	for (size_t i = 0; i < one->n_epochs; i++)
 		json_array_append_new(curve, json_pack("[io]", one->epochs[i].epoch,
-						       json_known(metric_of(c->metric, &one->epochs[i]))));
+						       json_known(metric_of(&c->metric, &one->epochs[i]))));
 	json_object_set_new(o, "curve", curve);
 	return o;
 }
@@ -332,7 +336,7 @@ static void print_comparison_json(const struct comparison *c)
 
 	for (size_t i = 0; i < c->n; i++)
 		json_array_append_new(jobs, one_json(c, &c->jobs[i]));
-	print_json(json_pack("{ss, ss, sO, sO, so}", "metric", c->metric->name, "goal",
+	print_json(json_pack("{ss, ss, sO, sO, so}", "metric", c->metric.name, "goal",
 			     c->maximize ? "maximize" : "minimize", "differs", c->differs, "equal", c->equal, "jobs",
 			     jobs));
 }
@@ -341,11 +345,10 @@ int compare_jobs(struct ctl *ctl, struct reader *r, const struct selection *sel,
 		 struct err *err)
 {
 	const struct sweep_row *sweep = selection_sweep(sel, &sel->jobs[0]);
-	const struct metric_column *of_sweep = sweep ? metric_find(sweep->metric) : NULL;
-	struct comparison c = {.ctl = ctl, .sel = sel};
+	const char *of_sweep = sweep ? sweep->metric : metric_columns[0].name;
+	struct comparison c = {.ctl = ctl, .sel = sel, .metric = metric_named(input->metric ? input->metric : of_sweep)};
 
-	c.metric = input->metric ? input->metric : of_sweep ? of_sweep : &metric_columns[0];
-	c.maximize = c.metric == of_sweep ? sweep->maximize : c.metric->maximize;
+	c.maximize = sweep && str_eq(c.metric.name, of_sweep) ? sweep->maximize : c.metric.maximize;
 	int e = load(&c, r, err);
 	if (e == 0) {
 		sort_parameters(&c);

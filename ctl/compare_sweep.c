@@ -107,14 +107,18 @@ static void finish(struct effects *all, struct effect *e)
 static int value_of(const struct effects *all, struct reader *r, const struct job_row *job, double *ret,
 		    struct err *err)
 {
-	double best;
-	int epoch;
+	struct metric_column m = metric_named(all->metric_name);
+	struct epoch_row *epochs;
+	size_t n;
 
-	*ret = job->value;
-	if (job->state != JOB_DONE)
-		*ret = NAN;
-	else if (!str_eq(all->metric_name, all->sweep->metric))
-		return reader_metric(r, job->id, all->metric_name, all->maximize, ret, &best, &epoch, err);
+	*ret = job->state == JOB_DONE ? job->value : NAN;
+	if (job->state != JOB_DONE || str_eq(all->metric_name, all->sweep->metric))
+		return 0;
+	int e = reader_epochs(r, job->id, all->metric_name, &epochs, &n, err);
+	if (e < 0)
+		return e;
+	*ret = n ? metric_of(&m, &epochs[n - 1]) : NAN;
+	free(epochs);
 	return 0;
 }
 
@@ -232,11 +236,11 @@ static json_t *effects_json(const struct effects *all)
 int compare_sweep(struct ctl *ctl, struct reader *r, const struct selection *sel, const struct sweep_row *sweep,
 		  const struct compare_input *input, json_t *array, struct err *err)
 {
-	bool own = !input->metric || str_eq(input->metric->name, sweep->metric);
+	bool own = !input->metric || str_eq(input->metric, sweep->metric);
 	struct effects all = {
 		.sweep = sweep,
-		.metric_name = own ? sweep->metric : input->metric->name,
-		.maximize = own ? sweep->maximize : input->metric->maximize,
+		.metric_name = own ? sweep->metric : input->metric,
+		.maximize = own ? sweep->maximize : metric_named(input->metric).maximize,
 	};
 	int e = compute(&all, r, sel, err);
 

@@ -56,6 +56,7 @@ struct epoch_row { /* one that counts; NaN: not known or not finite */
 	int epoch;
 	double lr, train_loss, train_accuracy, test_loss, test_accuracy;
 	double seconds /* training + testing */, images_per_second, watts, joules;
+	double other; /* the metric that reader_epochs() was asked for */
 };
 
 struct sweep_source { /* what was submitted */
@@ -137,8 +138,8 @@ int reader_sweep_notes(struct reader *r, int64_t sweep, json_t **ret, struct err
 /* 1; 0: nothing is known of it at W&B. */
 int reader_run(struct reader *r, int64_t job, struct run_row *ret, struct err *err);
 void run_row_fini(struct run_row *row);
-/* The epochs of a job that count, in order. */
-int reader_epochs(struct reader *r, int64_t job, struct epoch_row **ret, size_t *ret_n, struct err *err);
+/* The epochs of a job that count, in order; with that metric, if it has no column of its own. */
+int reader_epochs(struct reader *r, int64_t job, const char *metric, struct epoch_row **ret, size_t *ret_n, struct err *err);
 /* The stretches of a job, in order. */
 int reader_samples(struct reader *r, int64_t job, struct sample_row **ret, size_t *ret_n, struct err *err);
 /* 1, or 0 when there is no such sweep. */

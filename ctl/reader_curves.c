@@ -1,21 +1,25 @@
 /* What a report needs beyond the rows of jobs: every epoch, the sweep's own text, all notes at once; see reader.h. */
 #include "ctl/reader_internal.h"
 
-int reader_epochs(struct reader *r, int64_t job, struct epoch_row **ret, size_t *ret_n, struct err *err)
+int reader_epochs(struct reader *r, int64_t job, const char *metric, struct epoch_row **ret, size_t *ret_n,
+		  struct err *err)
 {
 	struct epoch_row *rows = NULL;
 	size_t n = 0;
 	struct stmt *s;
 	int e = query(r,
 		      "SELECT epoch, lr, train_loss, train_accuracy, test_loss, test_accuracy, "
-		      "train_seconds + coalesce(test_seconds, 0), images_per_second, watts, joules FROM counted_epoch "
-		      "WHERE job = ? ORDER BY epoch",
+		      "train_seconds + coalesce(test_seconds, 0), images_per_second, watts, joules, (SELECT value FROM "
+		      "metric AS m WHERE m.attempt = e.attempt AND m.epoch = e.epoch AND m.name = ?2) FROM counted_epoch AS e "
+		      "WHERE job = ?1 ORDER BY epoch",
 		      &s, err);
 
 	if (e < 0)
 		return e;
 	if (s)
 		stmt_bind_int(s, 1, job);
+	if (s)
+		stmt_bind_text(s, 2, metric);
 	while ((e = step(s, err)) > 0) {
 		rows = grow(rows, n, sizeof(*rows));
 		rows[n++] = (struct epoch_row){
@@ -29,6 +33,7 @@ int reader_epochs(struct reader *r, int64_t job, struct epoch_row **ret, size_t 
 			.images_per_second = stmt_num(s, 7),
 			.watts = stmt_num(s, 8),
 			.joules = stmt_num(s, 9),
+			.other = stmt_num(s, 10),
 		};
 	}
 	if (e < 0) {

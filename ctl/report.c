@@ -228,7 +228,7 @@ static int load_run(struct report *rep, struct reader *r, struct report_run *run
 	const struct job_row *job = run->job;
 	bool done = job->state == JOB_DONE;
 	char id[24];
-	int e = reader_epochs(r, job->id, &run->epochs, &run->n_epochs, err);
+	int e = reader_epochs(r, job->id, rep->sweep->metric, &run->epochs, &run->n_epochs, err);
 
 	snprintf(id, sizeof(id), "%lld", (long long)job->id);
 	run->notes = json_str_or(rep->notes, id, "");

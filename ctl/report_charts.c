@@ -9,7 +9,7 @@
 
 #define FEW_EPOCHS 12 /* up to so many each epoch has its dot */
 
-enum curve { TEST_ACCURACY, TEST_LOSS, TRAIN_LOSS, LR, TRAIN_ACCURACY, N_CURVES };
+enum curve { TEST_ACCURACY, TEST_LOSS, TRAIN_LOSS, LR, TRAIN_ACCURACY, OTHER, N_CURVES };
 
 static const struct {
 	const char *id, *title, *unit, *desc;
@@ -27,6 +27,8 @@ static const struct {
 		offsetof(struct epoch_row, lr), true, false},
 	[TRAIN_ACCURACY] = {"train-accuracy", "Train accuracy", "%", "Training accuracy of each epoch.",
 			    offsetof(struct epoch_row, train_accuracy), false, false},
+	[OTHER] = {"metric", NULL, "", "The sweep's metric after each epoch, one line a run.",
+		   offsetof(struct epoch_row, other), false, false},
 };
 
 static bool has_epochs(const struct report *rep)
@@ -125,8 +127,8 @@ static void draw_curve(const struct report *rep, FILE *out, enum curve c)
 	bool few = rep->n_runs <= REPORT_FEW && most_epochs(rep) <= FEW_EPOCHS;
 	struct plot plot = {
 		.id = curves[c].id,
-		.title = curves[c].title,
-		.unit = log ? "log scale" : curves[c].unit,
+		.title = c == OTHER ? rep->sweep->metric : curves[c].title,
+		.unit = log ? "log scale" : c == OTHER && strstr(rep->sweep->metric, "accuracy") ? "%" : curves[c].unit,
 		.desc = curves[c].desc,
 		.lines = lines,
 		.n = rep->n_runs,
@@ -226,6 +228,8 @@ void report_curves(const struct report *rep, FILE *out)
 	}
 	put_legend(rep, out);
 	fputs("<div class=\"charts\">\n", out);
+	if (!metric_find(rep->sweep->metric))
+		draw_curve(rep, out, OTHER);
 	draw_curve(rep, out, TEST_ACCURACY);
 	draw_curve(rep, out, TEST_LOSS);
 	draw_curve(rep, out, TRAIN_LOSS);

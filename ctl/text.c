@@ -22,6 +22,14 @@ const struct metric_column *metric_find(const char *name)
 	return NULL;
 }
 
+struct metric_column metric_named(const char *name)
+{
+	const struct metric_column *m = metric_find(name);
+
+	return m ? *m
+		 : (struct metric_column){name, strstr(name, "accuracy") != NULL, offsetof(struct epoch_row, other)};
+}
+
 enum tone state_tone(const char *state)
 {
 	if (str_eq(state, "done"))

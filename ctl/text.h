@@ -15,6 +15,8 @@ extern const struct metric_column metric_columns[];
 extern const size_t n_metric_columns;
 /* The row of that name, or NULL. */
 const struct metric_column *metric_find(const char *name);
+/* The same, or for any other metric a row for reader_epochs() with that name, which is borrowed. */
+struct metric_column metric_named(const char *name);
 static inline double metric_of(const struct metric_column *m, const struct epoch_row *e)
 {
 	return *(const double *)((const char *)e + m->offset);

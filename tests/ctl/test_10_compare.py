@@ -63,7 +63,7 @@ def test_json_of_jobs(grid):
     (["1-8"], 2, "these are 8"),
     ([1, 99], 4, "no job 99"),
     (["s9"], 4, 'no sweep "s9"'),
-    ([1, 2, "--metric", "loss"], 2, "--metric is test_accuracy, test_loss"),
+    ([1, 2, "--metric", "loss"], 2, "it is train_, test_ or val_ and loss or accuracy"),
 ])
 def test_wrong_targets(grid, targets, code, sentence):
     done = grid.run("compare", *targets, code=code)

@@ -161,6 +161,36 @@ def test_every_metric_is_shown(grid):
     assert "test_top5_accuracy 94.25" in text_of(best)
 
 
+def test_a_sweep_judged_by_held_out_images(place):
+    """The best by test accuracy is not the best by the sweep's metric, which has no column of its own."""
+    place.make_store()
+    place.add_sweep(grid=[("resnet18", 0.1, "StepLR"), ("resnet18", 0.05, "StepLR")])
+    place.sql("UPDATE sweep SET metric = 'val_accuracy'")
+    for job, values, accuracies in ((1, [40.0, 51.5, 50.25], [60.0, 70.0, 80.0]), (2, [41.0, 52.0, 53.75], [61.0, 71.0, 75.0])):
+        attempt = place.attempt(job)
+        for epoch, (value, accuracy) in enumerate(zip(values, accuracies), 1):
+            event = place.event(job, "metric", attempt)  # before its epoch, as a worker's come
+            for name, v in (("val_accuracy", value), ("val_loss", 100 - value)):
+                place.sql("INSERT INTO metric VALUES (?, ?, ?, ?, NULL, ?)", attempt, epoch, name, v, event)
+            place.epoch(job, attempt, epoch, accuracy)
+        place.set_state(job, "done")
+    assert [row["job"] for row in place.json("leaderboard")] == [2, 1]
+    assert place.run("leaderboard").stdout.split()[5:10] == ["VAL_ACCURACY", "MINUTES", "1", "2", "resnet18"]
+    assert place.json("list")[0]["best_job"] == 2
+    lines = [line.split() for line in place.run("compare", "1,2").stdout.splitlines()]
+    assert ["val_accuracy", "50.25", "53.75"] in [line[:3] for line in lines] and ["best", "51.50", "53.75"] in [x[:3] for x in lines]
+    assert place.json("compare", "1,2")["jobs"][0]["curve"] == [[1, 40.0], [2, 51.5], [3, 50.25]]
+    assert place.json("compare", "1,2", "-m", "val_loss")["jobs"][1]["metrics"]["val_loss"] == {
+        "last": 46.25, "best": 46.25, "best_epoch": 3}
+    assert "53.75" in json.dumps(place.json("compare", "s1")["sweeps"][0]["parameters"])
+    assert "46.25" in json.dumps(place.json("compare", "s1", "-m", "val_loss")["sweeps"][0]["parameters"])
+    assert "it is train_, test_ or val_" in place.run("compare", "1,2", "-m", "accuracy", code=2).stderr
+    page = report(place)
+    assert page.path("metric", 1).count("l") == 2 and "Best run: job 2" in page.titles()
+    assert text_of(page.svg("metric")[0]) == "val_accuracy"
+    assert "- best: job 2, val_accuracy 53.75" in place.run("report", "--markdown", "-o", "-").stdout
+
+
 # --- mixed precision x batch scheduler ---
 
 def amp_sweep(place, runs, swept=("use_amp", "use_batch_scheduler")):
