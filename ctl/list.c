@@ -121,7 +121,8 @@ static int list_sweeps(struct ctl *ctl, struct reader *r, struct selection *sel,
 {
 	struct table *t = sweep_table();
 	json_t *array = json_array();
-	int e = reader_jobs(r, 0, &sel->jobs, &sel->n_jobs, err);
+	selection_name_sweeps(sel);
+	int e = selection_load(sel, r, err);
 
 	for (size_t i = 0, first = 0; e == 0 && i < sel->n_sweeps; i++) {
 		const struct sweep_row *sweep = &sel->sweeps[i];
@@ -263,7 +264,7 @@ static int run(struct ctl *ctl, void *data)
 		e = list_sweeps(ctl, r, &sel, &err);
 	} else if (e == 0 && (e = input->targets.n ? selection_add_all(&sel, r, input->targets.items, input->targets.n,
 								       false, &err)
-						   : reader_jobs(r, 0, &sel.jobs, &sel.n_jobs, &err)) == 0) {
+						   : (selection_name_sweeps(&sel), selection_load(&sel, r, &err))) == 0) {
 		if (sel.n_jobs || !sel.missing)
 			list_jobs(ctl, &sel, input->state);
 		code = sel.missing ? EXIT_NO_SUCH : EXIT_OK;

@@ -38,6 +38,26 @@ struct job_row {
 	int best_epoch;
 };
 
+struct job_part { /* jobs of one complete sweep: those from `first` to `last`, which are of it; both 0: all */
+	int64_t sweep, first, last;
+};
+
+#define JOB_ANY (-1)
+struct job_page {
+	struct job_part of;
+	int state;	     /* only jobs in that state, or JOB_ANY; by their numbers */
+	bool ranked;	     /* only finished jobs that have epochs, best first by the sweep's metric */
+	int64_t after;	     /* the last job of the page before, or 0 */
+	int64_t limit;	     /* 0: to the end */
+};
+
+struct extremes { /* of finished jobs; job 0: there is none */
+	int64_t top, fastest;
+	double accuracy, minutes; /* theirs: test accuracy of the last epoch, or the best */
+	double best_accuracy;	  /* of any epoch of any of them; NaN: none is known */
+};
+#define EXTREMES_NONE {.best_accuracy = NAN}
+
 struct attempt_row {
 	int64_t id, number, worker_pid /* 0: unknown */, started_ms, ended_ms, checkpoint_ms /* 0: none */;
 	int64_t start_epoch, start_step, last_epoch;
@@ -113,12 +133,26 @@ void reader_end(struct reader *r);
 
 /* Complete sweeps, oldest first. */
 int reader_sweeps(struct reader *r, struct sweep_row **ret, size_t *ret_n, struct err *err);
-/* The jobs of one sweep (0: of all), in expansion order, appended to *ret. */
+/* At most `limit` jobs of a part, appended to *ret.  Reads no more than it answers, whatever the store holds. */
+int reader_page(struct reader *r, const struct job_page *page, struct job_row **ret, size_t *ret_n, struct err *err);
+/* All jobs of one sweep, in expansion order, appended to *ret. */
 int reader_jobs(struct reader *r, int64_t sweep, struct job_row **ret, size_t *ret_n, struct err *err);
+/* How many jobs of a part are in which state, added to counts. */
+int reader_count(struct reader *r, const struct job_part *part, size_t counts[N_JOB_STATES], struct err *err);
+/* 1: a job of the sweep runs or waits to; 0: none does. */
+int reader_is_unfinished(struct reader *r, int64_t sweep, struct err *err);
+/* Finished jobs of a part: the highest accuracy, the shortest time; see there.  Adds to *ret, which starts as
+ * EXTREMES_NONE. */
+int reader_extremes(struct reader *r, const struct job_part *part, bool best_epoch, struct extremes *ret, struct err *err);
+/* Seconds of training and testing of a part's jobs, added to *ret. */
+int reader_seconds(struct reader *r, const struct job_part *part, double *ret, struct err *err);
+/* The jobs that exist in [first, last], a part for each sweep, appended to *ret; ret_jobs: how many they are. */
+int reader_parts(struct reader *r, int64_t first, int64_t last, struct job_part **ret, size_t *ret_n, int64_t *ret_jobs,
+		 struct err *err);
+/* Moves the part's ends to the first and the last job of its sweep within them; 0: there is none. */
+int reader_tighten(struct reader *r, struct job_part *part, struct err *err);
 /* 1, or 0 when there is no such job. */
 int reader_job(struct reader *r, int64_t id, struct job_row *ret, struct err *err);
-/* The ids that exist in [first, last], appended to *ret. */
-int reader_job_ids(struct reader *r, int64_t first, int64_t last, int64_t **ret, size_t *ret_n, struct err *err);
 /* 0 when there is none. */
 int reader_newest_job(struct reader *r, int64_t *ret, struct err *err);
 int reader_attempts(struct reader *r, int64_t job, struct attempt_row **ret, size_t *ret_n, struct err *err);
@@ -164,5 +198,5 @@ void attempt_rows_free(struct attempt_row *rows, size_t n);
 void sweep_source_fini(struct sweep_source *source);
 void device_rows_free(struct device_row *rows, size_t n);
 
-/* The row of that id, or NULL. */
+/* The row of that id, or NULL; rows by id, ascending. */
 const struct sweep_row *sweep_row_find(const struct sweep_row *rows, size_t n, int64_t id);

@@ -52,8 +52,14 @@ void device_rows_free(struct device_row *rows, size_t n)
 
 const struct sweep_row *sweep_row_find(const struct sweep_row *rows, size_t n, int64_t id)
 {
-	for (size_t i = 0; i < n; i++)
-		if (rows[i].id == id)
-			return &rows[i];
-	return NULL;
+	size_t low = 0, high = n;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (rows[middle].id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < n && rows[low].id == id ? &rows[low] : NULL;
 }

@@ -13,6 +13,7 @@ int selection_init(struct selection *sel, struct reader *r, struct err *err)
 void selection_fini(struct selection *sel)
 {
 	sweep_rows_free(sel->sweeps, sel->n_sweeps);
+	free(sel->parts);
 	job_rows_free(sel->jobs, sel->n_jobs);
 	*sel = (struct selection){0};
 }
@@ -71,62 +72,47 @@ static int say_no_jobs(struct selection *sel, struct reader *r, int64_t first, i
 	return 0;
 }
 
-static bool has_job(const struct selection *sel, int64_t id)
+static void add_part(struct selection *sel, struct job_part part)
 {
-	for (size_t i = 0; i < sel->n_jobs; i++)
-		if (sel->jobs[i].id == id)
-			return true;
-	return false;
+	sel->parts = xrealloc_array(sel->parts, sel->n_parts + 1, sizeof(sel->parts[0]));
+	sel->parts[sel->n_parts++] = part;
 }
 
-/* Takes over the jobs that are not there yet; frees the rest. */
-static void merge(struct selection *sel, struct job_row *jobs, size_t n)
+static int64_t end_of(const struct job_part *part)
 {
-	sel->jobs = xrealloc_array(sel->jobs, sel->n_jobs + n + 1, sizeof(sel->jobs[0]));
-	for (size_t i = 0; i < n; i++) {
-		if (has_job(sel, jobs[i].id))
-			job_row_fini(&jobs[i]);
-		else
-			sel->jobs[sel->n_jobs++] = jobs[i];
-	}
-	free(jobs);
+	return part->last ? part->last : INT64_MAX;
 }
 
-static int add_sweep(struct selection *sel, struct reader *r, int64_t sweep, struct err *err)
+/* Adds what the first k parts do not have of it yet.  Parts of one sweep are intervals of job numbers. */
+static int add_rest(struct selection *sel, struct reader *r, struct job_part part, size_t k, struct err *err)
 {
-	struct job_row *jobs = NULL;
-	size_t n = 0;
-	int e = reader_jobs(r, sweep, &jobs, &n, err);
-
-	if (e < 0) {
-		job_rows_free(jobs, n);
+	for (size_t i = 0; i < k; i++) {
+		const struct job_part have = sel->parts[i];
+		int64_t end = end_of(&part), have_end = end_of(&have);
+		if (have.sweep != part.sweep || have_end < part.first || end < have.first)
+			continue;
+		struct job_part below = {part.sweep, part.first, have.first - 1}, above = {part.sweep, have_end + 1, end};
+		int e = have.first > part.first ? reader_tighten(r, &below, err) : 0;
+		if (e > 0)
+			e = add_rest(sel, r, below, k, err);
+		if (e >= 0 && have_end < end && (e = reader_tighten(r, &above, err)) > 0)
+			e = add_rest(sel, r, above, k, err);
 		return e;
 	}
-	if (sel->n_jobs == 0) { /* the usual case needs no search for duplicates */
-		free(sel->jobs);
-		sel->jobs = jobs;
-		sel->n_jobs = n;
-	} else {
-		merge(sel, jobs, n);
-	}
+	add_part(sel, part);
 	return 0;
 }
 
 static int add_range(struct selection *sel, struct reader *r, int64_t first, int64_t last, struct err *err)
 {
-	autofree int64_t *ids = NULL;
+	autofree struct job_part *parts = NULL;
 	size_t n = 0;
-	int e = reader_job_ids(r, first, last, &ids, &n, err);
+	int64_t jobs;
+	int e = reader_parts(r, first, last, &parts, &n, &jobs, err);
 
-	for (size_t i = 0; e >= 0 && i < n; i++) {
-		struct job_row *job = xcalloc(1, sizeof(*job));
-		e = reader_job(r, ids[i], job, err);
-		if (e > 0)
-			merge(sel, job, 1);
-		else
-			free(job);
-	}
-	if (e >= 0 && (int64_t)n != last - first + 1)
+	for (size_t i = 0; e >= 0 && i < n; i++)
+		e = add_rest(sel, r, parts[i], sel->n_parts, err);
+	if (e >= 0 && jobs != last - first + 1)
 		e = say_no_jobs(sel, r, first, last, err);
 	return e < 0 ? e : 0;
 }
@@ -156,48 +142,195 @@ static int add_jobs(struct selection *sel, struct reader *r, const char *word, s
 	return 0;
 }
 
-int selection_add(struct selection *sel, struct reader *r, const char *word, struct err *err)
+int selection_name(struct selection *sel, struct reader *r, const char *word, struct err *err)
 {
 	if (target_is_jobs(word))
 		return add_jobs(sel, r, word, err);
 	const struct sweep_row *sweep = find_sweep(sel, word);
 	if (sweep)
-		return add_sweep(sel, r, sweep->id, err);
+		return add_rest(sel, r, (struct job_part){.sweep = sweep->id}, sel->n_parts, err);
 	say_no_sweep(sel, word);
 	return 0;
 }
 
-/* Keeps the jobs of sweeps that have something left to run, if there are any; else those of the newest sweep. */
-static int add_unfinished(struct selection *sel, struct reader *r, struct err *err)
+void selection_name_sweeps(struct selection *sel)
 {
-	struct selection all = {0};
-	int64_t last = 0;
-	int e = reader_jobs(r, 0, &all.jobs, &all.n_jobs, err);
-
-	for (size_t i = 0; e >= 0 && i < all.n_jobs; i++) {
-		const struct job_row *job = &all.jobs[i];
-		if ((job->state == JOB_RUNNING || job->state == JOB_QUEUED) && job->sweep != last) {
-			last = job->sweep;
-			e = add_sweep(sel, r, last, err);
-		}
-	}
-	job_rows_free(all.jobs, all.n_jobs);
-	return e;
+	for (size_t i = 0; i < sel->n_sweeps; i++)
+		add_part(sel, (struct job_part){.sweep = sel->sweeps[i].id});
 }
 
-int selection_add_all(struct selection *sel, struct reader *r, char **words, size_t n, bool unfinished, struct err *err)
+/* The sweeps that have something left to run. */
+static int name_unfinished(struct selection *sel, struct reader *r, struct err *err)
+{
+	for (size_t i = 0; i < sel->n_sweeps; i++) {
+		int e = reader_is_unfinished(r, sel->sweeps[i].id, err);
+		if (e < 0)
+			return e;
+		if (e)
+			add_part(sel, (struct job_part){.sweep = sel->sweeps[i].id});
+	}
+	return 0;
+}
+
+int selection_name_all(struct selection *sel, struct reader *r, char **words, size_t n, bool unfinished, struct err *err)
 {
 	int e = 0;
 
 	for (size_t i = 0; e >= 0 && i < n; i++)
-		e = selection_add(sel, r, words[i], err);
+		e = selection_name(sel, r, words[i], err);
 	if (e < 0 || n > 0)
 		return e;
-	if (unfinished && (e = add_unfinished(sel, r, err)) < 0)
+	if (unfinished && (e = name_unfinished(sel, r, err)) < 0)
 		return e;
-	if (sel->n_jobs == 0 && sel->n_sweeps > 0)
-		e = add_sweep(sel, r, sel->sweeps[sel->n_sweeps - 1].id, err);
+	if (!sel->n_parts && sel->n_sweeps > 0)
+		add_part(sel, (struct job_part){.sweep = sel->sweeps[sel->n_sweeps - 1].id});
 	return e;
+}
+
+/* --- their jobs --- */
+
+/* Rows of the parts from the k-th on. */
+static int load_parts(struct selection *sel, struct reader *r, size_t k, struct err *err)
+{
+	int e = 0;
+
+	for (; e >= 0 && k < sel->n_parts; k++) {
+		const struct job_page page = {.of = sel->parts[k], .state = JOB_ANY};
+		e = reader_page(r, &page, &sel->jobs, &sel->n_jobs, err);
+	}
+	return e;
+}
+
+int selection_load(struct selection *sel, struct reader *r, struct err *err)
+{
+	return load_parts(sel, r, 0, err);
+}
+
+int selection_add(struct selection *sel, struct reader *r, const char *word, struct err *err)
+{
+	size_t k = sel->n_parts;
+	int e = selection_name(sel, r, word, err);
+
+	return e < 0 ? e : load_parts(sel, r, k, err);
+}
+
+int selection_add_all(struct selection *sel, struct reader *r, char **words, size_t n, bool unfinished, struct err *err)
+{
+	int e = selection_name_all(sel, r, words, n, unfinished, err);
+
+	return e < 0 ? e : selection_load(sel, r, err);
+}
+
+const enum job_state eyes_order[N_JOB_STATES] = {JOB_RUNNING, JOB_FAILED,    JOB_QUEUED, JOB_PAUSED,
+						 JOB_DONE,    JOB_CANCELLED, JOB_PRUNED};
+
+#define PAGE_JOBS 500
+
+struct visit {
+	struct reader *r;
+	job_visitor *visit;
+	void *data;
+	int64_t left; /* of the limit */
+	const struct selection *only; /* of a page that spans more than was named; or NULL */
+};
+
+static bool is_named(const struct selection *sel, const struct job_row *job)
+{
+	for (size_t i = 0; i < sel->n_parts; i++)
+		if (sel->parts[i].sweep == job->sweep && sel->parts[i].first <= job->id && job->id <= end_of(&sel->parts[i]))
+			return true;
+	return false;
+}
+
+/* Everything from page->after on, page by page. */
+static int visit_pages(struct visit *v, struct job_page page, struct err *err)
+{
+	size_t n;
+
+	do {
+		struct job_row *rows = NULL;
+		n = 0;
+		page.limit = v->only ? PAGE_JOBS : MIN(v->left, PAGE_JOBS);
+		int e = reader_page(v->r, &page, &rows, &n, err);
+		for (size_t i = 0; e >= 0 && i < n && v->left > 0; i++) {
+			if (v->only && !is_named(v->only, &rows[i]))
+				continue;
+			e = v->visit(v->data, &rows[i], err);
+			v->left--;
+		}
+		page.after = n ? rows[n - 1].id : 0;
+		job_rows_free(rows, n);
+		if (e < 0)
+			return e;
+	} while (n == (size_t)page.limit && v->left > 0);
+	return 0;
+}
+
+static int visit_parts(struct visit *v, const struct selection *sel, int state, struct err *err)
+{
+	int e = 0;
+
+	for (size_t i = 0; e >= 0 && i < sel->n_parts && v->left > 0; i++)
+		e = visit_pages(v, (struct job_page){.of = sel->parts[i], .state = state}, err);
+	return e;
+}
+
+/* Sweeps in their order; of each the least interval that holds its parts. */
+static int visit_ranks(struct visit *v, const struct selection *sel, struct err *err)
+{
+	int e = 0;
+
+	for (size_t k = 0; e >= 0 && k < sel->n_sweeps && v->left > 0; k++) {
+		struct job_part hull = {0};
+		size_t n = 0;
+		for (size_t i = 0; i < sel->n_parts; i++) {
+			const struct job_part *part = &sel->parts[i];
+			if (part->sweep != sel->sweeps[k].id)
+				continue;
+			hull = n++ ? (struct job_part){part->sweep, MIN(hull.first, part->first),
+						       MAX(end_of(&hull), end_of(part))}
+				   : *part;
+		}
+		v->only = n > 1 ? sel : NULL;
+		if (n)
+			e = visit_pages(v, (struct job_page){.of = hull, .ranked = true}, err);
+	}
+	return e;
+}
+
+int selection_each(const struct selection *sel, struct reader *r, const struct job_listing *how, job_visitor *visit, void *data,
+		   struct err *err)
+{
+	struct visit v = {r, visit, data, how->limit ? how->limit : INT64_MAX, NULL};
+	int e = 0;
+
+	switch (how->order) {
+	case ORDER_NAMED:
+		return visit_parts(&v, sel, how->state, err);
+	case ORDER_EYES:
+		for (size_t i = 0; e >= 0 && i < N_JOB_STATES && v.left > 0; i++)
+			e = visit_parts(&v, sel, (int)eyes_order[i], err);
+		return e;
+	case ORDER_RANK:
+		return visit_ranks(&v, sel, err);
+	}
+	BUG("order %d", how->order);
+}
+
+int64_t selection_count(const struct selection *sel, struct reader *r, size_t counts[N_JOB_STATES], struct err *err)
+{
+	int64_t n = 0;
+
+	for (int i = 0; i < N_JOB_STATES; i++)
+		counts[i] = 0;
+	for (size_t i = 0; i < sel->n_parts; i++) {
+		int e = reader_count(r, &sel->parts[i], counts, err);
+		if (e < 0)
+			return e;
+	}
+	for (int i = 0; i < N_JOB_STATES; i++)
+		n += (int64_t)counts[i];
+	return n;
 }
 
 const struct sweep_row *selection_sweep(const struct selection *sel, const struct job_row *job)
@@ -218,15 +351,13 @@ json_t *selection_columns(const struct selection *sel, bool always_basic)
 {
 	static const char *const basic[] = {"model", "lr", "scheduler"};
 	json_t *columns = json_array(), *swept = json_object();
-	int64_t last = 0;
 
-	for (size_t i = 0; i < sel->n_jobs; i++) {
-		const struct sweep_row *sweep = selection_sweep(sel, &sel->jobs[i]);
+	for (size_t i = 0; i < sel->n_parts; i++) {
+		const struct sweep_row *sweep = sweep_row_find(sel->sweeps, sel->n_sweeps, sel->parts[i].sweep);
 		size_t k;
 		json_t *name;
-		if (!sweep || sweep->id == last)
+		if (!sweep)
 			continue;
-		last = sweep->id;
 		json_array_foreach(sweep->swept, k, name) json_object_set(swept, json_string_value(name), json_true());
 	}
 	/* The report's order: model, lr, then what else varies, then the scheduler. */

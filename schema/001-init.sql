@@ -48,6 +48,7 @@ CREATE TABLE job (
   UNIQUE (sweep, position)
 ) STRICT;
 CREATE INDEX job_by_state ON job(state, priority DESC, id);
+CREATE INDEX job_of_sweep ON job(sweep, state, id); -- a page of one state; how many are in which
 CREATE INDEX job_of_wandb ON job(sweep, id) WHERE use_wandb;
 CREATE INDEX job_waiting ON job(not_before_ms) WHERE state = 'queued' AND not_before_ms > 0; -- for their time
 

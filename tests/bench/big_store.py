@@ -3,8 +3,9 @@
 
     tests/bench/big_store.py FILE [--jobs N] [--epochs N] [--share-done F]
 
-One sweep of N jobs; the first share of them done with so many epochs each (an event row each), two running, the rest
-queued.  SQL does it all, so 100,000 jobs of 100 epochs take a few minutes and 3 GB.
+One sweep of N jobs; the first share of them done with so many epochs each (an event row each) and some telemetry.  Of the
+rest two run (with half their epochs), one in a hundred has failed, the others wait.  SQL does it all, so 100,000 jobs of 100
+epochs take two minutes and 2 GB.
 """
 import argparse
 import pathlib
@@ -16,6 +17,7 @@ OWN = "json_object('model', iif(n % 2, 'resnet18', 'resnet50'), 'lr', 0.1 / (1 +
 BASE = "json_object('model', '', 'lr', 0, 'scheduler', 'StepLR', 'epochs', :epochs, 'batch_size', 128, 'seed', 0)"
 SERIES = """(WITH RECURSIVE e(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM e WHERE value < :epochs)
   SELECT value FROM e) AS e"""
+RUNNING = 2
 NUMBERS = "WITH RECURSIVE n(n) AS (SELECT :first UNION ALL SELECT n + 1 FROM n WHERE n < :last) "
 
 
@@ -33,7 +35,7 @@ def fill(db, jobs, epochs, share_done):
         VALUES ('cpu', 1, 1, '', 'gone', 0, 0)""").lastrowid
     base = db.execute("SELECT coalesce(max(id), 0) FROM job").fetchone()[0]
     about = {"first": base + 1, "last": base + jobs, "base": base, "sweep": sweep, "epochs": epochs, "done": base + done,
-             "worker": worker}
+             "begun": min(base + done + RUNNING, base + jobs), "worker": worker}
 
     def each(sql, **more):
         values = {**about, **more}
@@ -42,14 +44,19 @@ def fill(db, jobs, epochs, share_done):
     db.execute("BEGIN")
     each(f"""INSERT INTO job (id, sweep, position, kind, own, swept, state, created_ms, ended_ms)
         SELECT n, :sweep, n - :base - 1, 'train', {OWN}, json_object('lr', 0.1 / (1 + n % 7), 'seed', n),
-          CASE WHEN n <= :done THEN 'done' ELSE 'queued' END, 0, CASE WHEN n <= :done THEN 1 END FROM n""")
+          CASE WHEN n <= :done THEN 'done' WHEN n <= :begun THEN 'running' WHEN n % 100 = 0 THEN 'failed' ELSE 'queued' END, 0,
+          CASE WHEN n <= :done THEN 1 END FROM n""")
     each("""INSERT INTO event (at_ms, sweep, job, kind, detail) SELECT 0, :sweep, n, 'state', '{"state": "queued"}' FROM n""")
     db.execute("COMMIT")
-    for first in range(base + 1, base + done + 1, 1000):
-        last = min(first + 999, base + done)
+    chunks = [(first, min(first + 999, base + done), epochs) for first in range(base + 1, base + done + 1, 1000)]
+    chunks.append((base + done + 1, about["begun"], (epochs + 1) // 2))
+    for first, last, about["epochs"] in chunks:
+        if last < first:
+            continue
         db.execute("BEGIN")
         each("""INSERT INTO attempt (id, job, number, worker, device, state, started_ms, ended_ms, seconds, last_seq)
-            SELECT n, n, 1, :worker, 'cpu', 'done', n, n + 1, 60, :epochs FROM n""", first=first, last=last)
+            SELECT n, n, 1, :worker, 'cpu', iif(n <= :done, 'done', 'running'), n, iif(n <= :done, n + 1, NULL), 60, :epochs
+            FROM n""", first=first, last=last)
         start = db.execute("SELECT coalesce(max(id), 0) FROM event").fetchone()[0]
         each("""INSERT INTO event (id, at_ms, sweep, job, attempt, seq, kind, detail)
             SELECT :start + (n - :first) * :epochs + e.value, 0, :sweep, n, n, e.value, 'epoch', '{"test_accuracy": 50}'
@@ -61,8 +68,12 @@ def fill(db, jobs, epochs, share_done):
               50 + (n * 7919 + e.value * 104729) % 4000 / 100.0, 1, 0.1, 1000, 500
             FROM n CROSS JOIN """ + SERIES,
              first=first, last=last, start=start)
+        each("""INSERT INTO telemetry (event, attempt, at_ms, name, value)
+            SELECT :start + (n - :first) * :epochs + e.value, n, e.value, t.key, t.value
+            FROM n CROSS JOIN (SELECT 1 AS value UNION SELECT :epochs) AS e
+            CROSS JOIN json_each('{"seconds": 30, "cpu_percent": 180, "ram_mib": 500, "watts": 40}') AS t""",
+             first=first, last=last, start=start)
         db.execute("COMMIT")
-
 
 
 def main():
