@@ -38,3 +38,20 @@ document.querySelectorAll("table.runs thead th").forEach(heading => {
     if (event.key === "Enter") sort(heading);
   });
 });
+document.querySelectorAll("figure.matrix").forEach(figure => {
+  const picture = figure.querySelector("image"), told = document.createElement("p");
+  const names = [...figure.querySelector("text.tick").children].map(t => t.textContent);
+  told.className = "told";
+  told.hidden = true;
+  document.body.append(told);
+  picture.addEventListener("pointermove", event => {
+    const box = picture.getBoundingClientRect(), last = names.length - 1;
+    const place = (at, from, size) => Math.max(0, Math.min(last, Math.floor((at - from) / size * names.length)));
+    const row = place(event.clientY, box.top, box.height), column = place(event.clientX, box.left, box.width);
+    told.textContent = row === column ? names[row] + ": right" : names[row] + " taken for " + names[column];
+    told.hidden = false;
+    told.style.left = Math.max(0, Math.min(event.clientX + 12, innerWidth - told.offsetWidth - 4)) + "px";
+    told.style.top = event.clientY + 16 + "px";
+  });
+  picture.addEventListener("pointerleave", () => { told.hidden = true; });
+});
