@@ -7,7 +7,9 @@
 #include "common/fs.h"
 #include "common/json.h"
 
+#include <fcntl.h>
 #include <math.h>
+#include <sys/stat.h>
 
 struct report_input {
 	struct words targets;
@@ -323,6 +325,18 @@ static int one_sweep(struct report *rep, const struct selection *sel)
 	return EXIT_OK;
 }
 
+/* A file appears whole or not at all; a device or a pipe is written to, never replaced. */
+static int write_to(const char *path, const char *text, size_t size, struct err *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0 || S_ISREG(st.st_mode))
+		return fs_write_file(path, text, size, 0666, err);
+	autoclose int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int e = fd < 0 ? -errno : fs_write_all(fd, text, size);
+	return e < 0 ? err_sys(err, e, "cannot write %s", path) : 0;
+}
+
 static int report_write(const struct ctl *ctl, const struct report *rep, bool markdown, struct err *err)
 {
 	autofree char *text = NULL;
@@ -339,7 +353,7 @@ static int report_write(const struct ctl *ctl, const struct report *rep, bool ma
 		fwrite(text, 1, size, stdout);
 		return 0;
 	}
-	int e = fs_write_file(rep->file, text, size, 0666, err);
+	int e = write_to(rep->file, text, size, err);
 	if (e < 0)
 		return e;
 	autofree char *name = text_clean(rep->sweep->name);

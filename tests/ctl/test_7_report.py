@@ -281,6 +281,15 @@ def test_a_file_appears_whole_or_not_at_all(grid, tmp_path):
     assert done.returncode == 1 and b"cannot be written" in done.stderr
 
 
+def test_a_pipe_is_written_to_and_stays(grid, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE)
+    grid.run("report", "-o", pipe)
+    assert reader.communicate(timeout=30)[0].endswith(b"</html>\n") and pipe.is_fifo()
+    assert "cannot write" in grid.run("report", "-o", tmp_path, code=7).stderr
+
+
 def test_reading_changes_nothing(grid):
     before = grid.sql("SELECT count(*), max(id) FROM event")
     bytes_before = grid.store.read_bytes()
