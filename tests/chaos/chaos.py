@@ -309,7 +309,7 @@ class Round:
         self.rows_must_be_none("a job without its outcome", "SELECT id, state FROM job WHERE state NOT IN ('done', 'cancelled')")
         self.rows_must_be_none("an attempt that runs for ever", "SELECT id FROM attempt WHERE state = 'running'")
         self.rows_must_be_none("done before its last epoch",
-                               "SELECT id FROM job WHERE state = 'done' AND (SELECT max(epoch) FROM curves WHERE job = job.id)"
+                               "SELECT id FROM visible_job AS j WHERE state = 'done' AND (SELECT max(epoch) FROM curves WHERE job = j.id)"
                                " <> config ->> 'epochs'")
         self.rows_must_be_none("a cancelled job is not", "SELECT id, state FROM job WHERE state <> 'cancelled' AND id IN"
                                f" ({', '.join(map(str, self.cancelled)) or 'NULL'})")
