@@ -104,25 +104,30 @@ CREATE VIEW samples AS
   GROUP BY t.attempt, t.event;
 
 -- One row per job that has run: what it cost.  Memory is the highest; minutes and watt_hours are of the epochs that count,
--- percentages means over time and their highest stretch of half a minute.
+-- percentages means over time and their highest stretch of half a minute.  Job by job: its first row needs no other's.
 CREATE VIEW resources AS
-  SELECT j.id AS job, j.sweep_name AS sweep, coalesce(j.own ->> 'model', j.base ->> 'model') AS model, coalesce(j.own ->> 'batch_size', j.base ->> 'batch_size') AS batch_size,
-    coalesce(j.own ->> 'use_amp', j.base ->> 'use_amp') AS use_amp, coalesce(j.own ->> 'use_batch_scheduler', j.base ->> 'use_batch_scheduler') AS use_batch_scheduler, j.swept AS config,
-    j.state, e.minutes, e.images_per_second, coalesce(max(e.ram_mib, s.ram_mib), e.ram_mib, s.ram_mib) AS ram_mib,
-    coalesce(max(e.vram_mib, s.vram_mib), e.vram_mib, s.vram_mib) AS vram_mib,
-    e.watt_hours, e.watts, s.watts_max, s.cpu_percent, s.cpu_percent_max, s.gpu_percent, s.gpu_percent_max,
-    s.temperature_c
-  FROM visible_job AS j
-  JOIN (SELECT job, round(sum(train_seconds + test_seconds) / 60, 4) AS minutes,
-          round(avg(images_per_second), 1) AS images_per_second, max(ram_mib) AS ram_mib, max(vram_mib) AS vram_mib,
-          round(sum(joules) / 3600, 3) AS watt_hours,
-          round(sum(watts * (train_seconds + test_seconds)) /
-                sum(train_seconds + test_seconds) FILTER (WHERE watts IS NOT NULL), 1) AS watts
-        FROM counted_epoch GROUP BY job) AS e ON e.job = j.id
-  LEFT JOIN (SELECT job, max(ram_mib) AS ram_mib, max(vram_mib) AS vram_mib, max(watts) AS watts_max,
-               round(sum(cpu_percent * seconds) / sum(seconds) FILTER (WHERE cpu_percent IS NOT NULL), 1) AS cpu_percent,
-               max(cpu_percent) AS cpu_percent_max,
-               round(sum(gpu_percent * seconds) / sum(seconds) FILTER (WHERE gpu_percent IS NOT NULL), 1) AS gpu_percent,
-               max(gpu_percent) AS gpu_percent_max, max(temperature_c) AS temperature_c
-             FROM samples GROUP BY job) AS s ON s.job = j.id
-  ORDER BY j.id;
+  SELECT j.id AS job, j.sweep_name AS sweep, coalesce(j.own ->> 'model', j.base ->> 'model') AS model,
+    coalesce(j.own ->> 'batch_size', j.base ->> 'batch_size') AS batch_size,
+    coalesce(j.own ->> 'use_amp', j.base ->> 'use_amp') AS use_amp,
+    coalesce(j.own ->> 'use_batch_scheduler', j.base ->> 'use_batch_scheduler') AS use_batch_scheduler, j.swept AS config,
+    j.state, round(e.seconds / 60, 4) AS minutes,
+    (SELECT round(avg(images_per_second), 1) FROM counted_epoch WHERE job = j.id) AS images_per_second,
+    nullif(max(coalesce(e.ram_mib, 0), coalesce(max(t.value) FILTER (WHERE t.name = 'ram_mib'), 0)), 0) AS ram_mib,
+    nullif(max(coalesce(e.vram_mib, 0), coalesce(max(t.value) FILTER (WHERE t.name = 'vram_mib'), 0)), 0) AS vram_mib,
+    (SELECT round(sum(joules) / 3600, 3) FROM counted_epoch WHERE job = j.id) AS watt_hours,
+    (SELECT round(sum(watts * (train_seconds + test_seconds)) /
+                  sum(train_seconds + test_seconds) FILTER (WHERE watts IS NOT NULL), 1)
+     FROM counted_epoch WHERE job = j.id) AS watts,
+    max(t.value) FILTER (WHERE t.name = 'watts') AS watts_max,
+    round(sum(t.value * d.value) FILTER (WHERE t.name = 'cpu_percent') /
+          sum(d.value) FILTER (WHERE t.name = 'cpu_percent' AND t.value IS NOT NULL), 1) AS cpu_percent,
+    max(t.value) FILTER (WHERE t.name = 'cpu_percent') AS cpu_percent_max,
+    round(sum(t.value * d.value) FILTER (WHERE t.name = 'gpu_percent') /
+          sum(d.value) FILTER (WHERE t.name = 'gpu_percent' AND t.value IS NOT NULL), 1) AS gpu_percent,
+    max(t.value) FILTER (WHERE t.name = 'gpu_percent') AS gpu_percent_max,
+    max(t.value) FILTER (WHERE t.name = 'temperature_c') AS temperature_c
+  FROM visible_job AS j CROSS JOIN job_epochs AS e ON e.job = j.id
+  LEFT JOIN attempt AS a ON a.job = j.id
+  LEFT JOIN telemetry AS t ON t.attempt = a.id
+  LEFT JOIN telemetry AS d ON d.event = t.event AND d.name = 'seconds'
+  GROUP BY j.id;
