@@ -184,7 +184,7 @@ ok("start again: it goes on, the database holds together")
 # sweep-forward.service: another user, who reads the store and reports, with the network and a credential.
 class Wandb(http.server.BaseHTTPRequestHandler):
     """As much of W&B as one run needs; keeps what it was told."""
-    lines, keys, ended = [], set(), []
+    lines, keys, ended, files = [], set(), [], set()
     answers = {"Viewer": {"viewer": {"id": "u", "entity": "me", "username": "me"}},
                "UpsertBucket": {"upsertBucket": {"bucket": {"id": "b", "name": "r", "sweepName": None, "project": {
                    "name": "p", "entity": {"name": "me"}}}, "inserted": True}}}
@@ -195,6 +195,7 @@ class Wandb(http.server.BaseHTTPRequestHandler):
         self.lines.extend(body.get("files", {}).get("wandb-history.jsonl", {}).get("content", []))
         self.ended.extend([body["exitcode"]] if body.get("complete") else [])
         if body.get("operationName") == "CreateRunFiles":  # the run ends without files
+            self.files.update(body["variables"]["files"])
             return self.answer(410, {"error": "no files here"})
         return self.answer(200, {"data": self.answers[body["operationName"]]} if "query" in body else {})
 
@@ -237,6 +238,7 @@ try:
 except AssertionError as e:
     raise AssertionError(f"{e}\n{forward_journal()}\n{sql('SELECT * FROM wandb_sweep')}") from e
 assert Wandb.keys == {f"api:{key}"} and Wandb.ended == [0] and len(Wandb.lines) == 2, (Wandb.ended, Wandb.lines)
+assert "media/images/confusion_matrix.png" in Wandb.files, "it does not read the job's directory"
 pid = int(run("systemctl", "show", "-P", "MainPID", "sweep-forward").strip())
 assert os.stat(f"/proc/{pid}").st_uid not in (0, user.st_uid)
 assert os.stat(f"/proc/{pid}").st_uid not in {p.stat().st_uid for p in STATE.rglob("*")}, "it has written to the store"
