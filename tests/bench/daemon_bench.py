@@ -235,6 +235,7 @@ def main():
     parser.add_argument("--growth", type=pathlib.Path, default=ROOT / "tests/bench/results/growth.jsonl",
                         help="`grow`: where its figures are kept; those already in it are not measured again")
     parser.add_argument("--sizes", default="1000,10000,100000,1000000", help="`grow`: jobs in the store")
+    parser.add_argument("--window-s", type=float, default=5, help="`grow`: metric lines are counted so long")
     parser.add_argument("part", nargs="+", choices=PARTS + ["all"])
     options = parser.parse_args()
     heed_signals()

@@ -16,7 +16,6 @@ import time
 from harness import ROOT, Daemon, Figures, end_with_parent, load, machine, median_ms, now, percentile
 
 LIVE = 8
-WINDOW_S = 5  # of metric lines
 EPOCHS = 3
 SHARE_DONE = 0.9
 VIEWS = ["results", "leaderboard", "curves", "queue"]
@@ -88,9 +87,9 @@ class Growth:
     def metrics(self, place):
         with self.daemon(place, devices=LIVE, INSTANT_METRICS=10**7) as d:
             events = "SELECT max(id) FROM event"
-            d.wait(events, d.count(events) + 10000)
+            d.wait(events, d.count(events) + 1000)
             first, begin = d.count(events), time.perf_counter()
-            time.sleep(WINDOW_S)  # the window that is measured
+            time.sleep(self.options.window_s)
             self.add("metric lines", (d.count(events) - first) / (time.perf_counter() - begin), "lines/s")
 
     def queued(self):

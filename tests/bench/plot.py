@@ -57,7 +57,7 @@ class Panel:
         self.title, self.unit, names = panel
         self.width = WIDTH / COLUMNS - LEFT - RIGHT
         self.height = HEIGHT - TOP - BOTTOM
-        self.series = [(label, sorted((row["jobs"], row["value"]) for row in rows if row["name"] == name and row["value"] > 0))
+        self.series = [(label, sorted((row["jobs"], row["value"]) for row in rows if row["name"] == name))
                        for name, label in names.items()]
         points = [point for _, curve in self.series for point in curve]
         self.x_range = [math.log10(f(n for n, _ in points)) for f in (min, max)]
@@ -111,7 +111,10 @@ class Panel:
 
 
 def draw(rows):
-    height = HEAD + HEIGHT * math.ceil(len(PANELS) / COLUMNS)
+    rows = [row for row in rows if row["value"] > 0]  # others have no place on a logarithmic axis
+    names = {row["name"] for row in rows}
+    panels = [panel for panel in PANELS if names & set(panel[2])]
+    height = HEAD + HEIGHT * math.ceil(len(panels) / COLUMNS)
     machine = " / ".join(dict.fromkeys(row["machine"] for row in rows))
     loads = [row["load"] for row in rows]
     yield (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" role="img" '
@@ -121,7 +124,7 @@ def draw(rows):
     yield f'<text class="title" x="{LEFT}" y="20">By jobs in the store; both axes logarithmic, dashed: growth in proportion to the jobs</text>'
     yield (f'<text class="soft" x="{LEFT}" y="37">{html.escape(machine)}; load {min(loads):g} to {max(loads):g}, '
            f'{rows[-1]["at"][:10]}</text>')
-    for i, panel in enumerate(PANELS):
+    for i, panel in enumerate(panels):
         yield from Panel(i % COLUMNS * WIDTH / COLUMNS, HEAD + i // COLUMNS * HEIGHT, panel, rows).svg()
     yield "</svg>"
 
