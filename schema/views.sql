@@ -101,7 +101,7 @@ CREATE VIEW samples AS
     max(t.value) FILTER (WHERE t.name = 'sm_clock_mhz') AS sm_clock_mhz,
     max(t.value) FILTER (WHERE t.name = 'ecc_uncorrected') AS ecc_uncorrected
   FROM attempt AS a JOIN telemetry AS t ON t.attempt = a.id
-  GROUP BY t.attempt, t.event;
+  GROUP BY a.job, t.attempt, t.event; -- the job too, or a query for one would read them all
 
 -- One row per job that has run: what it cost.  Memory is the highest; minutes and watt_hours are of the epochs that count,
 -- percentages means over time and their highest stretch of half a minute.  Job by job: its first row needs no other's.
