@@ -79,6 +79,25 @@ static void test_whole_ticks_stay_inside(void **state)
 	}
 }
 
+static void test_ticks_inside(void **state)
+{
+	static const struct {
+		double lo, hi;
+		const char *expected;
+	} rows[] = {
+		{0.5, 16, "5 10 15"},
+		{0, 0.4, "0.0 0.1 0.2 0.3 0.4"},
+		{0.5, 1.05, "0.5 0.6 0.7 0.8 0.9 1.0"},
+		{118, 1440, "500 1000"},
+	};
+	struct svg_ticks t;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		svg_ticks_inside(&t, rows[i].lo, rows[i].hi, 6);
+		check_texts(&t, rows[i].expected);
+	}
+}
+
 static void test_log_ticks(void **state)
 {
 	static const struct {
@@ -226,6 +245,7 @@ int main(void)
 		cmocka_unit_test(test_ticks_enclose_at_round_numbers),
 		cmocka_unit_test(test_ticks_of_any_finite_numbers),
 		cmocka_unit_test(test_whole_ticks_stay_inside),
+		cmocka_unit_test(test_ticks_inside),
 		cmocka_unit_test(test_log_ticks),
 		cmocka_unit_test(test_scales),
 		cmocka_unit_test(test_spread_keeps_order_and_distance),
