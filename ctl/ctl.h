@@ -65,5 +65,8 @@ int ctl_refused(const json_t *answer);
 int ctl_no_daemon(const struct ctl *ctl);
 /* One line of JSON on stdout.  Consumes value. */
 void print_json(json_t *value);
+/* The same for an array, element by element: n counts them, 0 at first.  Consumes value. */
+void print_json_row(size_t *n, json_t *value);
+void print_json_end(size_t n);
 /* A number, or null when it is not known.  New reference. */
 json_t *json_known(double v);

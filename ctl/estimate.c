@@ -71,8 +71,8 @@ static double or_zero(double v)
 }
 
 /* Until all are over, as far as it is known: running jobs go on where they are, waiting ones follow on whatever is free
- * first. */
-static double time_left(const struct job_row *jobs, size_t n, const double *left)
+ * first.  Jobs that a sampled one stands for follow one by one, so that they spread over the devices as they would. */
+static double time_left(const struct job_row *jobs, size_t n, const double *left, const double *stand_for)
 {
 	size_t devices = 0, next = 0;
 
@@ -84,12 +84,14 @@ static double time_left(const struct job_row *jobs, size_t n, const double *left
 		if (jobs[i].state == JOB_RUNNING)
 			free_at[next++] = or_zero(left[i]);
 	for (size_t i = 0; i < n; i++) {
-		size_t first = 0;
 		if (jobs[i].state != JOB_QUEUED)
 			continue;
-		for (size_t d = 1; d < devices; d++)
-			first = free_at[d] < free_at[first] ? d : first;
-		free_at[first] += or_zero(left[i]);
+		for (double more = stand_for ? stand_for[i] : 1; more > 0; more--) {
+			size_t first = 0;
+			for (size_t d = 1; d < devices; d++)
+				first = free_at[d] < free_at[first] ? d : first;
+			free_at[first] += or_zero(left[i]) * MIN(more, 1.0);
+		}
 	}
 	double end = 0;
 	for (size_t d = 0; d < devices; d++)
@@ -97,7 +99,8 @@ static double time_left(const struct job_row *jobs, size_t n, const double *left
 	return end;
 }
 
-void estimate_init(struct estimate *e, const struct job_row *jobs, size_t n, const double *underway)
+void estimate_init(struct estimate *e, const struct job_row *jobs, size_t n, const double *underway,
+		   const double *stand_for)
 {
 	struct paces paces = {0};
 	double all_left = 0, begun = 0;
@@ -105,7 +108,7 @@ void estimate_init(struct estimate *e, const struct job_row *jobs, size_t n, con
 	*e = (struct estimate){.left = xcalloc(n + 1, sizeof(double))};
 	for (size_t i = 0; i < n; i++) {
 		e->counts[jobs[i].state]++;
-		e->done_seconds += jobs[i].seconds;
+		e->done_seconds += jobs[i].seconds * (stand_for ? stand_for[i] : 1);
 		for (int coarse = 0; jobs[i].epoch > 0 && coarse < 2; coarse++)
 			learn(&paces, &jobs[i], coarse);
 	}
@@ -116,10 +119,10 @@ void estimate_init(struct estimate *e, const struct job_row *jobs, size_t n, con
 		double now = underway && jobs[i].state == JOB_RUNNING ? underway[i] : 0;
 		e->left[i] = pace * MAX(0, jobs[i].epochs - jobs[i].epoch - now);
 		begun += or_zero(pace) * now;
-		all_left += e->left[i];
+		all_left += e->left[i] * (stand_for ? stand_for[i] : 1);
 		e->at_least |= isnan(pace);
 	}
-	e->left_seconds = e->at_least && !paces.n ? NAN : time_left(jobs, n, e->left);
+	e->left_seconds = e->at_least && !paces.n ? NAN : time_left(jobs, n, e->left, stand_for);
 	double done = e->done_seconds + begun;
 	e->fraction = all_left == 0 ? 1 : done / (done + all_left);
 	for (size_t i = 0; i < paces.n; i++)

@@ -15,6 +15,7 @@ struct estimate {
 	size_t counts[N_JOB_STATES];
 };
 
-/* underway: share of each running job's present epoch that is done, or NULL. */
-void estimate_init(struct estimate *e, const struct job_row *jobs, size_t n, const double *underway);
+/* underway: share of each running job's present epoch that is done, or NULL.  stand_for: of how many jobs each is one, where
+ * the rows are a sample (survey.h), or NULL. */
+void estimate_init(struct estimate *e, const struct job_row *jobs, size_t n, const double *underway, const double *stand_for);
 void estimate_fini(struct estimate *e);

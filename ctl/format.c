@@ -78,6 +78,20 @@ const char *format_speed(double per_second, char *buf)
 	return buf;
 }
 
+const char *format_count(int64_t n, char *buf)
+{
+	char digits[24];
+	size_t size = (size_t)snprintf(digits, sizeof(digits), "%lld", (long long)n), at = 0;
+
+	for (size_t i = 0; i < size; i++) {
+		if (i && (size - i) % 3 == 0)
+			buf[at++] = ',';
+		buf[at++] = digits[i];
+	}
+	buf[at] = 0;
+	return buf;
+}
+
 const char *format_loss(double loss, char *buf)
 {
 	buf[0] = 0;

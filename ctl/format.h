@@ -14,6 +14,7 @@ const char *format_span(double seconds, char *buf);     /* "1 h 36 m", "4 m 11 s
 const char *format_short(double seconds, char *buf);    /* "1h59m", "43m", "7s" */
 const char *format_bytes(double bytes, char *buf);      /* "1.9 MiB" */
 const char *format_speed(double per_second, char *buf); /* "5598", "22.7", "0.61" */
+const char *format_count(int64_t n, char *buf);         /* "99,900" */
 const char *format_loss(double loss, char *buf);        /* "1.134" */
 const char *format_clock(int64_t ms, char *buf);        /* local "15:15:42"; on another day "2026-11-24 15:15:42" */
 const char *format_rfc3339(int64_t ms, char *buf);      /* local with offset, for JSON */

@@ -5,15 +5,14 @@
 #include "ctl/target.h"
 #include "ctl/text.h"
 
-#include <math.h>
-
 struct leaderboard_input {
 	struct words targets;
-	int lines; /* 0: all */
+	int limit; /* 0: all; < 0: as it fits */
 };
 
 static const struct argp_option options[] = {
-	{"lines", 'n', "N", 0, "only the best N"},
+	{"limit", 'n', "N", 0, "only the best N; 0: all (a terminal: 100, else: all)"},
+	{"lines", 0, NULL, OPTION_ALIAS | OPTION_HIDDEN, NULL},
 	{0},
 };
 
@@ -22,8 +21,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct leaderboard_input *input = state->input;
 
 	switch (key) {
+	case ARGP_KEY_INIT:
+		input->limit = -1;
+		return 0;
 	case 'n':
-		input->lines = number_take(arg, state, "-n", "a number of lines", 1);
+		input->limit = number_take(arg, state, "-n", "a number of lines", 0);
 		return 0;
 	case ARGP_KEY_ARGS:
 		words_take(&input->targets, state);
@@ -34,48 +36,24 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static const struct argp argp = {options, parse};
 
-struct ranked {
-	const struct job_row *job;
-	double cost; /* lower is better; INFINITY: no value */
+struct leaderboard {
+	const struct ctl *ctl;
+	const struct selection *sel;
+	json_t *columns;
+	struct table *table; /* NULL: no job yet, or JSON */
+	int64_t sweep;	     /* of the last row */
+	size_t n, place;     /* rows so far; of them of that sweep */
 };
 
-static int by_cost(const void *a, const void *b)
-{
-	const struct ranked *x = a, *y = b;
-
-	if (x->job->sweep != y->job->sweep)
-		return x->job->sweep < y->job->sweep ? -1 : 1;
-	if (x->cost != y->cost)
-		return x->cost < y->cost ? -1 : 1;
-	return x->job->id < y->job->id ? -1 : x->job->id > y->job->id;
-}
-
-static size_t rank(const struct selection *sel, struct ranked *out)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < sel->n_jobs; i++) {
-		const struct job_row *job = &sel->jobs[i];
-		const struct sweep_row *sweep = selection_sweep(sel, job);
-		double sign = sweep && sweep->maximize ? -1 : 1;
-		if (job->state == JOB_DONE)
-			out[n++] = (struct ranked){job, isnan(job->value) ? INFINITY : sign * job->value};
-	}
-	qsort(out, n, sizeof(*out), by_cost);
-	return n;
-}
-
-static void print_table(const struct ctl *ctl, const struct selection *sel, const struct ranked *rows, size_t n)
+static struct table *leaderboard_table(const struct leaderboard *board, const char *metric)
 {
 	struct table *t = table_new();
-	json_t *columns = selection_columns(sel, false), *name;
-	const char *metric = n ? selection_sweep(sel, rows[0].job)->metric : "value";
-	char text[FORMAT_MAX];
+	json_t *name;
 	size_t k;
 
 	table_column(t, "RANK", true, 0);
 	table_column(t, "JOB", true, 0);
-	json_array_foreach(columns, k, name)
+	json_array_foreach(board->columns, k, name)
 	{
 		autofree char *title = format_upper(json_string_value(name));
 		table_column(t, title, false, 0);
@@ -84,50 +62,78 @@ static void print_table(const struct ctl *ctl, const struct selection *sel, cons
 	autofree char *value_title = format_upper(metric);
 	table_column(t, value_title, true, 0);
 	table_column(t, "MINUTES", true, 1);
-	for (size_t i = 0, place = 0; i < n; i++) {
-		const struct job_row *job = rows[i].job;
-		place = i && rows[i - 1].job->sweep == job->sweep ? place + 1 : 1;
-		snprintf(text, sizeof(text), "%zu", place);
-		table_cell(t, text);
-		snprintf(text, sizeof(text), "%lld", (long long)job->id);
-		table_cell(t, text);
-		json_array_foreach(columns, k, name)
-		{
-			autofree char *cell = format_value(json_object_get(job->config, json_string_value(name)));
-			table_cell(t, cell);
-		}
-		table_cell(t, metric_text(selection_sweep(sel, job)->metric, job->value, text));
-		snprintf(text, sizeof(text), "%.2f", job->seconds / 60);
-		table_cell(t, text);
-	}
-	table_print(t, &ctl->out, stdout);
-	table_free(t);
-	json_decref(columns);
+	return t;
 }
 
-static void print_rows(const struct ctl *ctl, const struct selection *sel, const struct leaderboard_input *input)
+static void rank_cells(struct leaderboard *board, const struct job_row *job, const char *metric)
 {
-	autofree struct ranked *rows = xcalloc(sel->n_jobs + 1, sizeof(*rows));
-	size_t n = rank(sel, rows);
+	struct table *t = board->table;
+	char text[FORMAT_MAX];
+	json_t *name;
+	size_t k;
 
-	if (input->lines && n > (size_t)input->lines)
-		n = (size_t)input->lines;
-	if (ctl->json) {
-		json_t *array = json_array();
-		for (size_t i = 0; i < n; i++)
-			json_array_append_new(array, job_json(sel, rows[i].job));
-		print_json(array);
-	} else if (n) {
-		print_table(ctl, sel, rows, n);
-	} else {
-		fputs("no job is done yet\n", stderr);
+	snprintf(text, sizeof(text), "%zu", board->place);
+	table_cell(t, text);
+	snprintf(text, sizeof(text), "%lld", (long long)job->id);
+	table_cell(t, text);
+	json_array_foreach(board->columns, k, name)
+	{
+		autofree char *cell = format_value(json_object_get(job->config, json_string_value(name)));
+		table_cell(t, cell);
 	}
+	table_cell(t, metric_text(metric, job->value, text));
+	snprintf(text, sizeof(text), "%.2f", job->seconds / 60);
+	table_cell(t, text);
+	if (table_is_due(t))
+		table_print(t, &board->ctl->out, stdout);
+}
+
+static int print_rank(void *data, const struct job_row *job, struct err *err)
+{
+	struct leaderboard *board = data;
+
+	(void)err;
+	if (board->ctl->json) {
+		print_json_row(&board->n, job_json(board->sel, job));
+		return 0;
+	}
+	const char *metric = selection_sweep(board->sel, job)->metric;
+	if (!board->n++)
+		board->table = leaderboard_table(board, metric);
+	board->place = job->sweep == board->sweep ? board->place + 1 : 1;
+	board->sweep = job->sweep;
+	rank_cells(board, job, metric);
+	return 0;
+}
+
+static int print_board(struct leaderboard *board, struct reader *r, const struct leaderboard_input *input, struct err *err)
+{
+	const struct job_listing how = {.order = ORDER_RANK, .limit = page_limit(board->ctl, input->limit)};
+	size_t counts[N_JOB_STATES];
+	int64_t n = selection_count(board->sel, r, counts, err);
+
+	if (n < 0)
+		return (int)n;
+	board->columns = selection_columns(board->sel, false);
+	int e = selection_each(board->sel, r, &how, print_rank, board, err);
+	if (e == 0 && board->ctl->json)
+		print_json_end(board->n);
+	else if (e == 0 && board->n)
+		table_print(board->table, &board->ctl->out, stdout);
+	else if (e == 0)
+		fputs("no job is done yet\n", stderr);
+	if (e == 0 && how.limit && board->n == (size_t)how.limit && counts[JOB_DONE] > board->n && input->limit < 0)
+		say_more(board->ctl, (int64_t)(counts[JOB_DONE] - board->n), "more", "leaderboard", &input->targets);
+	table_free(board->table);
+	json_decref(board->columns);
+	return e;
 }
 
 static int run(struct ctl *ctl, void *data)
 {
 	const struct leaderboard_input *input = data;
 	struct selection sel = {0};
+	struct leaderboard board = {.ctl = ctl, .sel = &sel};
 	struct reader *r = NULL;
 	struct err err;
 	int e = reader_open(&r, &ctl->paths, &err);
@@ -135,9 +141,9 @@ static int run(struct ctl *ctl, void *data)
 	if (e == 0)
 		e = selection_init(&sel, r, &err);
 	if (e == 0)
-		e = selection_add_all(&sel, r, input->targets.items, input->targets.n, false, &err);
-	if (e == 0 && (sel.n_jobs || !sel.missing))
-		print_rows(ctl, &sel, input);
+		e = selection_name_all(&sel, r, input->targets.items, input->targets.n, false, &err);
+	if (e == 0 && (sel.n_parts || !sel.missing))
+		e = print_board(&board, r, input, &err);
 	bool missing = sel.missing;
 	selection_fini(&sel);
 	reader_close(r);

@@ -1,20 +1,24 @@
 /* sweepctl list: the sweeps, or the jobs of a target. */
 #include "ctl/ctl.h"
-#include "ctl/estimate.h"
 #include "ctl/format.h"
+#include "ctl/survey.h"
 #include "ctl/table.h"
 #include "ctl/target.h"
 #include "ctl/text.h"
 #include "common/clock.h"
 #include "common/json.h"
 
+#include <math.h>
+
 struct list_input {
 	struct words targets;
-	const char *state;
+	int state; /* or JOB_ANY */
+	int limit; /* 0: all; < 0: as it fits */
 };
 
 static const struct argp_option options[] = {
 	{"state", 's', "STATE", 0, "only jobs in that state: queued, running, paused, done, failed, cancelled"},
+	{"limit", 'n', "N", 0, "at most N jobs or sweeps, what needs eyes first; 0: all (a terminal: 100, else: all)"},
 	{0},
 };
 
@@ -23,12 +27,17 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct list_input *input = state->input;
 
 	switch (key) {
+	case ARGP_KEY_INIT:
+		input->state = JOB_ANY;
+		input->limit = -1;
+		return 0;
 	case 's':
-		input->state = arg;
-		for (int i = 0; i < N_JOB_STATES; i++)
-			if (str_eq(arg, job_state_names[i]))
-				return 0;
-		argp_error(state, "no state \"%s\"", arg);
+		input->state = job_state_parse(arg);
+		if (input->state < 0)
+			argp_error(state, "no state \"%s\"", arg);
+		return 0;
+	case 'n':
+		input->limit = number_take(arg, state, "--limit", "a number of lines", 0);
 		return 0;
 	case ARGP_KEY_ARGS:
 		words_take(&input->targets, state);
@@ -117,35 +126,55 @@ static void sweep_cells(struct table *t, const struct sweep_row *sweep, const st
 	table_cell(t, left_text(e, text));
 }
 
-static int list_sweeps(struct ctl *ctl, struct reader *r, struct selection *sel, struct err *err)
+static int list_sweep(struct ctl *ctl, struct reader *r, const struct sweep_row *sweep, struct table *t, size_t *n,
+		      struct err *err)
+{
+	const struct job_part part = {.sweep = sweep->id};
+	const struct job_page first = {.of = part, .ranked = true, .limit = 1};
+	struct job_row *best = NULL;
+	size_t n_best = 0;
+	struct survey survey = {0};
+	int e = survey_take(&survey, r, &part, 1, err);
+
+	if (e == 0)
+		e = reader_page(r, &first, &best, &n_best, err);
+	if (e == 0) {
+		struct estimate estimate;
+		const struct job_row *leader = n_best && !isnan(best->value) ? best : NULL;
+		survey_estimate(&survey, NULL, &estimate);
+		if (ctl->json)
+			print_json_row(n, sweep_json(sweep, &estimate, leader));
+		else
+			sweep_cells(t, sweep, &estimate, leader);
+		estimate_fini(&estimate);
+	}
+	job_rows_free(best, n_best);
+	survey_fini(&survey);
+	return e;
+}
+
+/* The newest, and all that have something left to run. */
+static int list_sweeps(struct ctl *ctl, struct reader *r, const struct selection *sel, int64_t limit, struct err *err)
 {
 	struct table *t = sweep_table();
-	json_t *array = json_array();
-	selection_name_sweeps(sel);
-	int e = selection_load(sel, r, err);
+	size_t n = 0, skipped = 0;
+	int e = 0;
 
-	for (size_t i = 0, first = 0; e == 0 && i < sel->n_sweeps; i++) {
+	for (size_t i = 0; e == 0 && i < sel->n_sweeps; i++) {
 		const struct sweep_row *sweep = &sel->sweeps[i];
-		struct estimate estimate;
-		size_t n = 0;
-		while (first + n < sel->n_jobs && sel->jobs[first + n].sweep == sweep->id)
-			n++;
-		estimate_init(&estimate, sel->jobs + first, n, NULL);
-		const struct job_row *best = job_leader(sweep, sel->jobs + first, n);
-		if (ctl->json)
-			json_array_append_new(array, sweep_json(sweep, &estimate, best));
-		else
-			sweep_cells(t, sweep, &estimate, best);
-		estimate_fini(&estimate);
-		first += n;
+		bool newest = !limit || i + (size_t)limit >= sel->n_sweeps;
+		int shown = newest ? 1 : reader_is_unfinished(r, sweep->id, err);
+		skipped += shown == 0;
+		e = shown > 0 ? list_sweep(ctl, r, sweep, t, &n, err) : shown;
 	}
 	if (e == 0 && ctl->json)
-		print_json(json_incref(array));
+		print_json_end(n);
 	else if (e == 0 && sel->n_sweeps)
 		table_print(t, &ctl->out, stdout);
 	else if (e == 0)
 		puts("no sweeps yet. do this: sweepctl submit FILE");
-	json_decref(array);
+	if (e == 0 && skipped)
+		say_more(ctl, (int64_t)skipped, "older, all over", "list", NULL);
 	table_free(t);
 	return e;
 }
@@ -172,19 +201,25 @@ static void job_cells(struct table *t, const struct job_row *job, const json_t *
 	table_cell(t, reason);
 }
 
-static void list_jobs(struct ctl *ctl, const struct selection *sel, const char *state)
+struct job_list {
+	struct ctl *ctl;
+	const struct selection *sel;
+	json_t *columns;
+	struct table *table; /* NULL: no job yet, or JSON */
+	size_t n;
+};
+
+static struct table *job_table(const struct job_list *list, const struct job_row *first)
 {
-	json_t *columns = selection_columns(sel, false), *array = json_array();
 	struct table *t = table_new();
-	size_t i, shown = 0;
+	size_t i;
 	json_t *name;
 
 	table_column(t, "JOB", true, 0);
-	json_array_foreach(columns, i, name)
+	json_array_foreach(list->columns, i, name)
 	{
 		autofree char *title = format_upper(json_string_value(name));
-		table_column(t, title, json_is_number(json_object_get(sel->jobs[0].config, json_string_value(name))),
-			     0);
+		table_column(t, title, json_is_number(json_object_get(first->config, json_string_value(name))), 0);
 		table_shrink(t, 8);
 	}
 	table_column(t, "STATE", false, 0);
@@ -193,25 +228,52 @@ static void list_jobs(struct ctl *ctl, const struct selection *sel, const char *
 	table_column(t, "DEVICE", false, 3);
 	table_column(t, "REASON", false, 0);
 	table_shrink_text(t, 18);
-	for (i = 0; i < sel->n_jobs; i++) {
-		const struct job_row *job = &sel->jobs[i];
-		if (state && !str_eq(state, job_state_names[job->state]))
-			continue;
-		shown++;
-		if (ctl->json)
-			json_array_append_new(array, job_json(sel, job));
-		else
-			job_cells(t, job, columns);
+	return t;
+}
+
+static int list_job(void *data, const struct job_row *job, struct err *err)
+{
+	struct job_list *list = data;
+
+	(void)err;
+	if (list->ctl->json) {
+		print_json_row(&list->n, job_json(list->sel, job));
+		return 0;
 	}
-	if (ctl->json)
-		print_json(json_incref(array));
-	else if (shown)
-		table_print(t, &ctl->out, stdout);
-	else
-		printf("no job is %s\n", state ? state : "there");
-	table_free(t);
-	json_decref(array);
-	json_decref(columns);
+	if (!list->n++)
+		list->table = job_table(list, job);
+	job_cells(list->table, job, list->columns);
+	if (table_is_due(list->table))
+		table_print(list->table, &list->ctl->out, stdout);
+	return 0;
+}
+
+static int list_jobs(struct ctl *ctl, struct reader *r, const struct selection *sel, const struct list_input *input, struct err *err)
+{
+	struct job_list list = {.ctl = ctl, .sel = sel};
+	struct job_listing how = {.state = input->state, .limit = page_limit(ctl, input->limit)};
+	size_t counts[N_JOB_STATES];
+	int64_t total = selection_count(sel, r, counts, err);
+
+	if (total < 0)
+		return (int)total;
+	if (input->state != JOB_ANY)
+		total = (int64_t)counts[input->state];
+	else if (how.limit && how.limit < total)
+		how.order = ORDER_EYES;
+	list.columns = selection_columns(sel, false);
+	int e = selection_each(sel, r, &how, list_job, &list, err);
+	if (e == 0 && ctl->json)
+		print_json_end(list.n);
+	else if (e == 0 && list.n)
+		table_print(list.table, &ctl->out, stdout);
+	else if (e == 0)
+		printf("no job is %s\n", input->state == JOB_ANY ? "there" : job_state_names[input->state]);
+	if (e == 0 && total > (int64_t)list.n)
+		say_more(ctl, total - (int64_t)list.n, "more", "list", &input->targets);
+	table_free(list.table);
+	json_decref(list.columns);
+	return e;
 }
 
 /* Talk: which daemon this is and how it does; on stderr, so that a pipe gets rows alone. */
@@ -256,17 +318,17 @@ static int run(struct ctl *ctl, void *data)
 
 	if (e == 0) {
 		say_daemon(ctl, r);
-		e = reader_begin(r, &err);
-	}
-	if (e == 0)
 		e = selection_init(&sel, r, &err);
-	if (e == 0 && !input->targets.n && !input->state) {
-		e = list_sweeps(ctl, r, &sel, &err);
-	} else if (e == 0 && (e = input->targets.n ? selection_add_all(&sel, r, input->targets.items, input->targets.n,
-								       false, &err)
-						   : (selection_name_sweeps(&sel), selection_load(&sel, r, &err))) == 0) {
-		if (sel.n_jobs || !sel.missing)
-			list_jobs(ctl, &sel, input->state);
+	}
+	if (e == 0 && !input->targets.n && input->state == JOB_ANY) {
+		e = list_sweeps(ctl, r, &sel, page_limit(ctl, input->limit), &err);
+	} else if (e == 0) {
+		if (!input->targets.n)
+			selection_name_sweeps(&sel);
+		else
+			e = selection_name_all(&sel, r, input->targets.items, input->targets.n, false, &err);
+		if (e == 0 && (sel.n_parts || !sel.missing))
+			e = list_jobs(ctl, r, &sel, input, &err);
 		code = sel.missing ? EXIT_NO_SUCH : EXIT_OK;
 	}
 	if (e < 0)

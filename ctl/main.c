@@ -83,6 +83,20 @@ void print_json(json_t *value)
 	json_decref(value);
 }
 
+void print_json_row(size_t *n, json_t *value)
+{
+	autofree char *line = json_line(value);
+
+	fputs((*n)++ ? "," : "[", stdout);
+	fputs(line, stdout);
+	json_decref(value);
+}
+
+void print_json_end(size_t n)
+{
+	puts(n ? "]" : "[]");
+}
+
 json_t *json_known(double v)
 {
 	return isfinite(v) ? json_real(v) : json_null();

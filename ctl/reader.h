@@ -139,6 +139,10 @@ int reader_page(struct reader *r, const struct job_page *page, struct job_row **
 int reader_jobs(struct reader *r, int64_t sweep, struct job_row **ret, size_t *ret_n, struct err *err);
 /* How many jobs of a part are in which state, added to counts. */
 int reader_count(struct reader *r, const struct job_part *part, size_t counts[N_JOB_STATES], struct err *err);
+/* Moves the part's ends to the first and the last of its jobs in that state; 0: there is none. */
+int reader_span_of(struct reader *r, struct job_part *part, int state, struct err *err);
+/* When the first attempt at a part's jobs began and the last of them ended; 0: not yet. */
+int reader_times(struct reader *r, const struct job_part *part, int64_t *ret_first_ms, int64_t *ret_last_ms, struct err *err);
 /* 1: a job of the sweep runs or waits to; 0: none does. */
 int reader_is_unfinished(struct reader *r, int64_t sweep, struct err *err);
 /* Finished jobs of a part: the highest accuracy, the shortest time; see there.  Adds to *ret, which starts as

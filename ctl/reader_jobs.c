@@ -26,7 +26,7 @@
 static const char in_order[] =
 	JOBS "WHERE j.sweep = ?1 AND j.position > coalesce(" POSITION_OF("?2") ", " POSITION_OF("?5") " - 1, -1) "
 	     "AND j.position <= coalesce(" POSITION_OF("?6") ", 9223372036854775807) ORDER BY j.position LIMIT ?3";
-static const char of_state[] = JOBS "WHERE j.sweep = ?1 AND j.state = ?4 AND j.id > ?2 AND j.id BETWEEN ?5 AND ?6 "
+static const char of_state[] = JOBS "WHERE j.sweep = ?1 AND j.state = ?4 AND j.id BETWEEN max(?2 + 1, ?5) AND ?6 "
 				    "ORDER BY j.id LIMIT ?3";
 static const char by_rank[] = COLUMNS "FROM job_epochs AS e CROSS JOIN job AS j ON j.id = e.job " OF_SWEEP LAST_EPOCH
 				      "WHERE e.sweep = ?1 AND j.state = 'done' AND e.job BETWEEN ?5 AND ?6 AND "
@@ -158,6 +158,36 @@ int reader_count(struct reader *r, const struct job_part *part, size_t counts[N_
 	return e;
 }
 
+/* Of a statement that gives a part's first and last job; ?1 sweep, ?2 and ?3 bounds. */
+static int read_ends(struct stmt *s, struct job_part *part, struct err *err)
+{
+	stmt_bind_int(s, 1, part->sweep);
+	stmt_bind_int(s, 2, part->first);
+	stmt_bind_int(s, 3, last_of(part));
+	int e = step(s, err);
+	if (e <= 0)
+		return e;
+	bool any = !stmt_is_null(s, 0);
+	part->first = stmt_int(s, 0);
+	part->last = stmt_int(s, 1);
+	stmt_reset(s);
+	return any;
+}
+
+int reader_span_of(struct reader *r, struct job_part *part, int state, struct err *err)
+{
+	struct stmt *s;
+	int e = query(r,
+		      "SELECT (SELECT id FROM job WHERE sweep = ?1 AND state = ?4 AND id >= ?2 ORDER BY id LIMIT 1), "
+		      "(SELECT id FROM job WHERE sweep = ?1 AND state = ?4 AND id <= ?3 ORDER BY id DESC LIMIT 1)",
+		      &s, err);
+
+	if (e < 0 || !s)
+		return e;
+	stmt_bind_text(s, 4, job_state_names[state]);
+	return read_ends(s, part, err);
+}
+
 int reader_is_unfinished(struct reader *r, int64_t sweep, struct err *err)
 {
 	struct stmt *s;
@@ -202,15 +232,5 @@ int reader_tighten(struct reader *r, struct job_part *part, struct err *err)
 
 	if (e < 0 || !s)
 		return e;
-	stmt_bind_int(s, 1, part->sweep);
-	stmt_bind_int(s, 2, part->first);
-	stmt_bind_int(s, 3, last_of(part));
-	e = step(s, err);
-	if (e <= 0)
-		return e;
-	bool any = !stmt_is_null(s, 0);
-	part->first = stmt_int(s, 0);
-	part->last = stmt_int(s, 1);
-	stmt_reset(s);
-	return any;
+	return read_ends(s, part, err);
 }

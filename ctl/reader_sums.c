@@ -58,3 +58,24 @@ int reader_seconds(struct reader *r, const struct job_part *part, double *ret, s
 	stmt_reset(s);
 	return 0;
 }
+
+int reader_times(struct reader *r, const struct job_part *part, int64_t *ret_first_ms, int64_t *ret_last_ms, struct err *err)
+{
+	struct stmt *s;
+	int e = query(r,
+		      "SELECT min(a.started_ms), max(j.ended_ms) FROM job AS j LEFT JOIN attempt AS a "
+		      "ON a.job = j.id AND a.number = 1 WHERE j.sweep = ?1 AND j.id BETWEEN ?2 AND ?3",
+		      &s, err);
+
+	*ret_first_ms = *ret_last_ms = 0;
+	if (e < 0 || !s)
+		return e;
+	bind_part(s, part);
+	e = step(s, err);
+	if (e <= 0)
+		return e;
+	*ret_first_ms = stmt_int(s, 0);
+	*ret_last_ms = stmt_int(s, 1);
+	stmt_reset(s);
+	return 0;
+}

@@ -13,11 +13,13 @@ struct results_input {
 	struct words targets;
 	enum results_shape shape;
 	bool best;
+	int limit; /* 0: all; < 0: as it fits */
 };
 
 static const struct argp_option options[] = {
 	{"best", 'b', NULL, 0, "each job's best epoch instead of its last (chosen on the test set, so it flatters)"},
 	{"csv", 'c', NULL, 0, "comma-separated, unrounded"},
+	{"limit", 'n', "N", 0, "only the first N jobs; 0: all (a terminal: 100, else: all)"},
 	{"markdown", 'm', NULL, 0, "a table that pastes into a report"},
 	{0},
 };
@@ -27,6 +29,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct results_input *input = state->input;
 
 	switch (key) {
+	case ARGP_KEY_INIT:
+		input->limit = -1;
+		return 0;
+	case 'n':
+		input->limit = number_take(arg, state, "--limit", "a number of lines", 0);
+		return 0;
 	case 'b':
 		input->best = true;
 		return 0;
@@ -45,17 +53,22 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static const struct argp argp = {options, parse};
 
-struct result {
+struct result { /* one job */
 	const struct job_row *job;
 	double accuracy, minutes; /* NaN unless the job is done */
 	char *notes;
+	bool top; /* the best of all that was asked for */
 };
 
 struct results {
+	const struct ctl *ctl;
+	const struct results_input *input;
 	const struct selection *sel;
+	struct reader *reader;
 	json_t *columns;
-	struct result *rows; /* sel->n_jobs */
-	const struct result *top, *fastest;
+	struct extremes extremes;
+	struct table *table;
+	size_t n; /* printed */
 };
 
 /* What a reader must know, then the user's own text. */
@@ -68,31 +81,9 @@ static char *notes_of(const struct sweep_row *sweep, char *stored)
 	return both;
 }
 
-static int collect(struct results *res, struct reader *r, bool best, struct err *err)
-{
-	for (size_t i = 0; i < res->sel->n_jobs; i++) {
-		const struct job_row *job = &res->sel->jobs[i];
-		struct result *row = &res->rows[i];
-		bool done = job->state == JOB_DONE;
-		int e = reader_notes(r, job->id, &row->notes, err);
-		if (e < 0)
-			return e;
-		row->job = job;
-		row->notes = notes_of(selection_sweep(res->sel, job), row->notes);
-		row->accuracy = !done ? NAN : best ? job->best_test_accuracy : job->test_accuracy;
-		row->minutes = done ? job->seconds / 60 : NAN;
-		if (!isnan(row->accuracy) && (!res->top || row->accuracy > res->top->accuracy))
-			res->top = row;
-		if (done && (!res->fastest || row->minutes < res->fastest->minutes))
-			res->fastest = row;
-	}
-	return 0;
-}
-
-static void print_table(const struct ctl *ctl, const struct results *res, bool best)
+static struct table *results_table(const struct results *res)
 {
 	struct table *t = table_new();
-	char number[FORMAT_MAX];
 	size_t i;
 	json_t *name;
 
@@ -101,67 +92,63 @@ static void print_table(const struct ctl *ctl, const struct results *res, bool b
 		table_column(t, param_heading(json_string_value(name)), false, 0);
 		table_shrink(t, 8);
 	}
-	table_column(t, best ? "Best Test Accuracy" : "Test Accuracy", true, 0);
+	table_column(t, res->input->best ? "Best Test Accuracy" : "Test Accuracy", true, 0);
 	table_column(t, "Training Time", true, 0);
 	table_column(t, "Notes", false, 0);
 	table_shrink_text(t, 16);
 	table_rule(t);
-	for (size_t k = 0; k < res->sel->n_jobs; k++) {
-		const struct result *row = &res->rows[k];
-		json_array_foreach(res->columns, i, name)
-		{
-			autofree char *text = format_value(json_object_get(row->job->config, json_string_value(name)));
-			table_cell(t, text);
-		}
-		autofree char *accuracy = xasprintf("%s %%", format_accuracy(row->accuracy, number));
-		table_cell_tone(t, isnan(row->accuracy) ? "" : accuracy, row == res->top ? TONE_GOOD : TONE_PLAIN);
-		table_cell(t, format_minutes(row->minutes, number));
-		table_cell_tone(t, row->notes, row->job->state == JOB_FAILED ? TONE_BAD : TONE_PLAIN);
+	return t;
+}
+
+static void row_cells(struct results *res, const struct result *row)
+{
+	char number[FORMAT_MAX];
+	size_t i;
+	json_t *name;
+
+	json_array_foreach(res->columns, i, name)
+	{
+		autofree char *text = format_value(json_object_get(row->job->config, json_string_value(name)));
+		table_cell(res->table, text);
 	}
-	table_print(t, &ctl->out, stdout);
-	table_free(t);
+	autofree char *accuracy = xasprintf("%s %%", format_accuracy(row->accuracy, number));
+	table_cell_tone(res->table, isnan(row->accuracy) ? "" : accuracy, row->top ? TONE_GOOD : TONE_PLAIN);
+	table_cell(res->table, format_minutes(row->minutes, number));
+	table_cell_tone(res->table, row->notes, row->job->state == JOB_FAILED ? TONE_BAD : TONE_PLAIN);
+	if (table_is_due(res->table))
+		table_print(res->table, &res->ctl->out, stdout);
 }
 
 /* "best: job 8, 78.05 %    fastest: job 2, 31.83 min    last epoch (--best: 78.21)"; talk, so on stderr in a pipe. */
-static void print_summary(const struct ctl *ctl, const struct results *res, bool best)
+static void print_summary(const struct results *res)
 {
+	const struct extremes *x = &res->extremes;
 	char number[FORMAT_MAX];
-	double flattered = NAN;
 
-	if (!res->top || !res->fastest)
+	if (!x->top || !x->fastest)
 		return;
-	for (size_t i = 0; i < res->sel->n_jobs; i++)
-		if (res->rows[i].job->state == JOB_DONE && !(res->rows[i].job->best_test_accuracy <= flattered))
-			flattered = res->rows[i].job->best_test_accuracy;
-	FILE *out = ctl->out.terminal ? stdout : stderr;
+	FILE *out = res->ctl->out.terminal ? stdout : stderr;
 	fflush(stdout);
-	fprintf(out, "best: job %lld, %s %%    ", (long long)res->top->job->id,
-		format_accuracy(res->top->accuracy, number));
-	fprintf(out, "fastest: job %lld, %s    ", (long long)res->fastest->job->id,
-		format_minutes(res->fastest->minutes, number));
-	if (best)
+	fprintf(out, "best: job %lld, %s %%    ", (long long)x->top, format_accuracy(x->accuracy, number));
+	fprintf(out, "fastest: job %lld, %s    ", (long long)x->fastest, format_minutes(x->minutes, number));
+	if (res->input->best)
 		fputs("best epochs, chosen on the test set\n", out);
-	else if (isnan(flattered))
+	else if (isnan(x->best_accuracy))
 		fputs("last epoch\n", out);
 	else
-		fprintf(out, "last epoch (--best: %s)\n", format_accuracy(flattered, number));
+		fprintf(out, "last epoch (--best: %s)\n", format_accuracy(x->best_accuracy, number));
 }
 
-static void print_json_rows(const struct results *res)
+static void print_json_result(struct results *res, const struct result *row)
 {
-	json_t *array = json_array();
+	bool done = row->job->state == JOB_DONE;
+	json_t *o = job_json(res->sel, row->job);
 
-	for (size_t i = 0; i < res->sel->n_jobs; i++) {
-		const struct result *row = &res->rows[i];
-		bool done = row->job->state == JOB_DONE;
-		json_t *o = job_json(res->sel, row->job);
-		json_object_set_new(o, "test_accuracy", json_known(done ? row->job->test_accuracy : NAN));
-		json_object_set_new(o, "minutes", json_known(row->minutes));
-		json_object_set_new(o, "notes", json_string(row->notes));
-		json_object_set(o, "seed", json_object_get(row->job->config, "seed"));
-		json_array_append_new(array, o);
-	}
-	print_json(array);
+	json_object_set_new(o, "test_accuracy", json_known(done ? row->job->test_accuracy : NAN));
+	json_object_set_new(o, "minutes", json_known(row->minutes));
+	json_object_set_new(o, "notes", json_string(row->notes));
+	json_object_set(o, "seed", json_object_get(row->job->config, "seed"));
+	print_json_row(&res->n, o);
 }
 
 /* RFC 4180: quoted where the text needs it. */
@@ -182,103 +169,150 @@ static void print_csv_field(const char *raw, bool first)
 	putchar('"');
 }
 
-static void print_csv(const struct results *res, bool best)
+static void print_csv_titles(const struct results *res)
 {
 	size_t i;
 	json_t *name;
 
 	fputs("job", stdout);
 	json_array_foreach(res->columns, i, name) print_csv_field(json_string_value(name), false);
-	printf(",%s,minutes,notes\n", best ? "best_test_accuracy" : "test_accuracy");
-	for (size_t k = 0; k < res->sel->n_jobs; k++) {
-		const struct result *row = &res->rows[k];
-		printf("%lld", (long long)row->job->id);
-		json_array_foreach(res->columns, i, name)
-		{
-			autofree char *text = format_value(json_object_get(row->job->config, json_string_value(name)));
-			print_csv_field(text, false);
-		}
-		printf(isnan(row->accuracy) ? "," : ",%.6g", row->accuracy);
-		printf(isnan(row->minutes) ? "," : ",%.6g", row->minutes);
-		print_csv_field(row->notes, false);
-		putchar('\n');
-	}
+	printf(",%s,minutes,notes\n", res->input->best ? "best_test_accuracy" : "test_accuracy");
 }
 
-static void print_markdown(const struct results *res, bool best)
+static void print_csv_row(const struct results *res, const struct result *row)
 {
-	char number[FORMAT_MAX];
+	size_t i;
+	json_t *name;
+
+	printf("%lld", (long long)row->job->id);
+	json_array_foreach(res->columns, i, name)
+	{
+		autofree char *text = format_value(json_object_get(row->job->config, json_string_value(name)));
+		print_csv_field(text, false);
+	}
+	printf(isnan(row->accuracy) ? "," : ",%.6g", row->accuracy);
+	printf(isnan(row->minutes) ? "," : ",%.6g", row->minutes);
+	print_csv_field(row->notes, false);
+	putchar('\n');
+}
+
+static void print_markdown_titles(const struct results *res)
+{
 	size_t i;
 	json_t *name;
 
 	json_array_foreach(res->columns, i, name) printf("| %s ", param_heading(json_string_value(name)));
-	printf("| %s (%%) | Training Time (min) | Notes |\n", best ? "Best Test Accuracy" : "Test Accuracy");
+	printf("| %s (%%) | Training Time (min) | Notes |\n", res->input->best ? "Best Test Accuracy" : "Test Accuracy");
 	for (i = 0; i < json_array_size(res->columns); i++)
 		fputs("| --- ", stdout);
 	puts("| ---: | ---: | --- |");
-	for (size_t k = 0; k < res->sel->n_jobs; k++) {
-		const struct result *row = &res->rows[k];
-		const char *bold = row == res->top ? "**" : "";
-		json_array_foreach(res->columns, i, name)
-		{
-			autofree char *text = format_value(json_object_get(row->job->config, json_string_value(name)));
-			printf("| %s ", text);
-		}
-		printf("| %s%s%s ", bold, format_accuracy(row->accuracy, number), bold);
-		printf(isnan(row->minutes) ? "| " : "| %.2f ", row->minutes);
-		autofree char *notes = text_clean(row->notes);
-		printf(*notes ? "| %s |\n" : "| |\n", notes);
-	}
 }
 
-static void print_results(const struct ctl *ctl, const struct results *res, const struct results_input *input)
+static void print_markdown_row(const struct results *res, const struct result *row)
 {
-	if (ctl->json) {
-		print_json_rows(res);
-	} else if (!res->sel->n_jobs) {
-		puts("no sweeps yet. do this: sweepctl submit FILE");
-	} else if (input->shape == SHAPE_CSV) {
-		print_csv(res, input->best);
-	} else if (input->shape == SHAPE_MARKDOWN) {
-		print_markdown(res, input->best);
-	} else {
-		print_table(ctl, res, input->best);
-		print_summary(ctl, res, input->best);
+	const char *bold = row->top ? "**" : "";
+	char number[FORMAT_MAX];
+	size_t i;
+	json_t *name;
+
+	json_array_foreach(res->columns, i, name)
+	{
+		autofree char *text = format_value(json_object_get(row->job->config, json_string_value(name)));
+		printf("| %s ", text);
 	}
+	printf("| %s%s%s ", bold, format_accuracy(row->accuracy, number), bold);
+	printf(isnan(row->minutes) ? "| " : "| %.2f ", row->minutes);
+	autofree char *notes = text_clean(row->notes);
+	printf(*notes ? "| %s |\n" : "| |\n", notes);
+}
+
+static int print_result(void *data, const struct job_row *job, struct err *err)
+{
+	struct results *res = data;
+	bool done = job->state == JOB_DONE;
+	struct result row = {
+		.job = job,
+		.accuracy = !done ? NAN : res->input->best ? job->best_test_accuracy : job->test_accuracy,
+		.minutes = done ? job->seconds / 60 : NAN,
+		.top = job->id == res->extremes.top,
+	};
+	int e = reader_notes(res->reader, job->id, &row.notes, err);
+
+	if (e < 0)
+		return e;
+	row.notes = notes_of(selection_sweep(res->sel, job), row.notes);
+	if (res->ctl->json) {
+		print_json_result(res, &row);
+	} else if (res->input->shape == SHAPE_TABLE) {
+		res->n++;
+		row_cells(res, &row);
+	} else {
+		if (!res->n++)
+			(res->input->shape == SHAPE_CSV ? print_csv_titles : print_markdown_titles)(res);
+		(res->input->shape == SHAPE_CSV ? print_csv_row : print_markdown_row)(res, &row);
+	}
+	free(row.notes);
+	return 0;
+}
+
+static void print_end(struct results *res, int64_t more)
+{
+	bool table = !res->ctl->json && res->input->shape == SHAPE_TABLE;
+
+	if (res->ctl->json)
+		print_json_end(res->n);
+	else if (!res->n)
+		puts("no sweeps yet. do this: sweepctl submit FILE");
+	else if (table)
+		table_print(res->table, &res->ctl->out, stdout);
+	if (res->n && more > 0)
+		say_more(res->ctl, more, "more", "results", &res->input->targets);
+	if (res->n && table)
+		print_summary(res);
+}
+
+/* Everything that is named, in the order of the words. */
+static int print_results(struct results *res, struct err *err)
+{
+	bool page = res->input->shape == SHAPE_TABLE || res->input->limit >= 0;
+	const struct job_listing how = {.state = JOB_ANY, .limit = page ? page_limit(res->ctl, res->input->limit) : 0};
+	size_t counts[N_JOB_STATES];
+	int64_t total = selection_count(res->sel, res->reader, counts, err);
+
+	if (total < 0)
+		return (int)total;
+	for (size_t i = 0; i < res->sel->n_parts; i++) {
+		int e = reader_extremes(res->reader, &res->sel->parts[i], res->input->best, &res->extremes, err);
+		if (e < 0)
+			return e;
+	}
+	res->columns = selection_columns(res->sel, true);
+	res->table = results_table(res);
+	int e = selection_each(res->sel, res->reader, &how, print_result, res, err);
+	if (e == 0)
+		print_end(res, total - (int64_t)res->n);
+	table_free(res->table);
+	json_decref(res->columns);
+	return e;
 }
 
 static int run(struct ctl *ctl, void *data)
 {
-	struct results_input *input = data;
+	const struct results_input *input = data;
 	struct selection sel = {0};
-	struct results res = {.sel = &sel};
-	struct reader *r = NULL;
+	struct results res = {.ctl = ctl, .input = input, .sel = &sel, .extremes = EXTREMES_NONE};
 	struct err err;
-	int code = EXIT_OK;
-	int e = reader_open(&r, &ctl->paths, &err);
+	int e = reader_open(&res.reader, &ctl->paths, &err);
 
 	if (e == 0)
-		e = reader_begin(r, &err);
+		e = selection_init(&sel, res.reader, &err);
 	if (e == 0)
-		e = selection_init(&sel, r, &err);
-	if (e == 0)
-		e = selection_add_all(&sel, r, input->targets.items, input->targets.n, false, &err);
-	res.columns = selection_columns(&sel, true);
-	res.rows = xcalloc(sel.n_jobs + 1, sizeof(res.rows[0]));
-	if (e == 0)
-		e = collect(&res, r, input->best, &err);
-	if (e < 0)
-		code = ctl_fail(ctl, e, &err);
-	else if (sel.n_jobs || !sel.missing)
-		print_results(ctl, &res, input);
-	if (code == EXIT_OK && sel.missing)
-		code = EXIT_NO_SUCH;
-	for (size_t i = 0; i < sel.n_jobs; i++)
-		free(res.rows[i].notes);
-	free(res.rows);
-	json_decref(res.columns);
+		e = selection_name_all(&sel, res.reader, input->targets.items, input->targets.n, false, &err);
+	if (e == 0 && (sel.n_parts || !sel.missing))
+		e = print_results(&res, &err);
+	int code = e < 0 ? ctl_fail(ctl, e, &err) : sel.missing ? EXIT_NO_SUCH : EXIT_OK;
 	selection_fini(&sel);
-	reader_close(r);
+	reader_close(res.reader);
 	return code;
 }
 

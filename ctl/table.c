@@ -1,6 +1,8 @@
 /* Columns of text; see table.h. */
 #include "ctl/table.h"
 
+#define TABLE_ROWS 1000 /* decide the widths; a longer table is printed bit by bit */
+
 struct column {
 	char *title;
 	bool right;
@@ -14,16 +16,32 @@ struct cell {
 	enum tone tone;
 };
 
+struct layout {
+	size_t *widths; /* NULL: nothing is printed yet */
+	bool *hidden;
+	size_t gap;
+};
+
 struct table {
 	struct column *columns;
 	struct cell *cells;
 	size_t n_columns, n_cells;
 	bool rule;
+	struct layout layout;
 };
 
 struct table *table_new(void)
 {
 	return xcalloc(1, sizeof(struct table));
+}
+
+static void drop_cells(struct table *t)
+{
+	for (size_t i = 0; i < t->n_cells; i++)
+		free(t->cells[i].text);
+	free(t->cells);
+	t->cells = NULL;
+	t->n_cells = 0;
 }
 
 void table_free(struct table *t)
@@ -32,10 +50,10 @@ void table_free(struct table *t)
 		return;
 	for (size_t i = 0; i < t->n_columns; i++)
 		free(t->columns[i].title);
-	for (size_t i = 0; i < t->n_cells; i++)
-		free(t->cells[i].text);
+	drop_cells(t);
 	free(t->columns);
-	free(t->cells);
+	free(t->layout.widths);
+	free(t->layout.hidden);
 	free(t);
 }
 
@@ -74,26 +92,9 @@ void table_rule(struct table *t)
 	t->rule = true;
 }
 
-struct layout { /* of one print */
-	size_t *widths;
-	bool *hidden;
-	size_t gap;
-};
-
 static size_t width_of(const char *text)
 {
 	return text_columns(text, strlen(text));
-}
-
-static size_t *column_widths(const struct table *t)
-{
-	size_t *widths = xcalloc(t->n_columns + 1, sizeof(*widths));
-
-	for (size_t i = 0; i < t->n_columns; i++)
-		widths[i] = width_of(t->columns[i].title);
-	for (size_t i = 0; i < t->n_cells; i++)
-		widths[i % t->n_columns] = MAX(widths[i % t->n_columns], width_of(t->cells[i].text));
-	return widths;
 }
 
 static size_t total_width(const struct table *t, const struct layout *l)
@@ -157,6 +158,26 @@ static void fit(const struct table *t, struct layout *l, size_t room)
 	hide(t, l, room, 3);
 	shrink(t, l, room, false);
 	hide(t, l, room, 1);
+}
+
+/* Columns grow to the cells there are. */
+static void widen(struct table *t)
+{
+	size_t *widths = t->layout.widths;
+
+	for (size_t i = 0; i < t->n_cells; i++)
+		widths[i % t->n_columns] = MAX(widths[i % t->n_columns], width_of(t->cells[i].text));
+}
+
+/* Before the first row: as the rows so far need it. */
+static void lay_out(struct table *t, const struct screen *s)
+{
+	t->layout = (struct layout){xcalloc(t->n_columns + 1, sizeof(size_t)), xcalloc(t->n_columns + 1, sizeof(bool)), 2};
+	for (size_t i = 0; i < t->n_columns; i++)
+		t->layout.widths[i] = width_of(t->columns[i].title);
+	widen(t);
+	if (s->columns)
+		fit(t, &t->layout, (size_t)s->columns);
 }
 
 struct line { /* one row on its way out */
@@ -228,18 +249,25 @@ static void print_rule(const struct table *t, const struct layout *layout, struc
 	fputc('\n', l->out);
 }
 
-void table_print(const struct table *t, const struct screen *s, FILE *out)
+void table_print(struct table *t, const struct screen *s, FILE *out)
 {
-	autofree size_t *widths = column_widths(t);
-	autofree bool *hidden = xcalloc(t->n_columns + 1, sizeof(bool));
-	struct layout layout = {widths, hidden, 2};
 	struct line line = {.screen = s, .out = out};
+	bool first = !t->layout.widths;
 
-	if (s->columns)
-		fit(t, &layout, (size_t)s->columns);
-	print_row(t, &layout, &line, NULL);
-	if (t->rule)
-		print_rule(t, &layout, &line);
+	if (first)
+		lay_out(t, s);
+	else if (!s->columns)
+		widen(t);
+	if (first)
+		print_row(t, &t->layout, &line, NULL);
+	if (first && t->rule)
+		print_rule(t, &t->layout, &line);
 	for (size_t i = 0; i + t->n_columns <= t->n_cells; i += t->n_columns)
-		print_row(t, &layout, &line, t->cells + i);
+		print_row(t, &t->layout, &line, t->cells + i);
+	drop_cells(t);
+}
+
+bool table_is_due(const struct table *t)
+{
+	return t->n_cells >= TABLE_ROWS * t->n_columns;
 }

@@ -20,4 +20,8 @@ void table_cell(struct table *t, const char *text);
 void table_cell_tone(struct table *t, const char *text, enum tone tone);
 /* A line of dashes under the titles. */
 void table_rule(struct table *t);
-void table_print(const struct table *t, const struct screen *s, FILE *out);
+/* Titles and rows.  Again after more rows: those alone, in the same columns (without a terminal wider where they must be), so
+ * that a table of any length takes a bounded memory. */
+void table_print(struct table *t, const struct screen *s, FILE *out);
+/* So many rows are there that they should be printed before the next. */
+bool table_is_due(const struct table *t);

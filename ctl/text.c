@@ -6,6 +6,8 @@
 
 #include <math.h>
 
+#define TERMINAL_ROWS 100
+
 const struct metric_column metric_columns[] = {
 	{"test_accuracy", true, offsetof(struct epoch_row, test_accuracy)},
 	{"test_loss", false, offsetof(struct epoch_row, test_loss)},
@@ -125,6 +127,23 @@ json_t *job_json(const struct selection *sel, const struct job_row *job)
 	set_time(o, "ended", job->ended_ms);
 	json_object_set(o, "config", job->config);
 	return o;
+}
+
+int64_t page_limit(const struct ctl *ctl, int asked)
+{
+	return asked >= 0 ? asked : ctl->out.terminal && !ctl->json ? TERMINAL_ROWS : 0;
+}
+
+void say_more(const struct ctl *ctl, int64_t n, const char *what, const char *verb, const struct words *words)
+{
+	char count[FORMAT_MAX];
+	autofree char *text =
+		xasprintf("... %s %s: sweepctl %s --limit 0", format_count(n, count), what, verb);
+
+	for (size_t i = 0; words && i < words->n; i++)
+		text_append(&text, " %s", words->items[i]);
+	fflush(stdout);
+	screen_line(&ctl->out, ctl->out.terminal ? stdout : stderr, text);
 }
 
 const char *param_type(const struct param *p)

@@ -1,6 +1,7 @@
 /* Sentences and cells that several verbs show alike. */
 #pragma once
 
+#include "ctl/ctl.h"
 #include "ctl/screen.h"
 #include "ctl/estimate.h"
 #include "ctl/target.h"
@@ -38,6 +39,12 @@ const char *left_text(const struct estimate *e, char *buf);
 json_t *left_json(const struct estimate *e, double unit_seconds);
 /* A job as the JSON that list, show and results give: their keys only grow.  New reference. */
 json_t *job_json(const struct selection *sel, const struct job_row *job);
+/* A page of rows, where nobody asked for a number (< 0): what a person reads on a terminal; everything in a pipe and as
+ * JSON.  0: everything. */
+int64_t page_limit(const struct ctl *ctl, int asked);
+/* The line under a page that is not all: "... 99,900 more: sweepctl list --limit 0 s1"; talk, so on stderr in a pipe.
+ * words: the targets, or NULL. */
+void say_more(const struct ctl *ctl, int64_t n, const char *what, const char *verb, const struct words *words);
 /* "int", "number", "bool" or "choice". */
 const char *param_type(const struct param *p);
 /* What a parameter takes: "StepLR, ReduceLROnPlateau"; "1 to 65536"; "> 0, <= 1"; allocated. */

@@ -54,7 +54,7 @@ void watch_estimate(const struct watch *w, struct estimate *e)
 	for (size_t i = 0; i < w->sel.n_jobs; i++)
 		if (w->live[i].epoch == w->sel.jobs[i].epoch + 1)
 			underway[i] = w->live[i].part;
-	estimate_init(e, w->sel.jobs, w->sel.n_jobs, underway);
+	estimate_init(e, w->sel.jobs, w->sel.n_jobs, underway, NULL);
 }
 
 static size_t count_jobs(const struct watch *w, enum job_state state)

@@ -47,7 +47,7 @@ void watch_say_sweeps(struct watch *w)
 			;
 		if (!sweep)
 			continue;
-		estimate_init(&e, w->sel.jobs + first, n, NULL);
+		estimate_init(&e, w->sel.jobs + first, n, NULL, NULL);
 		say_sweep(w, sweep, &e);
 		estimate_fini(&e);
 	}

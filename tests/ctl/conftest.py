@@ -114,7 +114,7 @@ class Place:
     def sql(self, text, *args):
         with self.connect() as db:
             rows = db.execute(text, args).fetchall()
-            if text.startswith(("UPDATE epoch ", "UPDATE sweep SET metric ")):
+            if text.startswith(("UPDATE epoch ", "UPDATE sweep SET metric ", "UPDATE sweep SET goal ")):
                 self.resum(db)
         db.close()
         return rows
