@@ -346,7 +346,8 @@ int compare_jobs(struct ctl *ctl, struct reader *r, const struct selection *sel,
 {
 	const struct sweep_row *sweep = selection_sweep(sel, &sel->jobs[0]);
 	const char *of_sweep = sweep ? sweep->metric : metric_columns[0].name;
-	struct comparison c = {.ctl = ctl, .sel = sel, .metric = metric_named(input->metric ? input->metric : of_sweep)};
+	struct comparison c = {
+		.ctl = ctl, .sel = sel, .metric = metric_named(input->metric ? input->metric : of_sweep)};
 
 	c.maximize = sweep && str_eq(c.metric.name, of_sweep) ? sweep->maximize : c.metric.maximize;
 	int e = load(&c, r, err);

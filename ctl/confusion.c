@@ -42,10 +42,11 @@ static int read_test(struct confusion *c, const json_t *root, const char *path, 
 	int64_t epoch = json_int_or(last, "epoch", 0);
 
 	if (n < 1 || n > CONFUSION_CLASSES_MAX || json_array_size(matrix) != n || epoch < 1 || epoch > INT32_MAX)
-		return err_set(err, -EBADMSG,
-			       "%s does not hold a confusion matrix\n"
-			       "  expected: names of 1 to %d classes and a test with its epoch and a row for each class",
-			       path, CONFUSION_CLASSES_MAX);
+		return err_set(
+			err, -EBADMSG,
+			"%s does not hold a confusion matrix\n"
+			"  expected: names of 1 to %d classes and a test with its epoch and a row for each class",
+			path, CONFUSION_CLASSES_MAX);
 	*c = (struct confusion){.n = n, .epoch = (int)epoch};
 	c->names = xcalloc(n, sizeof(*c->names));
 	c->images = xcalloc(n * n, sizeof(*c->images));
@@ -55,9 +56,10 @@ static int read_test(struct confusion *c, const json_t *root, const char *path, 
 		uint32_t *row = c->images + i * n;
 		c->names[i] = name_of(json_array_get(names, i));
 		if (!read_row(json_array_get(matrix, i), n, row))
-			return err_set(err, -EBADMSG,
-				       "%s: row %zu of the confusion matrix is not one\n  expected: %zu numbers of images",
-				       path, i + 1, n);
+			return err_set(
+				err, -EBADMSG,
+				"%s: row %zu of the confusion matrix is not one\n  expected: %zu numbers of images",
+				path, i + 1, n);
 		for (size_t k = 0; k < n; k++)
 			c->of_class[i] += row[k];
 		c->accuracy[i] = c->of_class[i] ? 100.0 * row[i] / (double)c->of_class[i] : NAN;
@@ -170,8 +172,8 @@ json_t *confusion_json(const struct confusion *c, size_t limit)
 		json_array_append_new(best, class_json(c, ranked[n_ranked - 1 - i]));
 	}
 	for (size_t i = 0; i < n_most; i++)
-		json_array_append_new(confused, json_pack("{ss, ss, sI, sf}", "class", c->names[most[i].class], "taken_for",
-							  c->names[most[i].taken_for], "images",
+		json_array_append_new(confused, json_pack("{ss, ss, sI, sf}", "class", c->names[most[i].class],
+							  "taken_for", c->names[most[i].taken_for], "images",
 							  (json_int_t)most[i].images, "percent", most[i].percent));
 	return json_pack("{si, so, so, so}", "epoch", c->epoch, "worst", worst, "best", best, "confused", confused);
 }

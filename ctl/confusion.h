@@ -1,5 +1,5 @@
-/* What the test images of a run were taken for, as its worker left it in JOB_DIR/confusion.json (worker/confusion.h), and
- * what a person asks of it: classes by accuracy, the most frequent confusions. */
+/* What the test images of a run were taken for, as its worker left it in JOB_DIR/confusion.json (worker/confusion.h),
+ * and what a person asks of it: classes by accuracy, the most frequent confusions. */
 #pragma once
 
 #include "ctl/format.h"
@@ -9,12 +9,12 @@
 #define CONFUSION_NAME_MAX    40 /* columns of a class's name; a longer one is cut */
 
 struct confusion {
-	size_t n;     /* classes */
-	char **names; /* harmless on a terminal */
-	int epoch;    /* whose test it is */
-	uint32_t *images;  /* (n, n): true class, class they were taken for */
+	size_t n;           /* classes */
+	char **names;       /* harmless on a terminal */
+	int epoch;          /* whose test it is */
+	uint32_t *images;   /* (n, n): true class, class they were taken for */
 	uint64_t *of_class; /* (n): images of the class */
-	double *accuracy;  /* (n): per cent; NaN: no image is of it */
+	double *accuracy;   /* (n): per cent; NaN: no image is of it */
 };
 
 struct confused { /* one cell off the diagonal */
@@ -30,6 +30,6 @@ void confusion_fini(struct confusion *c); /* accepts one of zeros */
 size_t *confusion_ranked(const struct confusion *c, size_t *ret_n);
 /* At most `limit` of the most frequent confusions, those of no image left out; allocated. */
 struct confused *confusion_most(const struct confusion *c, size_t limit, size_t *ret_n);
-/* {"epoch", "worst" and "best": [{"class", "accuracy"}], "confused": [{"class", "taken_for", "images", "percent"}]}, each of
- * at most `limit`.  New reference. */
+/* {"epoch", "worst" and "best": [{"class", "accuracy"}], "confused": [{"class", "taken_for", "images", "percent"}]},
+ * each of at most `limit`.  New reference. */
 json_t *confusion_json(const struct confusion *c, size_t limit);

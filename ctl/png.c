@@ -87,7 +87,8 @@ static char *data_url(const struct bytes *b)
 
 	for (size_t i = 0; i < b->n; i += 3) {
 		size_t left = b->n - i;
-		uint32_t v = (uint32_t)b->at[i] << 16 | (left > 1 ? (uint32_t)b->at[i + 1] << 8 : 0) | (left > 2 ? b->at[i + 2] : 0u);
+		uint32_t v = (uint32_t)b->at[i] << 16 | (left > 1 ? (uint32_t)b->at[i + 1] << 8 : 0) |
+			     (left > 2 ? b->at[i + 2] : 0u);
 		*to++ = digits[v >> 18];
 		*to++ = digits[v >> 12 & 63];
 		*to++ = left > 1 ? digits[v >> 6 & 63] : '=';
@@ -102,8 +103,8 @@ char *png_data_url(const uint8_t *pixels, size_t width, size_t height, const str
 	struct bytes png = {0}, raw = {0}, packed = {0}, head = {0};
 	uint8_t palette[3 * PNG_COLOURS], alpha[PNG_COLOURS];
 
-	INVARIANT(width >= 1 && width <= PNG_SIDE_MAX && height >= 1 && height <= PNG_SIDE_MAX, "png of %zu x %zu", width,
-		  height);
+	INVARIANT(width >= 1 && width <= PNG_SIDE_MAX && height >= 1 && height <= PNG_SIDE_MAX, "png of %zu x %zu",
+		  width, height);
 	for (size_t i = 0; i < PNG_COLOURS; i++) {
 		palette[3 * i] = colours[i].r;
 		palette[3 * i + 1] = colours[i].g;

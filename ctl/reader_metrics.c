@@ -14,10 +14,11 @@ int reader_metrics(struct reader *r, int64_t job, struct metric_row **ret, size_
 	struct metric_row *rows = NULL;
 	size_t n = 0;
 	struct stmt *s;
-	int e = query(r,
-		      "SELECT m.name, m.epoch, m.value FROM counted_epoch AS c JOIN metric AS m ON m.attempt = c.attempt AND "
-		      "m.epoch = c.epoch WHERE c.job = ? ORDER BY m.name, m.epoch",
-		      &s, err);
+	int e = query(
+		r,
+		"SELECT m.name, m.epoch, m.value FROM counted_epoch AS c JOIN metric AS m ON m.attempt = c.attempt AND "
+		"m.epoch = c.epoch WHERE c.job = ? ORDER BY m.name, m.epoch",
+		&s, err);
 
 	if (e < 0)
 		return e;

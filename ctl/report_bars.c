@@ -1,5 +1,5 @@
-/* What mixed precision and a growing batch cost and save: grouped bars of memory, time and energy, for a sweep that varies
- * use_amp, use_batch_scheduler or both.  A bar is the mean over the runs that are done, a dot one of them. */
+/* What mixed precision and a growing batch cost and save: grouped bars of memory, time and energy, for a sweep that
+ * varies use_amp, use_batch_scheduler or both.  A bar is the mean over the runs that are done, a dot one of them. */
 #include "ctl/report.h"
 #include "ctl/html.h"
 #include "ctl/plot.h"
@@ -34,7 +34,7 @@ static bool group_of(const struct report_run *run, size_t *ret)
 }
 
 struct bars {
-	bool amp, batch;      /* which of the two differ */
+	bool amp, batch;       /* which of the two differ */
 	size_t groups[GROUPS]; /* runs that are done */
 	double mean[GROUPS][ARRAY_LEN(measures)];
 };
@@ -137,19 +137,20 @@ static void draw_bars(FILE *out, const struct report *rep, const struct bars *b,
 	struct svg_scale y = {0, ticks.at[ticks.n - 1], BARS_HEIGHT - BARS_BOTTOM, BARS_TOP, false};
 	fprintf(out, "<figure><figcaption>%s (%s)</figcaption>\n", measures[m].title, measures[m].unit);
 	plot_open(out, measures[m].id, measures[m].title,
-		  "Bars: the mean of the runs that are done, with and without mixed precision and a growing batch.", BARS_WIDTH,
-		  BARS_HEIGHT);
+		  "Bars: the mean of the runs that are done, with and without mixed precision and a growing batch.",
+		  BARS_WIDTH, BARS_HEIGHT);
 	fputs("<path class=\"grid\" d=\"", out);
 	for (size_t i = 0; i < ticks.n; i++)
 		fprintf(out, "M%d %.1fH%d", BARS_LEFT, svg_at(&y, ticks.at[i]), BARS_WIDTH);
 	fputs("\"/>\n", out);
 	for (size_t i = 0; i < ticks.n; i++)
-		plot_text(out, "tick", BARS_LEFT - 6, svg_at(&y, ticks.at[i]) + 4, "end", svg_tick_text(&ticks, i, text));
+		plot_text(out, "tick", BARS_LEFT - 6, svg_at(&y, ticks.at[i]) + 4, "end",
+			  svg_tick_text(&ticks, i, text));
 	for (size_t group = 0; group < GROUPS; group++)
 		draw_group(out, rep, b, group, m, &y);
 	for (size_t i = 0; i < 2; i++)
-		plot_text(out, "tick best", BARS_LEFT + (BARS_WIDTH - BARS_LEFT) * (0.25 + 0.5 * (double)i), BARS_HEIGHT - 7,
-			  "middle", names[i]);
+		plot_text(out, "tick best", BARS_LEFT + (BARS_WIDTH - BARS_LEFT) * (0.25 + 0.5 * (double)i),
+			  BARS_HEIGHT - 7, "middle", names[i]);
 	plot_close(out);
 	fputs("</figure>\n", out);
 }
@@ -163,12 +164,14 @@ static void put_table(FILE *out, const struct bars *b)
 {
 	char number[FORMAT_MAX];
 
-	fputs("<div class=\"scroll\" tabindex=\"0\"><table><thead><tr><th scope=\"col\">Mixed precision</th><th scope=\"col\">Batch "
+	fputs("<div class=\"scroll\" tabindex=\"0\"><table><thead><tr><th scope=\"col\">Mixed precision</th><th "
+	      "scope=\"col\">Batch "
 	      "scheduler</th><th scope=\"col\" class=\"num\">Runs</th>",
 	      out);
 	for (size_t m = 0; m < ARRAY_LEN(measures); m++)
 		if (is_known(b, m))
-			fprintf(out, "<th scope=\"col\" class=\"num\">%s (%s)</th>", measures[m].title, measures[m].unit);
+			fprintf(out, "<th scope=\"col\" class=\"num\">%s (%s)</th>", measures[m].title,
+				measures[m].unit);
 	fputs("</tr></thead><tbody>\n", out);
 	for (size_t group = 0; group < GROUPS; group++) {
 		if (!b->groups[group])
@@ -178,7 +181,8 @@ static void put_table(FILE *out, const struct bars *b)
 		for (size_t m = 0; m < ARRAY_LEN(measures); m++) {
 			if (!is_known(b, m))
 				continue;
-			snprintf(number, sizeof(number), isfinite(b->mean[group][m]) ? measures[m].format : "", b->mean[group][m]);
+			snprintf(number, sizeof(number), isfinite(b->mean[group][m]) ? measures[m].format : "",
+				 b->mean[group][m]);
 			fprintf(out, "<td class=\"num\">%s</td>", number);
 		}
 		fputs("</tr>\n", out);
@@ -209,8 +213,10 @@ static bool several(const struct bars *b)
 static void put_bars_legend(FILE *out, const struct bars *b)
 {
 	if (b->amp && b->batch)
-		fputs("<ul class=\"legend\"><li class=\"title\">use_batch_scheduler:</li><li><span class=\"b0\">\xE2\x96\xA0</span> "
-		      "false, the batch stays</li><li><span class=\"b1\">\xE2\x96\xA0</span> true, it grows</li></ul>\n",
+		fputs("<ul class=\"legend\"><li class=\"title\">use_batch_scheduler:</li><li><span "
+		      "class=\"b0\">\xE2\x96\xA0</span> "
+		      "false, the batch stays</li><li><span class=\"b1\">\xE2\x96\xA0</span> true, it "
+		      "grows</li></ul>\n",
 		      out);
 }
 
@@ -228,7 +234,9 @@ void report_amp_and_batch(const struct report *rep, FILE *out)
 			draw_bars(out, rep, &b, m);
 	fputs("</div>\n", out);
 	put_table(out, &b);
-	fprintf(out, "<p class=\"sub\">%s run time is training and testing, memory the highest of the run.%s</p>\n</section>\n",
+	fprintf(out,
+		"<p class=\"sub\">%s run time is training and testing, memory the highest of the "
+		"run.%s</p>\n</section>\n",
 		several(&b) ? "Means of the runs that are done, which differ in other parameters too (a dot is a run);"
 			    : "One run each;",
 		amp_is_idle(rep) ? " A device here has no mixed precision: it computed in fp32 with use_amp too." : "");

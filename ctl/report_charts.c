@@ -128,7 +128,9 @@ static void draw_curve(const struct report *rep, FILE *out, enum curve c)
 	struct plot plot = {
 		.id = curves[c].id,
 		.title = c == OTHER ? rep->sweep->metric : curves[c].title,
-		.unit = log ? "log scale" : c == OTHER && strstr(rep->sweep->metric, "accuracy") ? "%" : curves[c].unit,
+		.unit = log                                                    ? "log scale"
+			: c == OTHER && strstr(rep->sweep->metric, "accuracy") ? "%"
+									       : curves[c].unit,
 		.desc = curves[c].desc,
 		.lines = lines,
 		.n = rep->n_runs,

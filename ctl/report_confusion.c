@@ -1,7 +1,7 @@
 /* What the best run's test images were taken for: heat map, worst and best classes, the most frequent confusions.
  *
- * The heat map is one small picture (png.h), so that a hundred classes cost no more than ten; its colours are shares of the
- * class in two hues, right and wrong, over the page's own background, light or dark. */
+ * The heat map is one small picture (png.h), so that a hundred classes cost no more than ten; its colours are shares of
+ * the class in two hues, right and wrong, over the page's own background, light or dark. */
 #include "ctl/report.h"
 #include "ctl/columns.h"
 #include "ctl/html.h"
@@ -14,14 +14,15 @@
 #define MANY_CLASSES   200 /* above, the names would not be legible: no heat map */
 #define LISTED_CLASSES 5
 #define LISTED_MOST    10
-#define LEVELS	       7 /* of each hue; level 0 of both is empty */
+#define LEVELS         7 /* of each hue; level 0 of both is empty */
 
 enum { NAMES_GAP = 5, CELL_FEW = 44, CELL_MANY = 8 };
 
 struct matrix {
 	const struct confusion *c;
-	double cell, letters, names, end; /* sizes: of a cell, of text; edges of the cells, left and right, top and bottom */
-	double most_wrong;                /* per cent of a class: the largest confusion */
+	double cell, letters, names,
+		end;       /* sizes: of a cell, of text; edges of the cells, left and right, top and bottom */
+	double most_wrong; /* per cent of a class: the largest confusion */
 };
 
 /* The square root: that one in fifty is taken for something is still to be seen. */
@@ -122,11 +123,13 @@ static void draw_matrix(FILE *out, const struct confusion *c)
 
 	fprintf(out, "<div class=\"scroll\" tabindex=\"0\"><figure class=\"matrix %s\">\n", few ? "few" : "many");
 	plot_open(out, "confusion", "Confusion matrix",
-		  "Rows are the true classes, columns what their test images were taken for; the stronger the colour, the larger "
+		  "Rows are the true classes, columns what their test images were taken for; the stronger the colour, "
+		  "the larger "
 		  "the share of the class. The lists below have the most frequent ones.",
 		  m.end + 1, m.end + 1);
 	fprintf(out,
-		"<image x=\"%.0f\" y=\"%.0f\" width=\"%.0f\" height=\"%.0f\" preserveAspectRatio=\"none\" href=\"%s\"/>\n",
+		"<image x=\"%.0f\" y=\"%.0f\" width=\"%.0f\" height=\"%.0f\" preserveAspectRatio=\"none\" "
+		"href=\"%s\"/>\n",
 		m.names, m.names, m.end - m.names, m.end - m.names, url);
 	put_lines(out, &m);
 	put_names(out, &m, m.names - NAMES_GAP, "end", "");
@@ -141,10 +144,12 @@ static void draw_matrix(FILE *out, const struct confusion *c)
 		m.most_wrong);
 }
 
-static void put_ranked(FILE *out, const struct confusion *c, const char *title, const size_t *ranked, size_t n, bool backwards)
+static void put_ranked(FILE *out, const struct confusion *c, const char *title, const size_t *ranked, size_t n,
+		       bool backwards)
 {
 	fprintf(out,
-		"<div><h3>%s</h3>\n<table><thead><tr><th scope=\"col\">Class</th><th scope=\"col\" class=\"num\">Accuracy "
+		"<div><h3>%s</h3>\n<table><thead><tr><th scope=\"col\">Class</th><th scope=\"col\" "
+		"class=\"num\">Accuracy "
 		"(%%)</th><th scope=\"col\" class=\"num\">Images</th></tr></thead><tbody>\n",
 		title);
 	for (size_t i = 0; i < MIN(n, (size_t)LISTED_CLASSES); i++) {
@@ -159,15 +164,18 @@ static void put_ranked(FILE *out, const struct confusion *c, const char *title, 
 
 static void put_most(FILE *out, const struct confusion *c, const struct confused *most, size_t n)
 {
-	fputs("<div><h3>Most frequent confusions</h3>\n<table><thead><tr><th scope=\"col\">Class</th><th scope=\"col\">Taken for</th>"
-	      "<th scope=\"col\" class=\"num\">Images</th><th scope=\"col\" class=\"num\">Share (%)</th></tr></thead><tbody>\n",
+	fputs("<div><h3>Most frequent confusions</h3>\n<table><thead><tr><th scope=\"col\">Class</th><th "
+	      "scope=\"col\">Taken for</th>"
+	      "<th scope=\"col\" class=\"num\">Images</th><th scope=\"col\" class=\"num\">Share "
+	      "(%)</th></tr></thead><tbody>\n",
 	      out);
 	for (size_t i = 0; i < n; i++) {
 		fputs("<tr><th scope=\"row\">", out);
 		html_put(out, c->names[most[i].class]);
 		fputs("</th><td>", out);
 		html_put(out, c->names[most[i].taken_for]);
-		fprintf(out, "</td><td class=\"num\">%u</td><td class=\"num\">%.1f</td></tr>\n", most[i].images, most[i].percent);
+		fprintf(out, "</td><td class=\"num\">%u</td><td class=\"num\">%.1f</td></tr>\n", most[i].images,
+			most[i].percent);
 	}
 	fputs("</tbody></table></div>\n", out);
 }
@@ -188,7 +196,9 @@ void report_classes(const struct report *rep, FILE *out)
 	}
 	autofree size_t *ranked = confusion_ranked(c, &n_ranked);
 	autofree struct confused *most = confusion_most(c, LISTED_MOST, &n_most);
-	fprintf(out, "<p class=\"sub\">Test images of the best run, job %lld, after epoch %d: what they were taken for.</p>\n",
+	fprintf(out,
+		"<p class=\"sub\">Test images of the best run, job %lld, after epoch %d: what they were taken "
+		"for.</p>\n",
 		(long long)rep->best[0]->job->id, c->epoch);
 	if (c->n <= MANY_CLASSES)
 		draw_matrix(out, c);
@@ -200,7 +210,8 @@ void report_classes(const struct report *rep, FILE *out)
 	fputs("</div>\n</section>\n", out);
 }
 
-static void markdown_ranked(FILE *out, const struct confusion *c, const char *title, const size_t *ranked, size_t n, bool backwards)
+static void markdown_ranked(FILE *out, const struct confusion *c, const char *title, const size_t *ranked, size_t n,
+			    bool backwards)
 {
 	fprintf(out, "- %s:", title);
 	for (size_t i = 0; i < MIN(n, (size_t)LISTED_CLASSES); i++) {
@@ -227,7 +238,8 @@ void report_classes_markdown(const struct report *rep, FILE *out)
 		return;
 	fputs("\n| Class | Taken for | Images | Share (%) |\n| --- | --- | ---: | ---: |\n", out);
 	for (size_t i = 0; i < n_most; i++) {
-		autofree char *class = markdown_escaped(c->names[most[i].class]), *other = markdown_escaped(c->names[most[i].taken_for]);
+		autofree char *class = markdown_escaped(c->names[most[i].class]),
+			      *other = markdown_escaped(c->names[most[i].taken_for]);
 		fprintf(out, "| %s | %s | %u | %.1f |\n", class, other, most[i].images, most[i].percent);
 	}
 }

@@ -89,11 +89,12 @@ void report_power(const struct report *rep, FILE *out)
 	if (p.any_watts || p.any_energy) {
 		fputs("<section>\n<h2>Power of the best run</h2>\n<div class=\"charts\">\n", out);
 		if (p.any_watts)
-			draw(out, "power", "Power", "W", "Mean power of each stretch of half a minute, over the run's time.",
+			draw(out, "power", "Power", "W",
+			     "Mean power of each stretch of half a minute, over the run's time.",
 			     "minutes since its start", p.minutes, p.watts, p.n);
 		if (p.any_energy)
-			draw(out, "energy", "Energy per epoch", "Wh", "Energy of each epoch, training and testing.", NULL,
-			     p.epochs, p.watt_hours, p.n_epochs);
+			draw(out, "energy", "Energy per epoch", "Wh", "Energy of each epoch, training and testing.",
+			     NULL, p.epochs, p.watt_hours, p.n_epochs);
 		fputs("</div>\n", out);
 		put_sums(out, &rep->best[0]->used);
 		fputs("</section>\n", out);

@@ -239,7 +239,7 @@ static struct efficiency efficiency_of(const struct report_run *run)
 		.images_per_second = n_images ? images / (double)n_images : NAN,
 		.ram_mib = job->ram_mib,
 		.vram_mib = job->vram_mib,
-		.watt_hours = run->n_epochs ? energy : NAN,
+		.watt_hours = !run->n_epochs ? NAN : isnan(run->used.watt_hours) ? energy : run->used.watt_hours,
 	};
 }
 

@@ -318,7 +318,8 @@ static json_t *resources_json(const struct resources_row *u)
 	return o;
 }
 
-static int show_json(const struct selection *sel, struct reader *r, const struct shown *s, json_t *array, struct err *err)
+static int show_json(const struct selection *sel, struct reader *r, const struct shown *s, json_t *array,
+		     struct err *err)
 {
 	json_t *tests = NULL;
 	int e = job_tests_json(&s->tests, r, s->job, &tests, err);

@@ -4,7 +4,7 @@
 #include "ctl/confusion.h"
 #include "ctl/reader.h"
 
-struct job_tests { /* what is read for it; zeroed: nothing */
+struct job_tests {                  /* what is read for it; zeroed: nothing */
 	struct metric_row *metrics; /* without a column of their own */
 	size_t n_metrics;
 	struct confusion confusion;
@@ -17,4 +17,5 @@ void job_tests_fini(struct job_tests *t);
 /* Every metric with its last and best value, then the classes. */
 int job_tests_print(const struct job_tests *t, struct reader *r, const struct job_row *job, struct err *err);
 /* {"metrics": {NAME: {"last", "best", "best_epoch"}}, "classes": see confusion_json(), or null}.  New reference. */
-int job_tests_json(const struct job_tests *t, struct reader *r, const struct job_row *job, json_t **ret, struct err *err);
+int job_tests_json(const struct job_tests *t, struct reader *r, const struct job_row *job, json_t **ret,
+		   struct err *err);

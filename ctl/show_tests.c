@@ -39,7 +39,8 @@ static int all_metrics(const struct job_tests *t, struct reader *r, const struct
 	for (size_t i = 0; i < n_metric_columns; i++) {
 		const struct metric_column *m = &metric_columns[i];
 		all[i].name = (char *)m->name;
-		int e = reader_metric(r, job->id, m->name, m->maximize, &all[i].last, &all[i].best, &all[i].best_epoch, err);
+		int e = reader_metric(r, job->id, m->name, m->maximize, &all[i].last, &all[i].best, &all[i].best_epoch,
+				      err);
 		if (e < 0) {
 			free(all);
 			return e;
@@ -81,7 +82,8 @@ static void print_class(const struct confusion *c, size_t class)
 	const char *name = c->names[class];
 	size_t bytes = text_fit(name, NAME_COLUMNS - 1);
 
-	printf("%.*s%*s%6.2f  ", (int)bytes, name, (int)(NAME_COLUMNS - text_columns(name, bytes)), "", c->accuracy[class]);
+	printf("%.*s%*s%6.2f  ", (int)bytes, name, (int)(NAME_COLUMNS - text_columns(name, bytes)), "",
+	       c->accuracy[class]);
 }
 
 static void print_classes(const struct confusion *c)
@@ -126,7 +128,8 @@ int job_tests_print(const struct job_tests *t, struct reader *r, const struct jo
 	return 0;
 }
 
-int job_tests_json(const struct job_tests *t, struct reader *r, const struct job_row *job, json_t **ret, struct err *err)
+int job_tests_json(const struct job_tests *t, struct reader *r, const struct job_row *job, json_t **ret,
+		   struct err *err)
 {
 	struct metric_row *all;
 	size_t n;
@@ -141,8 +144,9 @@ int job_tests_json(const struct job_tests *t, struct reader *r, const struct job
 		const struct metric_row *m = &all[i];
 		bool best = has_best(m->name) && m->best_epoch;
 		json_object_set_new(metrics, m->name,
-				    json_pack("{so, so, so}", "last", json_known(m->last), "best", json_known(best ? m->best : NAN),
-					      "best_epoch", best ? json_integer(m->best_epoch) : json_null()));
+				    json_pack("{so, so, so}", "last", json_known(m->last), "best",
+					      json_known(best ? m->best : NAN), "best_epoch",
+					      best ? json_integer(m->best_epoch) : json_null()));
 	}
 	free(all);
 	*ret = json_pack("{so, so}", "metrics", metrics, "classes",
