@@ -208,12 +208,17 @@ int reader_notes(struct reader *r, int64_t job, char **ret, struct err *err)
 	return 0;
 }
 
+static struct event_row read_event(struct stmt *s)
+{
+	return (struct event_row){stmt_int(s, 0), stmt_int(s, 1), stmt_int(s, 2), stmt_int(s, 3), stmt_int(s, 4) != 0};
+}
+
 int reader_events(struct reader *r, int64_t after, int limit, struct event_row **ret, size_t *ret_n, struct err *err)
 {
 	struct event_row *rows = NULL;
 	size_t n = 0;
 	struct stmt *s;
-	int e = query(r, "SELECT id, at_ms, sweep, job FROM event WHERE id > ? ORDER BY id LIMIT ?", &s, err);
+	int e = query(r, "SELECT id, at_ms, sweep, job, kind = 'state' FROM event WHERE id > ? ORDER BY id LIMIT ?", &s, err);
 
 	if (e < 0)
 		return e;
@@ -223,7 +228,7 @@ int reader_events(struct reader *r, int64_t after, int limit, struct event_row *
 	}
 	while ((e = step(s, err)) > 0) {
 		rows = grow(rows, n, sizeof(*rows));
-		rows[n++] = (struct event_row){stmt_int(s, 0), stmt_int(s, 1), stmt_int(s, 2), stmt_int(s, 3)};
+		rows[n++] = read_event(s);
 	}
 	if (e < 0) {
 		free(rows);
@@ -237,11 +242,11 @@ int reader_events(struct reader *r, int64_t after, int limit, struct event_row *
 int reader_newest_event(struct reader *r, struct event_row *ret, struct err *err)
 {
 	struct stmt *s;
-	int e = query(r, "SELECT id, at_ms, sweep, job FROM event ORDER BY id DESC LIMIT 1", &s, err);
+	int e = query(r, "SELECT id, at_ms, sweep, job, kind = 'state' FROM event ORDER BY id DESC LIMIT 1", &s, err);
 
 	*ret = (struct event_row){0};
 	if (e >= 0 && (e = step(s, err)) > 0) {
-		*ret = (struct event_row){stmt_int(s, 0), stmt_int(s, 1), stmt_int(s, 2), stmt_int(s, 3)};
+		*ret = read_event(s);
 		stmt_reset(s);
 	}
 	return e < 0 ? e : 0;

@@ -86,6 +86,7 @@ struct sweep_source { /* what was submitted */
 
 struct event_row {
 	int64_t id, at_ms, sweep, job; /* 0: concerns none */
+	bool is_state;		       /* a job's state changed */
 };
 
 struct log_row { /* an event with all it says */

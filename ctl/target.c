@@ -234,10 +234,10 @@ struct visit {
 	const struct selection *only; /* of a page that spans more than was named; or NULL */
 };
 
-static bool is_named(const struct selection *sel, const struct job_row *job)
+bool selection_has(const struct selection *sel, int64_t sweep, int64_t job)
 {
 	for (size_t i = 0; i < sel->n_parts; i++)
-		if (sel->parts[i].sweep == job->sweep && sel->parts[i].first <= job->id && job->id <= end_of(&sel->parts[i]))
+		if (sel->parts[i].sweep == sweep && sel->parts[i].first <= job && job <= end_of(&sel->parts[i]))
 			return true;
 	return false;
 }
@@ -253,7 +253,7 @@ static int visit_pages(struct visit *v, struct job_page page, struct err *err)
 		page.limit = v->only ? PAGE_JOBS : MIN(v->left, PAGE_JOBS);
 		int e = reader_page(v->r, &page, &rows, &n, err);
 		for (size_t i = 0; e >= 0 && i < n && v->left > 0; i++) {
-			if (v->only && !is_named(v->only, &rows[i]))
+			if (v->only && !selection_has(v->only, rows[i].sweep, rows[i].id))
 				continue;
 			e = v->visit(v->data, &rows[i], err);
 			v->left--;

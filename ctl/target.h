@@ -47,6 +47,8 @@ int selection_each(const struct selection *sel, struct reader *r, const struct j
 		   struct err *err);
 /* How many named jobs are in which state; returns how many there are, or < 0. */
 int64_t selection_count(const struct selection *sel, struct reader *r, size_t counts[N_JOB_STATES], struct err *err);
+/* The job, which is of that sweep, is among them. */
+bool selection_has(const struct selection *sel, int64_t sweep, int64_t job);
 /* What needs eyes first. */
 extern const enum job_state eyes_order[N_JOB_STATES];
 

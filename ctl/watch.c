@@ -16,7 +16,6 @@
 #define DRAW_S         0.25 /* at most four pictures a second */
 #define TICK_S         1.0  /* clocks on the picture move */
 #define RECONNECT_S    1.0
-#define EVENTS_AT_ONCE 1000
 
 static const struct argp_option options[] = {
 	{"exit-status", 'e', NULL, 0, "exit with 1 if a job failed or was cancelled"},
@@ -47,61 +46,64 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static const struct argp argp = {options, parse};
 
-void watch_estimate(const struct watch *w, struct estimate *e)
+const struct live *watch_live(const struct watch *w, const struct job_row *job)
 {
-	autofree double *underway = xcalloc(w->sel.n_jobs + 1, sizeof(double));
-
-	for (size_t i = 0; i < w->sel.n_jobs; i++)
-		if (w->live[i].epoch == w->sel.jobs[i].epoch + 1)
-			underway[i] = w->live[i].part;
-	estimate_init(e, w->sel.jobs, w->sel.n_jobs, underway, NULL);
+	for (size_t i = 0; i < w->n_live; i++)
+		if (w->live[i].job == job->id && w->live[i].epoch == job->epoch + 1)
+			return &w->live[i];
+	return NULL;
 }
 
-static size_t count_jobs(const struct watch *w, enum job_state state)
+void watch_estimate(const struct watch *w, struct estimate *e)
 {
-	size_t n = 0;
+	autofree double *underway = xcalloc(w->survey.n_jobs + 1, sizeof(double));
 
-	for (size_t i = 0; i < w->sel.n_jobs; i++)
-		n += w->sel.jobs[i].state == state;
-	return n;
+	for (size_t i = 0; w->n_live && i < w->survey.n_jobs; i++) {
+		const struct live *live = watch_live(w, &w->survey.jobs[i]);
+		underway[i] = live ? live->part : 0;
+	}
+	survey_estimate(&w->survey, underway, e);
 }
 
 /* A paused job is not over: a wait that took it for that would let a script go on with half a sweep. */
 static bool something_left(const struct watch *w)
 {
-	return count_jobs(w, JOB_RUNNING) || count_jobs(w, JOB_QUEUED) || count_jobs(w, JOB_PAUSED);
+	const size_t *counts = w->survey.counts;
+
+	return counts[JOB_RUNNING] || counts[JOB_QUEUED] || counts[JOB_PAUSED];
+}
+
+/* " s1 s3": the sweeps that have paused jobs; allocated. */
+static char *paused_sweeps(const struct watch *w)
+{
+	char *sweeps = xstrdup("");
+	int64_t last = 0;
+
+	for (size_t i = 0; i < w->sel.n_parts; i++) {
+		size_t counts[N_JOB_STATES] = {0};
+		int64_t sweep = w->sel.parts[i].sweep;
+		if (sweep != last && reader_count(w->reader, &w->sel.parts[i], counts, NULL) == 0 && counts[JOB_PAUSED])
+			text_append(&sweeps, " s%lld", (long long)(last = sweep));
+	}
+	return sweeps;
 }
 
 /* Says once what a person must do before anything can happen again. */
 static void say_paused(struct watch *w)
 {
-	size_t n = count_jobs(w, JOB_PAUSED);
-	autofree char *sweeps = xstrdup("");
-	int64_t last = 0;
-	bool stuck = n && !count_jobs(w, JOB_RUNNING) && !count_jobs(w, JOB_QUEUED);
+	const size_t *counts = w->survey.counts;
+	size_t n = counts[JOB_PAUSED];
+	bool stuck = n && !counts[JOB_RUNNING] && !counts[JOB_QUEUED];
 
 	if (stuck && !w->said_paused && w->lines) {
-		for (size_t i = 0; i < w->sel.n_jobs; i++) {
-			const struct job_row *job = &w->sel.jobs[i];
-			if (job->state == JOB_PAUSED && job->sweep != last)
-				text_append(&sweeps, " s%lld", (long long)(last = job->sweep));
-		}
+		autofree char *sweeps = paused_sweeps(w);
 		fprintf(stderr, "%zu job%s paused; `sweepctl resume%s` lets %s go on\n", n, n == 1 ? " is" : "s are",
 			sweeps, n == 1 ? "it" : "them");
 	}
 	w->said_paused = stuck;
 }
 
-static size_t index_of(const struct watch *w, int64_t job)
-{
-	size_t i = 0;
-
-	while (i < w->sel.n_jobs && w->sel.jobs[i].id != job)
-		i++;
-	return i;
-}
-
-/* Reads the selected jobs and where the log of events stands, at one instant. */
+/* Reads what the selected jobs are doing and where the log of events stands, at one instant. */
 static int load(struct watch *w, const struct words *targets, struct err *err)
 {
 	struct event_row newest = {0};
@@ -110,84 +112,47 @@ static int load(struct watch *w, const struct words *targets, struct err *err)
 	if (e == 0)
 		e = selection_init(&w->sel, w->reader, err);
 	if (e == 0)
-		e = selection_add_all(&w->sel, w->reader, targets->items, targets->n, true, err);
+		e = selection_name_all(&w->sel, w->reader, targets->items, targets->n, true, err);
 	if (e == 0)
 		e = reader_newest_event(w->reader, &newest, err);
 	if (e == 0)
+		e = watch_refresh(w, err);
+	if (e == 0 && !w->lines)
 		e = reader_devices(w->reader, &w->devices, &w->n_devices, err);
 	reader_end(w->reader);
 	w->last_event = newest.id;
-	w->live = xcalloc(w->sel.n_jobs + 1, sizeof(w->live[0]));
-	w->said_ms = xcalloc(w->sel.n_jobs + 1, sizeof(w->said_ms[0]));
+	for (size_t i = 0; i < w->survey.n_jobs; i++)
+		watch_remember(w, &w->survey.jobs[i]);
 	return e;
 }
 
-/* Reads one job again and says what is new. */
-static int reload_job(struct watch *w, size_t i, struct err *err)
+static const struct job_row *find_running(const struct watch *w, int64_t job)
 {
-	struct job_row row;
-	int e = reader_job(w->reader, w->sel.jobs[i].id, &row, err);
-
-	if (e <= 0)
-		return e;
-	struct job_row before = w->sel.jobs[i];
-	w->sel.jobs[i] = row;
-	if (row.state != before.state || row.epoch > w->live[i].epoch)
-		w->live[i].part = 0;
-	watch_say_change(w, i, &before);
-	job_row_fini(&before);
-	return 0;
+	for (size_t i = 0; i < w->survey.n_jobs; i++)
+		if (w->survey.jobs[i].id == job)
+			return &w->survey.jobs[i];
+	return NULL;
 }
 
-static int reload_devices(struct watch *w, struct err *err)
+/* The place for what is said of a job. */
+static struct live *live_of(struct watch *w, int64_t job)
 {
-	struct device_row *rows;
-	size_t n;
-	int e = reader_devices(w->reader, &rows, &n, err);
-
-	if (e < 0)
-		return e;
-	device_rows_free(w->devices, w->n_devices);
-	w->devices = rows;
-	w->n_devices = n;
-	return 0;
-}
-
-/* Takes in the events since the last time.  A job that has several is read once. */
-static int catch_up(struct watch *w, struct err *err)
-{
-	autofree bool *dirty = xcalloc(w->sel.n_jobs + 1, sizeof(bool));
-	bool any = false;
-	size_t n;
-
-	do {
-		autofree struct event_row *events = NULL;
-		n = 0;
-		int e = reader_events(w->reader, w->last_event, EVENTS_AT_ONCE, &events, &n, err);
-		if (e < 0)
-			return e;
-		for (size_t i = 0; i < n; i++) {
-			w->last_event = events[i].id;
-			dirty[index_of(w, events[i].job)] = any = true;
-		}
-	} while (n == EVENTS_AT_ONCE);
-	for (size_t i = 0; i < w->sel.n_jobs; i++) {
-		int e = dirty[i] ? reload_job(w, i, err) : 0;
-		if (e < 0)
-			return e;
-	}
-	return any ? reload_devices(w, err) : 0;
+	for (size_t i = 0; i < w->n_live; i++)
+		if (w->live[i].job == job)
+			return &w->live[i];
+	w->live = xrealloc_array(w->live, w->n_live + 1, sizeof(w->live[0]));
+	w->live[w->n_live] = (struct live){.job = job};
+	return &w->live[w->n_live++];
 }
 
 static void take_progress(struct watch *w, const json_t *line)
 {
-	size_t i = index_of(w, json_int_or(line, "job", 0));
+	const struct job_row *job = find_running(w, json_int_or(line, "job", 0));
 	double steps = json_num_or(line, "steps", 0);
 
-	if (i == w->sel.n_jobs || steps <= 0)
+	if (!job || steps <= 0)
 		return;
-	const struct job_row *job = &w->sel.jobs[i];
-	struct live *live = &w->live[i];
+	struct live *live = live_of(w, job->id);
 	/* How much of an epoch is testing is known from the last one. */
 	double testing = job->epoch && job->last_seconds > 0 ? job->last_test_seconds / job->last_seconds : 0;
 	double part = json_num_or(line, "step", 0) / steps;
@@ -334,7 +299,7 @@ static int update(struct watch *w, struct times *t, bool *news, bool *redraw, st
 	if (now - t->drawn < DRAW_S || (!*news && !*redraw && now - t->drawn < TICK_S))
 		return 0;
 	if (*news) {
-		int e = catch_up(w, err);
+		int e = watch_catch_up(w, err);
 		if (e < 0 && e != -EBUSY)
 			return e;
 		*news = e == -EBUSY;
@@ -405,10 +370,7 @@ static int follow_on_screen(struct watch *w, struct err *err)
 
 static int outcome(const struct watch *w)
 {
-	for (size_t i = 0; i < w->sel.n_jobs; i++)
-		if (w->sel.jobs[i].state == JOB_FAILED || w->sel.jobs[i].state == JOB_CANCELLED)
-			return EXIT_BAD_OUTCOME;
-	return EXIT_OK;
+	return w->survey.counts[JOB_FAILED] || w->survey.counts[JOB_CANCELLED] ? EXIT_BAD_OUTCOME : EXIT_OK;
 }
 
 static int watch(struct watch *w, const struct watch_input *input)
@@ -418,21 +380,20 @@ static int watch(struct watch *w, const struct watch_input *input)
 
 	if (e < 0)
 		return ctl_fail(w->ctl, e, &err);
-	if (!w->sel.n_jobs) {
+	if (!w->survey.n) {
 		if (!w->sel.missing)
 			fputs("no sweeps yet. do this: sweepctl submit FILE\n", stderr);
 		return w->sel.missing ? EXIT_NO_SUCH : EXIT_OK;
 	}
 	if (w->lines && !w->quiet)
-		watch_say_sweeps(w);
-	if (something_left(w)) {
+		e = watch_say_sweeps(w, &err);
+	if (e == 0 && something_left(w))
 		e = join(w, &err);
-		if (e < 0)
-			return ctl_fail(w->ctl, e, &err);
-	}
+	if (e < 0)
+		return ctl_fail(w->ctl, e, &err);
 	int code = follow_on_screen(w, &err);
-	if (w->lines && !w->quiet && code == EXIT_OK)
-		watch_say_sweeps(w);
+	if (w->lines && !w->quiet && code == EXIT_OK && (e = watch_say_sweeps(w, &err)) < 0)
+		return ctl_fail(w->ctl, e, &err);
 	if (code == EXIT_OK && input->exit_status && !something_left(w))
 		code = outcome(w);
 	return code == EXIT_OK && w->sel.missing ? EXIT_NO_SUCH : code;
@@ -451,8 +412,10 @@ int watch_run(struct ctl *ctl, const struct watch_input *input)
 	client_close(&w.client);
 	device_rows_free(w.devices, w.n_devices);
 	selection_fini(&w.sel);
+	survey_fini(&w.survey);
+	job_rows_free(w.page, w.n_page);
 	free(w.live);
-	free(w.said_ms);
+	free(w.seen);
 	free(w.news);
 	reader_close(w.reader);
 	return code;

@@ -14,27 +14,24 @@
 static const enum job_state count_order[] = {JOB_DONE,   JOB_RUNNING,   JOB_QUEUED, JOB_FAILED,
 					     JOB_PAUSED, JOB_CANCELLED, JOB_PRUNED};
 
-/* What needs eyes first, where not all jobs have room. */
-static const enum job_state crowd_order[] = {JOB_RUNNING, JOB_FAILED,    JOB_QUEUED, JOB_PAUSED,
-					     JOB_DONE,    JOB_CANCELLED, JOB_PRUNED};
-_Static_assert(ARRAY_LEN(count_order) == N_JOB_STATES && ARRAY_LEN(crowd_order) == N_JOB_STATES, "all states");
+_Static_assert(ARRAY_LEN(count_order) == N_JOB_STATES, "all states");
 
 /* "s1 grid   4 done, 2 running, 2 queued"; allocated. */
 static char *headline(const struct watch *w, const struct estimate *e)
 {
-	const struct sweep_row *sweep = selection_sweep(&w->sel, &w->sel.jobs[0]);
+	const struct sweep_row *sweep = watch_sweep(w);
 	size_t n_sweeps = 1;
 	const char *comma = "";
 	char *text = NULL;
 
-	for (size_t i = 1; i < w->sel.n_jobs; i++)
-		n_sweeps += w->sel.jobs[i].sweep != w->sel.jobs[i - 1].sweep;
-	if (n_sweeps > 1 || !sweep)
+	for (size_t i = 1; i < w->sel.n_parts; i++)
+		n_sweeps += w->sel.parts[i].sweep != w->sel.parts[i - 1].sweep;
+	if (!sweep)
 		text = xasprintf("%zu sweeps   ", n_sweeps);
-	else if ((int64_t)w->sel.n_jobs == sweep->n_jobs)
+	else if ((int64_t)w->survey.n == sweep->n_jobs)
 		text = xasprintf("s%lld %s   ", (long long)sweep->id, sweep->name);
 	else
-		text = xasprintf("%zu of s%lld %s   ", w->sel.n_jobs, (long long)sweep->id, sweep->name);
+		text = xasprintf("%zu of s%lld %s   ", w->survey.n, (long long)sweep->id, sweep->name);
 	for (size_t i = 0; i < ARRAY_LEN(count_order); i++) {
 		size_t count = e->counts[count_order[i]];
 		if (!count)
@@ -48,20 +45,13 @@ static char *headline(const struct watch *w, const struct estimate *e)
 /* "1 h 36 m so far, 1 h 59 m left"; allocated. */
 static char *times(const struct watch *w, const struct estimate *e)
 {
-	int64_t first = 0, last = 0;
 	bool over = !e->counts[JOB_RUNNING] && !e->counts[JOB_QUEUED];
 	char text[FORMAT_MAX];
 	char *line = NULL;
 
-	for (size_t i = 0; i < w->sel.n_jobs; i++) {
-		const struct job_row *job = &w->sel.jobs[i];
-		if (job->started_ms && (!first || job->started_ms < first))
-			first = job->started_ms;
-		last = MAX(last, job->ended_ms);
-	}
-	if (!first)
+	if (!w->first_ms)
 		return xstrdup(over ? "" : "not started yet");
-	double so_far = (double)((over ? last : wall_ms()) - first) / 1000;
+	double so_far = (double)((over ? w->last_ms : wall_ms()) - w->first_ms) / 1000;
 	text_append(&line, over ? "%s" : "%s so far, ", format_span(so_far, text));
 	if (!over && isnan(e->left_seconds))
 		text_append(&line, "time: known after the first epoch");
@@ -84,19 +74,16 @@ static void print_apart(FILE *out, const struct screen *s, const char *left, con
 /* "[#####-----]  45 % of the time   best 75.90  (job 3)"; by the count of jobs while no time is known. */
 static void draw_progress(FILE *out, const struct watch *w, const struct estimate *e)
 {
-	const struct sweep_row *sweep = selection_sweep(&w->sel, &w->sel.jobs[0]);
+	const struct sweep_row *sweep = watch_sweep(w);
 	bool known = !isnan(e->fraction);
-	size_t over = w->sel.n_jobs - e->counts[JOB_RUNNING] - e->counts[JOB_QUEUED] - e->counts[JOB_PAUSED];
-	double fraction = known ? e->fraction : (double)over / (double)w->sel.n_jobs;
+	size_t over = w->survey.n - e->counts[JOB_RUNNING] - e->counts[JOB_QUEUED] - e->counts[JOB_PAUSED];
+	double fraction = known ? e->fraction : (double)over / (double)w->survey.n;
 	autofree char *text = xasprintf(" %3.0f %% of the %s", floor(fraction * 100), known ? "time" : "jobs");
 	char value[FORMAT_MAX];
-	const struct job_row *best = NULL;
 
-	if (sweep && w->sel.jobs[w->sel.n_jobs - 1].sweep == sweep->id)
-		best = job_leader(sweep, w->sel.jobs, w->sel.n_jobs);
-	if (best)
-		text_append(&text, "   best %s  (job %lld)", metric_text(sweep->metric, best->value, value),
-			    (long long)best->id);
+	if (sweep && w->best_job)
+		text_append(&text, "   best %s  (job %lld)", metric_text(sweep->metric, w->best_value, value),
+			    (long long)w->best_job);
 	int room = w->ctl->out.columns, cells = MIN(room / 2 - 2, room - (int)strlen(text) - 2);
 	autofree char *bar = format_bar(fraction, MAX(cells, 10));
 	fprintf(out, "%s%s\n", bar, text);
@@ -104,10 +91,11 @@ static void draw_progress(FILE *out, const struct watch *w, const struct estimat
 
 static const struct job_row *job_on(const struct watch *w, const char *device)
 {
-	for (size_t i = 0; i < w->sel.n_jobs; i++)
-		if (w->sel.jobs[i].state == JOB_RUNNING && w->sel.jobs[i].device &&
-		    str_eq(w->sel.jobs[i].device, device))
-			return &w->sel.jobs[i];
+	for (size_t i = 0; i < w->survey.n_jobs; i++) {
+		const struct job_row *job = &w->survey.jobs[i];
+		if (job->state == JOB_RUNNING && job->device && str_eq(job->device, device))
+			return job;
+	}
 	return NULL;
 }
 
@@ -139,11 +127,10 @@ static void draw_devices(FILE *out, const struct watch *w)
 		fputc('\n', out);
 }
 
-static void job_cells(struct table *t, const struct watch *w, size_t i, const json_t *columns, double left_s)
+static void job_cells(struct table *t, const struct watch *w, const struct job_row *job, const json_t *columns, double left_s)
 {
-	const struct job_row *job = &w->sel.jobs[i];
-	const struct live *live = &w->live[i];
 	bool running = job->state == JOB_RUNNING;
+	const struct live *live = running ? watch_live(w, job) : NULL;
 	char text[FORMAT_MAX];
 	size_t k;
 	json_t *name;
@@ -155,36 +142,54 @@ static void job_cells(struct table *t, const struct watch *w, size_t i, const js
 		autofree char *value = format_value(json_object_get(job->config, json_string_value(name)));
 		table_cell(t, value);
 	}
-	double part = running && live->epoch == job->epoch + 1 ? live->part : 0;
+	double part = live ? live->part : 0;
 	autofree char *bar = format_bar((job->epoch + part) / MAX(job->epochs, 1), JOB_BAR);
 	const char *state = job_state_names[job->state];
 	table_cell_tone(t, running ? bar : state, state_tone(state));
 	snprintf(text, sizeof(text), "%d/%d", job->epoch, job->epochs);
 	table_cell(t, job->attempts ? text : "");
-	table_cell(t, format_speed(running && live->images_per_second > 0 ? live->images_per_second
+	table_cell(t, format_speed(live && live->images_per_second > 0 ? live->images_per_second
 									  : job->images_per_second,
 				   text));
 	table_cell(t, format_accuracy(job->test_accuracy, text));
 	table_cell(t, running ? format_short(left_s, text) : "");
 }
 
+/* Rows that may be shown. */
+static const struct job_row *rows_of(const struct watch *w, size_t *ret_n)
+{
+	*ret_n = w->page ? w->n_page : w->survey.n_jobs;
+	return w->page ? w->page : w->survey.jobs;
+}
+
 /* The jobs that have room: all in their order, else by what needs eyes first. */
 static size_t *choose(const struct watch *w, size_t room, size_t *ret_n)
 {
-	size_t *order = xcalloc(w->sel.n_jobs + 1, sizeof(*order)), n = 0;
+	size_t n_rows, n = 0;
+	const struct job_row *rows = rows_of(w, &n_rows);
+	size_t *order = xcalloc(n_rows + 1, sizeof(*order));
 
-	if (w->sel.n_jobs <= room) {
-		while (n < w->sel.n_jobs) {
+	if (w->survey.n <= room) {
+		while (n < n_rows) {
 			order[n] = n;
 			n++;
 		}
 	}
-	for (size_t k = 0; w->sel.n_jobs > room && k < N_JOB_STATES; k++)
-		for (size_t i = 0; i < w->sel.n_jobs && n < room; i++)
-			if (w->sel.jobs[i].state == crowd_order[k])
+	for (size_t k = 0; w->survey.n > room && k < N_JOB_STATES; k++)
+		for (size_t i = 0; i < n_rows && n < room; i++)
+			if (rows[i].state == eyes_order[k])
 				order[n++] = i;
 	*ret_n = n;
 	return order;
+}
+
+/* Of a row that may be shown. */
+static double left_of(const struct watch *w, const struct estimate *e, const struct job_row *job)
+{
+	for (size_t i = 0; job->state == JOB_RUNNING && i < w->survey.n_jobs; i++)
+		if (w->survey.jobs[i].id == job->id)
+			return e->left[i];
+	return NAN;
 }
 
 /* above: lines of the picture that are there already. */
@@ -192,7 +197,8 @@ static void draw_jobs(FILE *out, const struct watch *w, const struct estimate *e
 {
 	const struct screen *s = &w->ctl->out;
 	size_t around = above + LINES_BELOW;
-	size_t room = (size_t)s->rows > around + 2 ? (size_t)s->rows - around : 2, n;
+	size_t room = (size_t)s->rows > around + 2 ? (size_t)s->rows - around : 2, n, n_rows;
+	const struct job_row *rows = rows_of(w, &n_rows);
 	json_t *columns = selection_columns(&w->sel, false), *name;
 	struct table *t = table_new();
 	size_t i;
@@ -209,12 +215,12 @@ static void draw_jobs(FILE *out, const struct watch *w, const struct estimate *e
 	table_column(t, "IMG/S", true, 3);
 	table_column(t, "TEST %", true, 0);
 	table_column(t, "LEFT", true, 2);
-	autofree size_t *order = choose(w, w->sel.n_jobs > room ? room - 1 : room, &n);
+	autofree size_t *order = choose(w, w->survey.n > room ? room - 1 : room, &n);
 	for (i = 0; i < n; i++)
-		job_cells(t, w, order[i], columns, e->left[order[i]]);
+		job_cells(t, w, &rows[order[i]], columns, left_of(w, e, &rows[order[i]]));
 	table_print(t, s, out);
-	if (n < w->sel.n_jobs)
-		fprintf(out, "    %zu more\n", w->sel.n_jobs - n);
+	if (n < w->survey.n)
+		fprintf(out, "    %zu more\n", w->survey.n - n);
 	table_free(t);
 	json_decref(columns);
 }

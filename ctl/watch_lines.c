@@ -38,20 +38,26 @@ static void say_sweep(const struct watch *w, const struct sweep_row *sweep, cons
 	putchar('\n');
 }
 
-void watch_say_sweeps(struct watch *w)
+int watch_say_sweeps(struct watch *w, struct err *err)
 {
-	for (size_t first = 0, n; first < w->sel.n_jobs; first += n) {
-		const struct sweep_row *sweep = selection_sweep(&w->sel, &w->sel.jobs[first]);
+	const struct job_part *parts = w->sel.parts;
+
+	for (size_t first = 0, n; first < w->sel.n_parts; first += n) {
+		const struct sweep_row *sweep = sweep_row_find(w->sel.sweeps, w->sel.n_sweeps, parts[first].sweep);
+		struct survey survey;
 		struct estimate e;
-		for (n = 0; first + n < w->sel.n_jobs && w->sel.jobs[first + n].sweep == w->sel.jobs[first].sweep; n++)
+		for (n = 1; first + n < w->sel.n_parts && parts[first + n].sweep == parts[first].sweep; n++)
 			;
-		if (!sweep)
-			continue;
-		estimate_init(&e, w->sel.jobs + first, n, NULL, NULL);
+		int r = survey_take(&survey, w->reader, parts + first, n, err);
+		if (r < 0)
+			return r;
+		survey_estimate(&survey, NULL, &e);
 		say_sweep(w, sweep, &e);
 		estimate_fini(&e);
+		survey_fini(&survey);
 	}
 	fflush(stdout);
+	return 0;
 }
 
 static void say_state(const struct watch *w, const struct job_row *job)
@@ -131,24 +137,37 @@ static void keep_news(struct watch *w, const struct job_row *job)
 	}
 }
 
-void watch_say_change(struct watch *w, size_t index, const struct job_row *before)
+/* Of a running job; NaN: not known. */
+static double seconds_left(const struct watch *w, const struct job_row *job)
 {
-	const struct job_row *job = &w->sel.jobs[index];
-	int64_t now_ms = (int64_t)(monotonic_s() * 1000);
-	bool due = !w->said_ms[index] || now_ms - w->said_ms[index] >= (int64_t)w->interval_s * 1000;
+	struct estimate e;
+	double left = NAN;
 
-	if (job->state != before->state)
+	watch_estimate(w, &e);
+	for (size_t i = 0; i < w->survey.n_jobs; i++)
+		if (w->survey.jobs[i].id == job->id)
+			left = e.left[i];
+	estimate_fini(&e);
+	return left;
+}
+
+void watch_say_change(struct watch *w, const struct job_row *job, struct seen *before, bool state_changed)
+{
+	int64_t now_ms = (int64_t)(monotonic_s() * 1000);
+	bool due = !before || !before->said_ms || now_ms - before->said_ms >= (int64_t)w->interval_s * 1000;
+
+	if (before)
+		state_changed = job->state != before->state;
+	if (state_changed)
 		keep_news(w, job);
 	if (!w->lines || w->quiet)
 		return;
-	if (job->state != before->state) {
+	if (state_changed) {
 		say_state(w, job);
-	} else if (job->epoch != before->epoch && due) {
-		struct estimate e;
-		watch_estimate(w, &e);
-		say_epoch(w, job, e.left[index]);
-		estimate_fini(&e);
-		w->said_ms[index] = now_ms;
+	} else if (job->epoch != (before ? before->epoch : 0) && due) {
+		say_epoch(w, job, seconds_left(w, job));
+		if (before)
+			before->said_ms = now_ms;
 	}
 	fflush(stdout);
 }
