@@ -181,18 +181,24 @@ class Round:
         self.kill_worker()
         self.kill_now()
 
+    def disarm(self):
+        """Nothing more happens; but a call that kills and was under way has done so."""
+        if self.faults.mend():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.place.process.wait(5)
+
     def kill_at_call(self):
         self.faults.kill_in(self.rng.randrange(1, 60), self.rng.random() < 0.5)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.place.process.wait(self.size["settle_s"] * 2)
-        self.faults.mend()
+        self.disarm()
 
     def kill_at_start(self):
         self.kill_now()
         self.faults.kill_in(self.rng.randrange(1, 150), self.rng.random() < 0.5)
         self.start()
         pause(self.size["settle_s"] / 4)
-        self.faults.mend()
+        self.disarm()
 
     def kill_worker_at_call(self):
         calls = self.faults.calls(faults.WORKERS)

@@ -39,7 +39,9 @@ class Faults:
             self._set(part, BROKEN, how)
 
     def mend(self):
-        """Nothing more happens."""
+        """Nothing more happens.  True: sweepd has come to the call that kills it."""
+        aim = self._get(SWEEPD, KILL_AT)
         for part in (SWEEPD, WORKERS):
             self._set(part, BROKEN, 0)
             self._set(part, KILL_AT, 0)
+        return aim != 0 and self.calls() >= aim
