@@ -1,4 +1,5 @@
-/* What jobs use of the machine: views resources and samples; see reader.h. */
+/* What jobs use of the machine: view resources and, where the view samples would read those of all jobs, table telemetry;
+ * see reader.h. */
 #include "ctl/format.h"
 #include "ctl/reader_internal.h"
 
@@ -40,7 +41,11 @@ int reader_samples(struct reader *r, int64_t job, struct sample_row **ret, size_
 	struct sample_row *rows = NULL;
 	size_t n = 0;
 	struct stmt *s;
-	int e = query(r, "SELECT at_ms, seconds, watts FROM samples WHERE job = ? ORDER BY at_ms, event", &s, err);
+	int e = query(r,
+		      "SELECT max(t.at_ms), max(t.value) FILTER (WHERE t.name = 'seconds'), "
+		      "max(t.value) FILTER (WHERE t.name = 'watts') FROM attempt AS a CROSS JOIN telemetry AS t ON t.attempt = a.id "
+		      "WHERE a.job = ? GROUP BY t.event ORDER BY 1, t.event",
+		      &s, err);
 
 	if (e < 0)
 		return e;
@@ -67,10 +72,14 @@ int reader_devices(struct reader *r, struct device_row **ret, size_t *ret_n, str
 	struct stmt *s;
 	int e = query(r,
 		      "SELECT id, name, d.state, d.reason, u.cpu_percent, u.gpu_percent, u.vram_mib, u.watts, u.temperature_c "
-		      "FROM device AS d LEFT JOIN (SELECT a.device, sum(s.cpu_percent) AS cpu_percent, "
-		      "max(s.gpu_percent) AS gpu_percent, sum(s.vram_mib) AS vram_mib, sum(s.watts) AS watts, "
-		      "max(s.temperature_c) AS temperature_c FROM attempt AS a JOIN samples AS s ON s.attempt = a.id "
-		      "AND s.event = (SELECT max(event) FROM telemetry WHERE attempt = a.id) "
+		      "FROM device AS d LEFT JOIN (SELECT a.device, "
+		      "sum(t.value) FILTER (WHERE t.name = 'cpu_percent') AS cpu_percent, "
+		      "max(t.value) FILTER (WHERE t.name = 'gpu_percent') AS gpu_percent, "
+		      "sum(t.value) FILTER (WHERE t.name = 'vram_mib') AS vram_mib, "
+		      "sum(t.value) FILTER (WHERE t.name = 'watts') AS watts, "
+		      "max(t.value) FILTER (WHERE t.name = 'temperature_c') AS temperature_c "
+		      "FROM attempt AS a CROSS JOIN telemetry AS t ON t.attempt = a.id "
+		      "AND t.event = (SELECT max(event) FROM telemetry WHERE attempt = a.id) "
 		      "WHERE a.state = 'running' GROUP BY a.device) AS u ON u.device = d.id ORDER BY d.kind DESC, d.id",
 		      &s, err);
 
