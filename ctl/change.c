@@ -55,18 +55,66 @@ static const struct change changes[] = {
 #define CHANGE_MS 400000
 #define TALK_MS	  2000
 
-static int collect(const struct change *change, const struct change_input *input, struct selection *sel,
-		   struct reader *r, json_t *ids, struct err *err)
+struct collecting {
+	const struct change *change;
+	const struct change_input *input;
+	bool all; /* the word names jobs: what cannot be is for the daemon to say */
+	int64_t *ids;
+	size_t n;
+};
+
+static int collect_job(void *data, const struct job_row *job, struct err *err)
+{
+	struct collecting *c = data;
+
+	(void)err;
+	if ((c->n & (c->n - 1)) == 0)
+		c->ids = xrealloc_array(c->ids, MAX(2 * c->n, (size_t)1), sizeof(c->ids[0]));
+	c->ids[c->n++] = job->id;
+	return 0;
+}
+
+static int by_id(const void *a, const void *b)
+{
+	const int64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* One word's jobs, those of a sweep by state. */
+static int collect_word(struct collecting *c, const struct selection *sel, struct reader *r, struct err *err)
+{
+	int e = 0;
+
+	if (c->all)
+		return selection_each(sel, r, &(struct job_listing){.state = JOB_ANY}, collect_job, c, err);
+	for (int state = 0; e >= 0 && state < N_JOB_STATES; state++)
+		if (c->change->wants(c->input, (enum job_state)state))
+			e = selection_each(sel, r, &(struct job_listing){.state = state}, collect_job, c, err);
+	if (c->n)
+		qsort(c->ids, c->n, sizeof(c->ids[0]), by_id);
+	return e;
+}
+
+/* Of each word's jobs those that the change is for; of a sweep only those states are read. */
+static int collect(const struct change *change, const struct change_input *input, struct selection *sel, struct reader *r,
+		   json_t *ids, struct err *err)
 {
 	for (size_t i = 0; i < input->targets.n; i++) {
 		const char *word = input->targets.items[i];
-		size_t first = sel->n_jobs;
-		int e = selection_add(sel, r, word, err);
+		struct collecting c = {change, input, target_is_jobs(word), NULL, 0};
+		struct selection one = *sel;
+		size_t first = sel->n_parts;
+		int e = selection_name(sel, r, word, err);
+		one.parts = sel->parts + first;
+		one.n_parts = sel->n_parts - first;
+		if (e >= 0)
+			e = collect_word(&c, &one, r, err);
+		for (size_t k = 0; k < c.n; k++)
+			json_array_append_new(ids, json_integer(c.ids[k]));
+		free(c.ids);
 		if (e < 0)
 			return e;
-		for (size_t k = first; k < sel->n_jobs; k++)
-			if (target_is_jobs(word) || change->wants(input, sel->jobs[k].state))
-				json_array_append_new(ids, json_integer(sel->jobs[k].id));
 	}
 	return 0;
 }
@@ -166,7 +214,7 @@ static int change_jobs(struct ctl *ctl, const struct change *change, const struc
 		e = selection_init(&sel, r, &err);
 	if (e == 0)
 		e = collect(change, input, &sel, r, ids, &err);
-	bool missing = sel.missing, named = sel.n_jobs > 0;
+	bool missing = sel.missing, named = sel.n_parts > 0;
 	selection_fini(&sel);
 	reader_close(r);
 	if (e == 0 && json_array_size(ids)) {

@@ -252,7 +252,7 @@ void completion_targets(struct ctl *ctl, const char *verb)
 			put_target(sweeps[i].name, size);
 		}
 	}
-	if (reader_briefs(r, states_of(verb), NEWEST_JOBS, &jobs, &n_jobs, NULL) == 0)
+	if (reader_briefs(r, sweeps, n, states_of(verb), NEWEST_JOBS, &jobs, &n_jobs, NULL) == 0)
 		for (size_t i = 0; i < n_jobs; i++)
 			put_job(&jobs[i]);
 	brief_rows_free(jobs, n_jobs);

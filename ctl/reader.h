@@ -189,8 +189,9 @@ int reader_events(struct reader *r, int64_t after, int limit, struct event_row *
 int reader_log(struct reader *r, int64_t after, int64_t limit, struct log_row **ret, size_t *ret_n, struct err *err);
 /* Of the view resources; 1, or 0 when it has no epoch. */
 int reader_resources(struct reader *r, int64_t job, struct resources_row *ret, struct err *err);
-/* The newest `limit` jobs in one of the states (bit 1 << JOB_...), newest first. */
-int reader_briefs(struct reader *r, unsigned states, int64_t limit, struct brief_row **ret, size_t *ret_n, struct err *err);
+/* At most `limit` jobs of the newest sweeps that are in one of the states (bit 1 << JOB_...), newest first. */
+int reader_briefs(struct reader *r, const struct sweep_row *sweeps, size_t n_sweeps, unsigned states, size_t limit,
+		  struct brief_row **ret, size_t *ret_n, struct err *err);
 void brief_rows_free(struct brief_row *rows, size_t n);
 void log_rows_free(struct log_row *rows, size_t n);
 /* The newest event; id 0 when there is none. */

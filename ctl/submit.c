@@ -165,27 +165,24 @@ static void print_existing(const struct ctl *ctl, const struct sweep *sweep, con
 			   const char *file)
 {
 	struct reader *r = NULL;
-	struct job_row *jobs = NULL;
-	size_t n = 0, counts[N_JOB_STATES] = {0};
-	const char *before = " (";
+	const struct job_part part = {.sweep = json_int_or(answer, "sweep", -1)};
+	size_t counts[N_JOB_STATES] = {0};
+	bool any = false;
 
 	if (reader_open(&r, &ctl->paths, NULL) == 0 &&
-	    reader_jobs(r, json_int_or(answer, "sweep", -1), &jobs, &n, NULL) < 0)
+	    reader_count(r, &part, counts, NULL) < 0)
 		fputs("the store cannot be read at the moment\n", stderr);
-	for (size_t i = 0; i < n; i++)
-		counts[jobs[i].state]++;
 	printf("%s %s holds these %lld configurations already", id, json_str_or(answer, "name", ""),
-	       (long long)json_int_or(answer, "jobs", (int64_t)n));
+	       (long long)json_int_or(answer, "jobs", 0));
 	for (int i = 0; i < N_JOB_STATES; i++) {
 		if (!counts[i])
 			continue;
-		printf("%s%zu %s", before, counts[i], job_state_names[i]);
-		before = ", ";
+		printf("%s%zu %s", any ? ", " : " (", counts[i], job_state_names[i]);
+		any = true;
 	}
-	printf("%s; nothing new\n", n ? ")" : "");
-	wandb_print_existing(r, json_int_or(answer, "sweep", -1), sweep);
+	printf("%s; nothing new\n", any ? ")" : "");
+	wandb_print_existing(r, part.sweep, sweep);
 	printf("anew: sweepctl submit --again %s\n", file);
-	job_rows_free(jobs, n);
 	reader_close(r);
 }
 
