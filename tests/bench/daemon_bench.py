@@ -16,13 +16,14 @@ answers at once, in the trainer's place.
     all       every one of these
 
 Prints tables of Markdown, as docs/performance.md has them; --out keeps each figure as a line of JSON too.  --peers leaves out
-with a sentence what is not installed; --install installs it from Debian.  `all --peers` takes 20 minutes on two quiet cores
-and needs 6 GB in --dir; parts can be run one by one.
+with a sentence what is not installed; --install installs it from Debian.  `all --peers` takes some 15 minutes on two quiet
+cores (of them 6 the other queues, 7 growth) and needs 3 GB in --dir; parts can be run one by one.
 """
 import argparse
 import contextlib
 import pathlib
 import statistics
+import sys
 import threading
 import time
 
@@ -130,7 +131,10 @@ class Bench:
 
     def part_jobs(self):
         contenders = self.contenders()
-        rounds = [[rate(n) for _, n, rate in contenders] for _ in range(self.options.rounds)]
+        rounds = []
+        for i in range(self.options.rounds):
+            rounds.append([rate(n) for _, n, rate in contenders])
+            print(f"round {i + 1} of {self.options.rounds}:", *(f"{r:.1f}" for r in rounds[-1]), "jobs/s", file=sys.stderr, flush=True)
         self.figures.table(f"`true`, two at a time; medians of {self.options.rounds} rounds, in turns", "jobs a round", "jobs/s",
                            "sweepd with a process per job is so many times as fast", "with workers that stay")
         for i, (name, n, _) in enumerate(contenders):

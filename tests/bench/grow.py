@@ -20,7 +20,7 @@ EPOCHS = 3
 SHARE_DONE = 0.9
 VIEWS = ["results", "leaderboard", "curves", "queue"]
 COMMANDS = {"sweepctl list": ["list"], "sweepctl list s1": ["list", "s1"], "sweepctl results s1": ["results", "s1"]}
-BYTES_A_JOB = 6000  # of both stores' files, roughly
+BYTES_A_JOB = 1500  # of the larger store's file, roughly
 
 
 def recover(d, live, times):
@@ -137,19 +137,31 @@ class Growth:
 
 
 def kept(path):
-    """{(size, store)} whose figures are in the file."""
+    """{(size, store): when} whose figures are in the file."""
     if not path.exists():
-        return set()
+        return {}
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    return {(row["jobs"], row["store"]) for row in rows if "store" in row}
+    return {(row["jobs"], row["store"]): row["at"] for row in rows}
 
 
 def room(options, size):
     free = shutil.disk_usage(options.dir).free
-    if free > size * BYTES_A_JOB * 1.5:
-        return True
-    print(f"{size:,} jobs: left out, {options.dir} has {free >> 20} MiB free and {size * BYTES_A_JOB * 3 >> 21} are needed")
-    return False
+    needed = 2 * size * BYTES_A_JOB
+    if free < needed:
+        print(f"{size:,} jobs: left out, {options.dir} has {free >> 20} MiB free and {needed >> 20} are needed")
+    return free >= needed
+
+
+def measure(options, size, store, about):
+    growth, began = Growth(options, size), time.monotonic()
+    getattr(growth, store)()
+    rows = [{"jobs": size, "store": store, "name": name, "value": float(f"{value:.4g}"), "unit": unit, "load": load(), "at": now(),
+             "machine": about} for name, value, unit in growth.figures]
+    with open(options.growth, "a", encoding="utf-8") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+    for row in rows:
+        Figures().row(f"{size:,} jobs", row["name"], f"{row['value']:g} {row['unit']}")
+    print(f"{size:,} jobs, {store}: {time.monotonic() - began:.0f} s", file=sys.stderr)
 
 
 def run(options):
@@ -159,14 +171,8 @@ def run(options):
     Figures().table("store", "figure", "measured")
     for size in sizes:
         for store in ("queued", "finished"):
-            if (size, store) in kept(options.growth) or not room(options, size):
-                continue
-            growth, began = Growth(options, size), time.monotonic()
-            getattr(growth, store)()
-            with open(options.growth, "a", encoding="utf-8") as file:
-                file.writelines(json.dumps({"jobs": size, "store": store, "name": name, "value": float(f"{value:.4g}"),
-                                            "unit": unit, "load": load(), "at": now(), "machine": about}) + "\n"
-                                for name, value, unit in growth.figures)
-            for name, value, unit in growth.figures:
-                Figures().row(f"{size:,} jobs", name, f"{value:.4g} {unit}")
-            print(f"{size:,} jobs, {store}: {time.monotonic() - began:.0f} s", file=sys.stderr)
+            before = kept(options.growth).get((size, store))
+            if before:
+                print(f"{size:,} jobs, {store}: kept from {before} (remove {options.growth.name} to measure again)", file=sys.stderr)
+            elif room(options, size):
+                measure(options, size, store, about)

@@ -34,6 +34,7 @@ struct worker {
 	size_t n_in;
 	long attempt, seq, acked, metrics, window;
 	FILE *spool;
+	char spool_path[4096];
 	double done_at;
 	struct gap {
 		double at_us, us;
@@ -56,6 +57,7 @@ static long env_number(const char *name, long otherwise)
 	return text ? atol(text) : otherwise;
 }
 
+/* What a daemon that went away did not get is in the spool. */
 static void send_all(struct worker *w, const char *data, size_t n)
 {
 	while (n) {
@@ -63,7 +65,7 @@ static void send_all(struct worker *w, const char *data, size_t n)
 		if (sent < 0 && errno == EINTR)
 			continue;
 		if (sent < 0)
-			exit(1);
+			return;
 		data += sent;
 		n -= (size_t)sent;
 	}
@@ -124,14 +126,14 @@ static void run_program(const char *path)
 
 static void start_job(struct worker *w, const json_t *run)
 {
-	char path[4096];
 	if (w->done_at > 0 && w->n_gaps < SENT_MAX)
 		w->gaps[w->n_gaps++] = (struct gap){.at_us = w->done_at, .us = now_us() - w->done_at};
 	w->attempt = (long)json_integer_value(json_object_get(run, "attempt"));
 	w->seq = w->acked = 0;
 	w->metrics = env_number("INSTANT_METRICS", 0);
-	snprintf(path, sizeof(path), "%s/events.%ld.jsonl", json_string_value(json_object_get(run, "job_dir")), w->attempt);
-	w->spool = fopen(path, "wx");
+	snprintf(w->spool_path, sizeof(w->spool_path), "%s/events.%ld.jsonl", json_string_value(json_object_get(run, "job_dir")),
+		 w->attempt);
+	w->spool = fopen(w->spool_path, "wx");
 	if (!w->spool)
 		exit(1);
 	emit(w, "started", ",\"start_epoch\":0,\"start_step\":0,\"backend\":\"none\",\"device\":\"none\"");
@@ -158,6 +160,32 @@ static void let_go(struct worker *w, const char *type)
 	w->spool = NULL;
 }
 
+static bool is_open(const struct worker *w)
+{
+	return w->spool || w->acked < w->seq;
+}
+
+static void take_acks(struct worker *w, const json_t *acks)
+{
+	size_t i;
+	const json_t *ack;
+	json_array_foreach(acks, i, ack)
+		if (json_integer_value(json_object_get(ack, "attempt")) == w->attempt)
+			w->acked = (long)json_integer_value(json_object_get(ack, "seq"));
+}
+
+/* After a reconnect: the events behind those that are stored; a line each. */
+static void send_again(struct worker *w)
+{
+	char line[1024];
+	FILE *file = is_open(w) ? fopen(w->spool_path, "r") : NULL;
+	for (long seq = 1; file && fgets(line, sizeof(line), file); seq++)
+		if (seq > w->acked)
+			send_all(w, line, strlen(line));
+	if (file)
+		fclose(file);
+}
+
 static void heed(struct worker *w, const char *line, size_t n)
 {
 	json_t *message = json_loadb(line, n, 0, NULL);
@@ -166,9 +194,10 @@ static void heed(struct worker *w, const char *line, size_t n)
 		exit(1);
 	if (!strcmp(type, "run")) {
 		start_job(w, message);
-	} else if (!strcmp(type, "ack")) {
-		const json_t *ack = json_array_get(json_object_get(message, "acks"), 0);
-		w->acked = (long)json_integer_value(json_object_get(ack, "seq"));
+	} else if (!strcmp(type, "ack") || !strcmp(type, "welcome")) {
+		take_acks(w, json_object_get(message, "acks"));
+		if (type[0] == 'w')
+			send_again(w);
 		if (w->spool) {
 			emit_metrics(w);
 			finish(w);
@@ -200,7 +229,7 @@ static void hello(struct worker *w)
 			 "{\"type\":\"hello\",\"protocol\":1,\"worker\":%s,\"token\":\"%s\",\"pid\":%d,\"device\":{\"id\":\"%s\","
 			 "\"kind\":\"cpu\",\"name\":\"none\",\"bf16\":false,\"threads\":1},\"slots\":1,\"jobs\":[", w->id, token,
 			 (int)getpid(), w->device);
-	if (w->spool)
+	if (is_open(w))
 		n += snprintf(line + n, sizeof(line) - (size_t)n, "{\"attempt\":%ld,\"next_seq\":%ld}", w->attempt, w->seq + 1);
 	n += snprintf(line + n, sizeof(line) - (size_t)n, "]}\n");
 	w->n_in = 0;

@@ -207,4 +207,4 @@ class Slurm(Peer):
 def all_peers(directory):
     """Each with how many jobs it is given at most; Slurm is timed by its own clocks, so few say as much as many."""
     return [(TaskSpooler(directory), 3000), (Parallel(directory), 1000), (Slurm(directory, tuned=True), 60),
-            (Slurm(directory, tuned=False), 40)]
+            (Slurm(directory, tuned=True, slots=8), 120), (Slurm(directory, tuned=False), 40)]
