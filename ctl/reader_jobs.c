@@ -1,7 +1,7 @@
 /* Jobs of the store, page by page; see reader.h.
  *
  * Every query here walks an index in the order it answers in and stops after a page: what it reads does not depend on how
- * much the store holds.  tests/ctl/test_16_pages.py checks their plans and counts their steps. */
+ * much the store holds.  tests/ctl/test_17_pages.py checks their plans and counts their steps. */
 #include "ctl/reader_internal.h"
 
 #include <math.h>

@@ -79,11 +79,11 @@ def test_a_first_page_reads_a_page():
     search in one."""
     db = sqlite3.connect(":memory:", isolation_level=None)
     big_store.fill(db, jobs=40, epochs=3, share_done=0.5)
-    for view in ("results", "leaderboard", "curves", "queue"):
+    for view in ("results", "leaderboard", "curves", "queue", "resources", "samples", "steps"):
         plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN SELECT * FROM {view} LIMIT 25")]
         assert not [step for step in plan if "TEMP B-TREE" in step or "MATERIALIZE" in step], (view, plan)
         scans = [step for step in plan if step.startswith("SCAN") and "INDEX" not in step and "subquery" not in step]
-        assert set(scans) <= {"SCAN job", "SCAN leaderboard", "SCAN p"}, (view, plan)  # by rowid, in order; co-routines
+        assert set(scans) <= {"SCAN job", "SCAN s", "SCAN p", f"SCAN {view}"}, (view, plan)  # by key, in order; co-routines
 
 
 @pytest.mark.parametrize("name, sql", QUERIES, ids=[name for name, _ in QUERIES])
