@@ -52,34 +52,32 @@ static int compare_sweeps(struct ctl *ctl, struct reader *r, struct selection *s
 			  struct err *err)
 {
 	json_t *array = json_array();
-	int e = selection_add_all(sel, r, input->targets.items, input->targets.n, false, err);
+	int e = selection_name_all(sel, r, input->targets.items, input->targets.n, false, err);
 
-	for (size_t i = 0, n; e == 0 && i < sel->n_jobs; i += n) {
+	for (size_t i = 0; e == 0 && i < sel->n_parts; i++) {
 		struct selection one = *sel;
-		one.jobs = sel->jobs + i;
-		for (n = 1; i + n < sel->n_jobs && sel->jobs[i + n].sweep == sel->jobs[i].sweep; n++)
-			;
-		one.n_jobs = n;
+		one.parts = sel->parts + i;
+		one.n_parts = 1;
 		if (i && !ctl->json)
 			putchar('\n');
-		e = compare_sweep(ctl, r, &one, selection_sweep(sel, &sel->jobs[i]), input, array, err);
+		e = compare_sweep(ctl, r, &one, sweep_row_find(sel->sweeps, sel->n_sweeps, sel->parts[i].sweep), input, array, err);
 	}
 	if (e == 0 && ctl->json)
 		print_json(json_pack("{sO}", "sweeps", array));
-	else if (e == 0 && !sel->n_jobs && !sel->missing)
+	else if (e == 0 && !sel->n_parts && !sel->missing)
 		puts("no sweeps yet. do this: sweepctl submit FILE");
 	json_decref(array);
 	return e;
 }
 
-static int wrong_number(const struct selection *sel)
+static int wrong_number(const struct selection *sel, int64_t n)
 {
 	if (sel->missing) /* that was said; nothing is compared with what is not there */
 		return EXIT_NO_SUCH;
 	fprintf(stderr,
-		"error: compare sets 2 to %d jobs side by side; %s %zu\n"
+		"error: compare sets 2 to %d jobs side by side; %s %lld\n"
 		"  do this:  sweepctl compare s%lld   (what each parameter of the sweep does)\n",
-		COMPARE_MAX, sel->n_jobs == 1 ? "this is" : "these are", sel->n_jobs, (long long)sel->jobs[0].sweep);
+		COMPARE_MAX, n == 1 ? "this is" : "these are", (long long)n, (long long)sel->parts[0].sweep);
 	return EXIT_USAGE;
 }
 
@@ -99,10 +97,13 @@ static int run(struct ctl *ctl, void *data)
 	if (e == 0 && names_sweeps(&input->targets)) {
 		e = compare_sweeps(ctl, r, &sel, input, &err);
 	} else if (e == 0) {
-		e = selection_add_all(&sel, r, input->targets.items, input->targets.n, false, &err);
-		if (e == 0 && (sel.n_jobs < 2 || sel.n_jobs > COMPARE_MAX))
-			code = wrong_number(&sel);
-		else if (e == 0)
+		size_t counts[N_JOB_STATES];
+		e = selection_name_all(&sel, r, input->targets.items, input->targets.n, false, &err);
+		int64_t n = e == 0 ? selection_count(&sel, r, counts, &err) : e;
+		e = n < 0 ? (int)n : 0;
+		if (e == 0 && (n < 2 || n > COMPARE_MAX))
+			code = wrong_number(&sel, n);
+		else if (e == 0 && (e = selection_load(&sel, r, &err)) == 0)
 			e = compare_jobs(ctl, r, &sel, input, &err);
 	}
 	if (e < 0)

@@ -17,6 +17,6 @@ struct compare_input {
 /* The jobs of sel, 2 to COMPARE_MAX. */
 int compare_jobs(struct ctl *ctl, struct reader *r, const struct selection *sel, const struct compare_input *input,
 		 struct err *err);
-/* One sweep, whose jobs are those of sel.  Appends to array where the answer is JSON, else prints. */
+/* One sweep, which sel names.  Appends to array where the answer is JSON, else prints. */
 int compare_sweep(struct ctl *ctl, struct reader *r, const struct selection *sel, const struct sweep_row *sweep,
 		  const struct compare_input *input, json_t *array, struct err *err);

@@ -9,10 +9,11 @@
 
 #include <math.h>
 
-#define BAR_CELLS 10
+#define BAR_CELLS  10
+#define LEVELS_MAX 1000 /* a parameter that has more values (a seed per job) is left out: nobody reads their means */
 
 struct level { /* one value of a parameter */
-	const json_t *value;
+	json_t *value;
 	size_t n, n_all; /* jobs that count; jobs of the sweep */
 	double sum, best, minutes;
 	int64_t best_job;
@@ -22,6 +23,7 @@ struct effect { /* of one parameter */
 	const char *name;
 	struct level *levels;
 	size_t n;
+	bool too_many; /* more than LEVELS_MAX: none is kept */
 	double size; /* the greatest difference between two means */
 };
 
@@ -39,13 +41,30 @@ static double mean_of(const struct level *l)
 	return l->n ? l->sum / (double)l->n : NAN;
 }
 
-static struct level *level_of(struct effect *e, const json_t *value)
+static void drop_levels(struct effect *e)
 {
+	for (size_t i = 0; i < e->n; i++)
+		json_decref(e->levels[i].value);
+	free(e->levels);
+	e->levels = NULL;
+	e->n = 0;
+}
+
+/* NULL: there are too many. */
+static struct level *level_of(struct effect *e, json_t *value)
+{
+	if (e->too_many)
+		return NULL;
 	for (size_t i = 0; i < e->n; i++)
 		if (json_equal(e->levels[i].value, value))
 			return &e->levels[i];
+	if (e->n == LEVELS_MAX) {
+		drop_levels(e);
+		e->too_many = true;
+		return NULL;
+	}
 	e->levels = xrealloc_array(e->levels, e->n + 1, sizeof(e->levels[0]));
-	e->levels[e->n] = (struct level){.value = value, .best = NAN};
+	e->levels[e->n] = (struct level){.value = json_incref(value), .best = NAN};
 	return &e->levels[e->n++];
 }
 
@@ -68,11 +87,11 @@ static int by_size(const void *a, const void *b)
 
 static void count(const struct effects *all, struct effect *e, const struct job_row *job, double value)
 {
-	const json_t *of_job = json_object_get(job->config, e->name);
+	json_t *of_job = json_object_get(job->config, e->name);
+	struct level *l = of_job ? level_of(e, of_job) : NULL;
 
-	if (!of_job)
+	if (!l)
 		return;
-	struct level *l = level_of(e, of_job);
 	l->n_all++;
 	if (isnan(value))
 		return;
@@ -122,25 +141,40 @@ static int value_of(const struct effects *all, struct reader *r, const struct jo
 	return 0;
 }
 
+struct counting {
+	struct effects *all;
+	struct reader *reader;
+};
+
+static int count_job(void *data, const struct job_row *job, struct err *err)
+{
+	const struct counting *c = data;
+	double value;
+	int e = value_of(c->all, c->reader, job, &value, err);
+
+	if (e < 0)
+		return e;
+	c->all->n_jobs++;
+	c->all->n_counted += !isnan(value);
+	for (size_t k = 0; k < c->all->n; k++)
+		count(c->all, &c->all->items[k], job, value);
+	return 0;
+}
+
 static int compute(struct effects *all, struct reader *r, const struct selection *sel, struct err *err)
 {
+	const struct job_listing every = {.state = JOB_ANY};
+	struct counting counting = {all, r};
 	size_t i;
 	json_t *name;
 
-	all->n_jobs = sel->n_jobs;
 	all->low = INFINITY;
 	all->high = -INFINITY;
 	all->items = xcalloc(json_array_size(all->sweep->swept) + 1, sizeof(all->items[0]));
 	json_array_foreach(all->sweep->swept, i, name) all->items[all->n++].name = json_string_value(name);
-	for (i = 0; i < sel->n_jobs; i++) {
-		double value;
-		int e = value_of(all, r, &sel->jobs[i], &value, err);
-		if (e < 0)
-			return e;
-		all->n_counted += !isnan(value);
-		for (size_t k = 0; k < all->n; k++)
-			count(all, &all->items[k], &sel->jobs[i], value);
-	}
+	int e = selection_each(sel, r, &every, count_job, &counting, err);
+	if (e < 0)
+		return e;
 	for (i = 0; i < all->n; i++)
 		finish(all, &all->items[i]);
 	qsort(all->items, all->n, sizeof(all->items[0]), by_size);
@@ -177,6 +211,9 @@ static void print_notes(const struct effects *all)
 	else if (all->n_counted < all->n_jobs)
 		printf("%zu of %zu jobs count: the others are not done, so the means are of unequal sets\n",
 		       all->n_counted, all->n_jobs);
+	for (size_t i = 0; i < all->n; i++)
+		if (all->items[i].too_many)
+			printf("%s is left out: it has more than %d values\n", all->items[i].name, LEVELS_MAX);
 }
 
 static void print_effects(const struct ctl *ctl, const struct effects *all)
@@ -225,8 +262,9 @@ static json_t *effects_json(const struct effects *all)
 		json_t *values = json_array();
 		for (size_t k = 0; k < all->items[i].n; k++)
 			json_array_append_new(values, level_json(&all->items[i].levels[k]));
-		json_array_append_new(parameters, json_pack("{ss, so, so}", "name", all->items[i].name, "effect",
-							    json_known(all->items[i].size), "values", values));
+		json_array_append_new(parameters, json_pack("{ss, so, so, sb}", "name", all->items[i].name, "effect",
+							    json_known(all->items[i].size), "values", values,
+							    "left_out", all->items[i].too_many));
 	}
 	return json_pack("{ss, ss, ss, ss, sI, sI, so}", "sweep", id, "name", all->sweep->name, "metric",
 			 all->metric_name, "goal", all->maximize ? "maximize" : "minimize", "jobs",
@@ -251,7 +289,7 @@ int compare_sweep(struct ctl *ctl, struct reader *r, const struct selection *sel
 	else if (e == 0)
 		print_effects(ctl, &all);
 	for (size_t i = 0; i < all.n; i++)
-		free(all.items[i].levels);
+		drop_levels(&all.items[i]);
 	free(all.items);
 	return e;
 }

@@ -178,3 +178,13 @@ def test_time_left_of_a_sample_is_that_of_all(many):
     assert sweep["minutes_left"] == pytest.approx(left / 60, rel=0.02)
     [[best]] = many.sql("SELECT max(value) FROM job_epochs JOIN job ON job.id = job WHERE state = 'done'")
     assert sweep["best"] == best
+
+
+def test_compare_reads_all_and_leaves_out_a_seed_a_job(few):
+    few.sql("""UPDATE sweep SET swept = '["model", "lr", "seed"]'""")
+    [sweep] = few.json("compare", "s1")["sweeps"]
+    text = few.run("compare", "s1").stdout
+    few.sql("""UPDATE sweep SET swept = '["model", "lr"]'""")
+    assert (sweep["jobs"], sweep["counted"]) == (FEW, FEW * .9) and "seed is left out: it has more than 1000 values" in text
+    assert {p["name"]: (len(p["values"]), p["left_out"]) for p in sweep["parameters"]} == {
+        "model": (2, False), "lr": (7, False), "seed": (0, True)}
