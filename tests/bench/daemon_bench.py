@@ -5,7 +5,7 @@ answers at once, in the trainer's place.
     tests/bench/daemon_bench.py [--build DIR] [--dir DIR] [--jobs N] [--rounds N] [--peers] [--install] PART...
 
     next      done -> next start on one device: alone, while N jobs are being submitted, while ten readers query
-    jobs      10,000 trivial jobs over two devices, and with a process per job; with --peers task-spooler, GNU parallel and
+    jobs      5,000 trivial jobs over two devices, and with a process per job; with --peers task-spooler, GNU parallel and
               Slurm (as it comes, and tuned) take turns with it
     submit    a grid of N jobs, on disk and acknowledged
     start     from exec to ready, with an empty store and with N jobs
@@ -29,7 +29,7 @@ import time
 
 import grow
 import peers
-from harness import ROOT, Daemon, Figures, heed_signals, load, machine, median_ms, now, percentile
+from harness import ROOT, Daemon, Figures, heed_signals, load, machine, median_ms, now, percentile, tidy
 
 PARTS = ["next", "jobs", "submit", "start", "recover", "memory", "metrics", "grow"]
 PROGRAM = "/bin/true"
@@ -115,8 +115,9 @@ class Bench:
 
     def contenders(self):
         """(name, jobs a round, jobs/s of n jobs) each."""
-        n = min(self.jobs, 10000)
-        found = [(f"sweepd, {PROGRAM} started for each job", max(n // 4, 1), lambda n: self.rate(n, INSTANT_PROGRAM=PROGRAM)),
+        n = min(self.jobs, 5000)
+        found = [(f"sweepd, {PROGRAM} started for each job", max(n // 2, 1),
+                  lambda n: self.rate(n, INSTANT_PROGRAM=PROGRAM)),
                  ("sweepd, workers stay", n, self.rate)]
         for peer, most in peers.all_peers(self.options.dir) if self.options.peers else []:
             if peer.missing():
@@ -134,7 +135,7 @@ class Bench:
         rounds = []
         for i in range(self.options.rounds):
             rounds.append([rate(n) for _, n, rate in contenders])
-            print(f"round {i + 1} of {self.options.rounds}:", *(f"{r:.1f}" for r in rounds[-1]), "jobs/s", file=sys.stderr, flush=True)
+            print(f"round {i + 1} of {self.options.rounds}:", *(f"{r:.1f}" for r in rounds[-1]), "jobs/s", file=sys.stderr)
         self.figures.table(f"`true`, two at a time; medians of {self.options.rounds} rounds, in turns", "jobs a round", "jobs/s",
                            "sweepd with a process per job is so many times as fast", "with workers that stay")
         for i, (name, n, _) in enumerate(contenders):
@@ -250,8 +251,9 @@ def main():
     print(f"{about}; load {load()}; {now()}")
     bench.figures.keep(machine=about)
     began = time.monotonic()
-    for part in PARTS if "all" in options.part else options.part:
-        getattr(bench, f"part_{part}")()
+    with tidy():
+        for part in PARTS if "all" in options.part else options.part:
+            getattr(bench, f"part_{part}")()
     print(f"\nload {load()} at the end, after {(time.monotonic() - began) / 60:.1f} min")
 
 

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 
-from harness import ROOT, Daemon, Figures, end_with_parent, load, machine, median_ms, now, percentile
+from harness import ROOT, Daemon, Figures, end_with_parent, load, machine, median_ms, now, percentile, remove_later
 
 LIVE = 8
 EPOCHS = 3
@@ -99,7 +99,7 @@ class Growth:
             self.working(place)
             self.metrics(place)
         finally:
-            shutil.rmtree(place, ignore_errors=True)
+            remove_later(place)
 
     # --- a store of finished jobs ---
 
@@ -155,8 +155,9 @@ def room(options, size):
 def measure(options, size, store, about):
     growth, began = Growth(options, size), time.monotonic()
     getattr(growth, store)()
-    rows = [{"jobs": size, "store": store, "name": name, "value": float(f"{value:.4g}"), "unit": unit, "load": load(), "at": now(),
-             "machine": about} for name, value, unit in growth.figures]
+    same = {"load": load(), "at": now(), "machine": about}
+    rows = [{"jobs": size, "store": store, "name": name, "value": float(f"{value:.4g}"), "unit": unit, **same}
+            for name, value, unit in growth.figures]
     with open(options.growth, "a", encoding="utf-8") as file:
         file.writelines(json.dumps(row) + "\n" for row in rows)
     for row in rows:
@@ -173,6 +174,7 @@ def run(options):
         for store in ("queued", "finished"):
             before = kept(options.growth).get((size, store))
             if before:
-                print(f"{size:,} jobs, {store}: kept from {before} (remove {options.growth.name} to measure again)", file=sys.stderr)
+                print(f"{size:,} jobs, {store}: kept from {before} (remove {options.growth.name} to measure again)",
+                      file=sys.stderr)
             elif room(options, size):
                 measure(options, size, store, about)

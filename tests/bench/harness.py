@@ -45,6 +45,23 @@ def end_process(process, number=signal.SIGTERM, wait_s=WAIT_S):
         process.wait()
 
 
+RUBBISH = []  # directories
+
+
+def remove_later(directory):
+    """When all is measured: for a minute ext4 looks at each inode that was freed before it makes a new one."""
+    RUBBISH.append(directory)
+
+
+@contextlib.contextmanager
+def tidy():
+    try:
+        yield
+    finally:
+        for directory in RUBBISH:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
 def percentile(values, share):
     values = sorted(values)
     return values[min(len(values) - 1, int(share * len(values)))]
@@ -209,7 +226,7 @@ class Daemon:
     def close(self):
         self.stop()
         if not self.kept:
-            shutil.rmtree(self.root, ignore_errors=True)
+            remove_later(self.root)
 
 
 def median_ms(seconds):

@@ -15,10 +15,12 @@ COLUMNS, WIDTH, HEIGHT, HEAD = 3, 800, 214, 52
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 56, 30  # of a panel, around its curves
 PANELS = [  # title, unit, {series: its name in the legend}
     ("submit of all jobs", "s", {"submit": "acknowledged"}),
-    ("start, and start after kill -9", "ms", {"start": "start", "recover, ready": "after kill -9", "recover, adopted": "8 workers adopted"}),
+    ("start, and start after kill -9", "ms", {"start": "start", "recover, ready": "after kill -9",
+                                              "recover, adopted": "8 workers adopted"}),
     ("done to next start", "ms", {"next, p50": "p50", "next, p99": "p99"}),
     ("metric lines stored", "lines/s", {"metric lines": "8 workers"}),
-    ("resident memory", "MiB", {"resident, idle": "empty store", "resident, submitted": "submitted", "resident, restarted": "restarted"}),
+    ("resident memory", "MiB", {"resident, idle": "empty store", "resident, submitted": "submitted",
+                                "resident, restarted": "restarted"}),
     ("first page of a view", "ms", {"first page, results": "results", "first page, leaderboard": "leaderboard",
                                     "first page, curves": "curves", "first page, queue": "queue"}),
     ("sweepctl", "ms", {"sweepctl list": "list", "sweepctl list s1": "list s1", "sweepctl results s1": "results s1"}),
@@ -121,7 +123,8 @@ def draw(rows):
            f'aria-label="How the daemon\'s figures grow with the jobs in its store">')
     yield f"<style>{STYLE}</style>"
     yield f'<rect class="ground" width="{WIDTH}" height="{height}"/>'
-    yield f'<text class="title" x="{LEFT}" y="20">By jobs in the store; both axes logarithmic, dashed: growth in proportion to the jobs</text>'
+    yield (f'<text class="title" x="{LEFT}" y="20">By jobs in the store; both axes logarithmic, dashed: growth in proportion '
+           f'to the jobs</text>')
     yield (f'<text class="soft" x="{LEFT}" y="37">{html.escape(machine)}; load {min(loads):g} to {max(loads):g}, '
            f'{rows[-1]["at"][:10]}</text>')
     for i, panel in enumerate(panels):

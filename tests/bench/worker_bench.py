@@ -145,7 +145,8 @@ class Bench:
             started, first, step = zip(*(r[i] for r in rounds))
             lost = [f - s for f, s in zip(first, step)]
             self.figures.row(name, of(started), of(first), of(step), of(lost))
-            self.figures.keep(name=f"warm, {name}", value=statistics.median(lost), unit="s", started=started, first=first, step=step)
+            self.figures.keep(name=f"warm, {name}", value=statistics.median(lost), unit="s", started=started, first=first,
+                              step=step)
         print(f"\nexec to hello: {of(1000 * s for s in starts)} ms")
 
     # --- checkpoint ---
@@ -187,7 +188,8 @@ class Bench:
         self.figures.row("training thread held up, the writer's time included where the next one waits for it", of(held, 0))
         self.figures.row("steps beside the writer take longer by", of(slower, 0))
         self.figures.row("the writer's thread: from its start to the name, fsync included", of(wrote, 0))
-        self.figures.row("the last epoch's row to `done` (final weights, fsync)", of((1000 * e["final"] for p in pairs for e in p), 0))
+        final = [1000 * epoch["final"] for pair in pairs for epoch in pair]
+        self.figures.row("the last epoch's row to `done` (final weights, fsync)", of(final, 0))
         lost = statistics.median(h + s for h, s in zip(held, slower))
         print(f"\nTogether {number(lost)} ms a checkpoint; at one a minute (the default) {100 * lost / 60000:.2f} % of the time.  "
               f"final.safetensors: {pairs[0][0]['mib']:.0f} MiB.")

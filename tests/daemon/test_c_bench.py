@@ -38,8 +38,8 @@ def kept(path):
 @needs_instant_worker
 def test_every_part_says_its_figures_and_leaves_nothing(tmp_path, place):
     out = tmp_path / "figures.jsonl"
-    bench("daemon_bench.py", "--dir", place, "--jobs", 50, "--rounds", 1, "--out", out, "next", "jobs", "submit", "start", "recover",
-          "memory", "metrics")
+    bench("daemon_bench.py", "--dir", place, "--jobs", 50, "--rounds", 1, "--out", out, "next", "jobs", "submit", "start",
+          "recover", "memory", "metrics")
     assert not list(place.iterdir())
     figures = {row["name"]: row["value"] for row in kept(out) if "name" in row}
     assert {"done -> next start on the same device, p99", "sweepd, workers stay", "sweepd, /bin/true started for each job",
