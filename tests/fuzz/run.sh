@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 seconds=${1:-10} build=build-fuzz
 shift || true
-[ $# -gt 0 ] || set -- sweep json tar catalogue event wire checkpoint data pickle pth safetensors
+[ $# -gt 0 ] || set -- sweep json confusion tar catalogue event wire checkpoint data pickle pth safetensors
 [ -f $build/build.ninja ] || CC=clang meson setup $build -Dfuzz=true -Dtests=disabled -Db_sanitize=address,undefined \
 	-Db_lundef=false -Dbuildtype=debugoptimized -Donednn=disabled >/dev/null
 targets=("${@/#/tests/fuzz/}")
