@@ -172,8 +172,6 @@ int reader_metrics(struct reader *r, int64_t job, struct metric_row **ret, size_
 void metric_rows_free(struct metric_row *rows, size_t n);
 /* `notes` of the view results; allocated, "" when there is no such job. */
 int reader_notes(struct reader *r, int64_t job, char **ret, struct err *err);
-/* The same for all jobs of a sweep in one query: an object, job id to text.  New reference. */
-int reader_sweep_notes(struct reader *r, int64_t sweep, json_t **ret, struct err *err);
 /* 1; 0: nothing is known of it at W&B. */
 int reader_run(struct reader *r, int64_t job, struct run_row *ret, struct err *err);
 void run_row_fini(struct run_row *row);

@@ -69,24 +69,3 @@ void sweep_source_fini(struct sweep_source *source)
 	free(source->data_dir);
 	json_decref(source->overrides);
 }
-
-int reader_sweep_notes(struct reader *r, int64_t sweep, json_t **ret, struct err *err)
-{
-	json_t *notes = json_object();
-	struct stmt *s;
-	int e = query(r, "SELECT job, notes FROM results WHERE job IN (SELECT id FROM visible_job WHERE sweep = ?)", &s,
-		      err);
-
-	if (e >= 0 && s)
-		stmt_bind_int(s, 1, sweep);
-	while (e >= 0 && (e = step(s, err)) > 0) {
-		const char *text = stmt_text(s, 1);
-		json_object_set_new(notes, stmt_text(s, 0), json_string_nocheck(text ? text : ""));
-	}
-	if (e < 0) {
-		json_decref(notes);
-		return e;
-	}
-	*ret = notes;
-	return 0;
-}

@@ -1,5 +1,4 @@
-/* What jobs use of the machine: view resources and, where the view samples would read those of all jobs, table telemetry;
- * see reader.h. */
+/* What jobs use of the machine: views resources and samples; see reader.h. */
 #include "ctl/format.h"
 #include "ctl/reader_internal.h"
 
@@ -41,11 +40,7 @@ int reader_samples(struct reader *r, int64_t job, struct sample_row **ret, size_
 	struct sample_row *rows = NULL;
 	size_t n = 0;
 	struct stmt *s;
-	int e = query(r,
-		      "SELECT max(t.at_ms), max(t.value) FILTER (WHERE t.name = 'seconds'), "
-		      "max(t.value) FILTER (WHERE t.name = 'watts') FROM attempt AS a CROSS JOIN telemetry AS t ON t.attempt = a.id "
-		      "WHERE a.job = ? GROUP BY t.event ORDER BY 1, t.event",
-		      &s, err);
+	int e = query(r, "SELECT at_ms, seconds, watts FROM samples WHERE job = ? ORDER BY at_ms, event", &s, err);
 
 	if (e < 0)
 		return e;

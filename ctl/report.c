@@ -15,9 +15,14 @@ struct report_input {
 	struct words targets;
 	const char *file;
 	bool markdown;
+	int best; /* 0: all */
 };
 
+/* 2 KiB each: what a browser opens at once and a person still finds a run in. */
+#define REPORT_JOBS 2000
+
 static const struct argp_option options[] = {
+	{"best", 'b', "N", 0, "only the best N finished jobs of the sweep (a report holds at most 2000)"},
 	{"output", 'o', "FILE", 0, "default report-sN.html; - is standard output"},
 	{"markdown", 'm', NULL, 0, "text and tables in Markdown, without the charts"},
 	{0},
@@ -33,6 +38,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'm':
 		input->markdown = true;
+		return 0;
+	case 'b':
+		input->best = number_take(arg, state, "--best", "a number of jobs", 1);
 		return 0;
 	case ARGP_KEY_ARGS:
 		words_take(&input->targets, state);
@@ -229,14 +237,13 @@ static int load_run(struct report *rep, struct reader *r, struct report_run *run
 	static const struct resources_row unknown = {NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
 	const struct job_row *job = run->job;
 	bool done = job->state == JOB_DONE;
-	char id[24];
 	int e = reader_epochs(r, job->id, rep->sweep->metric, &run->epochs, &run->n_epochs, err);
 
-	snprintf(id, sizeof(id), "%lld", (long long)job->id);
-	run->notes = json_str_or(rep->notes, id, "");
 	run->used = unknown;
 	run->minutes = done ? job->seconds / 60 : NAN;
 	run->accuracy = done ? job->test_accuracy : NAN;
+	if (e == 0)
+		e = reader_notes(r, job->id, &run->notes, err);
 	if (e == 0)
 		e = MIN(reader_resources(r, job->id, &run->used, err), 0);
 	return e < 0 ? e : add_machines(rep, r, run, err);
@@ -258,8 +265,6 @@ static int report_load(struct report *rep, struct reader *r, const struct select
 {
 	int e = reader_sweep_source(r, rep->sweep->id, &rep->source, err);
 
-	if (e >= 0)
-		e = reader_sweep_notes(r, rep->sweep->id, &rep->notes, err);
 	rep->made_ms = wall_ms();
 	rep->machines = json_object();
 	rep->columns = selection_columns(sel, true);
@@ -285,6 +290,7 @@ static void report_fini(struct report *rep)
 	for (size_t i = 0; i < rep->n_runs; i++) {
 		free(rep->runs[i].epochs);
 		free(rep->runs[i].label);
+		free(rep->runs[i].notes);
 	}
 	free(rep->runs);
 	free(rep->best);
@@ -297,7 +303,6 @@ static void report_fini(struct report *rep)
 	json_decref(rep->columns);
 	json_decref(rep->axes);
 	json_decref(rep->machines);
-	json_decref(rep->notes);
 	free(rep->jobs);
 	free(rep->file);
 }
@@ -369,6 +374,25 @@ static int report_write(const struct ctl *ctl, const struct report *rep, bool ma
 	return 0;
 }
 
+/* The jobs that the document is to show; 0 or an exit code. */
+static int choose_jobs(struct selection *sel, struct reader *r, const struct report_input *input, int *ret_code, struct err *err)
+{
+	size_t counts[N_JOB_STATES];
+	int e = selection_name_all(sel, r, input->targets.items, input->targets.n, false, err);
+
+	if (e == 0 && input->best)
+		e = selection_keep_best(sel, r, input->best, err);
+	int64_t n = e == 0 ? selection_count(sel, r, counts, err) : e;
+	if (n < 0)
+		return (int)n;
+	if (n <= REPORT_JOBS)
+		return selection_load(sel, r, err);
+	fprintf(stderr, "error: these are %lld jobs; a report holds at most %d\n  do this:  sweepctl report --best 100 s%lld\n",
+		(long long)n, REPORT_JOBS, (long long)sel->parts[0].sweep);
+	*ret_code = EXIT_USAGE;
+	return 0;
+}
+
 static int run(struct ctl *ctl, void *data)
 {
 	struct report_input *input = data;
@@ -384,8 +408,8 @@ static int run(struct ctl *ctl, void *data)
 	if (e == 0)
 		e = selection_init(&sel, r, &err);
 	if (e == 0)
-		e = selection_add_all(&sel, r, input->targets.items, input->targets.n, false, &err);
-	if (e == 0)
+		e = choose_jobs(&sel, r, input, &code, &err);
+	if (e == 0 && code == EXIT_OK)
 		code = one_sweep(&rep, &sel);
 	if (e == 0 && code == EXIT_OK)
 		e = report_load(&rep, r, &sel, &err);

@@ -18,7 +18,7 @@ struct report_run {
 	struct epoch_row *epochs; /* those that count */
 	size_t n_epochs;
 	char *label;       /* its swept values: "resnet18, 0.1, StepLR" */
-	const char *notes; /* "" when there is nothing to say */
+	char *notes; /* "" when there is nothing to say */
 	int hue, dash;
 	struct resources_row used;
 	bool only_fp32; /* its device has no mixed precision: use_amp changes nothing */
@@ -44,7 +44,6 @@ struct report {
 	json_t *columns;  /* parameters of the results table */
 	json_t *axes;     /* swept parameters that differ between the runs */
 	json_t *machines; /* what trained them, as text -> list of jobs */
-	json_t *notes;
 	struct report_code code;
 
 	/* Of the best run. */

@@ -317,6 +317,34 @@ int selection_each(const struct selection *sel, struct reader *r, const struct j
 	BUG("order %d", how->order);
 }
 
+static int take_part(void *data, const struct job_row *job, struct err *err)
+{
+	(void)err;
+	add_part(data, (struct job_part){job->sweep, job->id, job->id});
+	return 0;
+}
+
+static int by_first(const void *a, const void *b)
+{
+	const struct job_part *x = a, *y = b;
+
+	return (x->first > y->first) - (x->first < y->first);
+}
+
+int selection_keep_best(struct selection *sel, struct reader *r, int64_t n, struct err *err)
+{
+	const struct job_listing best = {.order = ORDER_RANK, .limit = n};
+	struct selection kept = {0};
+	int e = selection_each(sel, r, &best, take_part, &kept, err);
+
+	if (kept.n_parts)
+		qsort(kept.parts, kept.n_parts, sizeof(kept.parts[0]), by_first);
+	free(sel->parts);
+	sel->parts = kept.parts;
+	sel->n_parts = kept.n_parts;
+	return e;
+}
+
 int64_t selection_count(const struct selection *sel, struct reader *r, size_t counts[N_JOB_STATES], struct err *err)
 {
 	int64_t n = 0;

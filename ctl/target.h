@@ -24,6 +24,8 @@ int selection_name(struct selection *sel, struct reader *r, const char *word, st
 int selection_name_all(struct selection *sel, struct reader *r, char **words, size_t n, bool unfinished, struct err *err);
 /* Every sweep. */
 void selection_name_sweeps(struct selection *sel);
+/* Of what is named only the best n finished jobs, in the order of their numbers. */
+int selection_keep_best(struct selection *sel, struct reader *r, int64_t n, struct err *err);
 /* Reads the rows of all that is named, which may be many: for verbs that set jobs beside each other. */
 int selection_load(struct selection *sel, struct reader *r, struct err *err);
 /* The same with the rows, for a few jobs. */

@@ -188,3 +188,11 @@ def test_compare_reads_all_and_leaves_out_a_seed_a_job(few):
     assert (sweep["jobs"], sweep["counted"]) == (FEW, FEW * .9) and "seed is left out: it has more than 1000 values" in text
     assert {p["name"]: (len(p["values"]), p["left_out"]) for p in sweep["parameters"]} == {
         "model": (2, False), "lr": (7, False), "seed": (0, True)}
+
+
+def test_a_report_of_too_many_jobs_is_refused_and_one_of_the_best_made(many):
+    err = many.run("report", "s1", "-o", "-", code=2).stderr
+    assert "these are 7500 jobs; a report holds at most 2000" in err and "sweepctl report --best 100 s1" in err
+    text = many.run("report", "--best", 3, "-m", "-o", "-").stdout
+    best = [job for job, in many.sql("SELECT job FROM leaderboard LIMIT 3")]
+    assert all(f"jobs {','.join(map(str, sorted(best)))}" in text or f"| {job} |" in text for job in best), text

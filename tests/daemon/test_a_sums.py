@@ -14,6 +14,7 @@ import big_store  # noqa: E402
 
 QUERIES = re.findall(r"-- name: (\w+)\n(.*?;)\n", (ROOT / "schema/queries.sql").read_text(), re.S)
 
+VIEWS = ["results", "leaderboard", "curves", "queue", "resources", "samples", "steps"]
 METRICS = ["train_loss", "train_accuracy", "test_loss", "test_accuracy"]
 OTHER = "val_accuracy"  # without a column of its own
 
@@ -79,7 +80,7 @@ def test_a_first_page_reads_a_page():
     search in one."""
     db = sqlite3.connect(":memory:", isolation_level=None)
     big_store.fill(db, jobs=40, epochs=3, share_done=0.5)
-    for view in ("results", "leaderboard", "curves", "queue", "resources", "samples", "steps"):
+    for view in VIEWS:
         plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN SELECT * FROM {view} LIMIT 25")]
         assert not [step for step in plan if "TEMP B-TREE" in step or "MATERIALIZE" in step], (view, plan)
         scans = [step for step in plan if step.startswith("SCAN") and "INDEX" not in step and "subquery" not in step]
@@ -96,3 +97,11 @@ def test_no_statement_of_the_daemon_reads_a_table(name, sql):
     assert not [step for step in plan if step.startswith("SCAN") and step not in few], plan
     if name == "next_start":
         assert plan[0].startswith("SEARCH job USING INDEX job_waiting"), plan
+
+
+def test_a_question_about_a_job_reads_that_job():
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    big_store.fill(db, jobs=40, epochs=3, share_done=0.5)
+    for view in set(VIEWS) - {"queue", "leaderboard"}:  # places among others
+        plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN SELECT * FROM {view} WHERE job = 5")]
+        assert not [step for step in plan if step.startswith("SCAN") and step != f"SCAN {view}"], (view, plan)
