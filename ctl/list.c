@@ -134,10 +134,13 @@ static int list_sweep(struct ctl *ctl, struct reader *r, const struct sweep_row 
 	struct job_row *best = NULL;
 	size_t n_best = 0;
 	struct survey survey = {0};
-	int e = survey_take(&survey, r, &part, 1, err);
+	int e = reader_begin(r, err);
 
 	if (e == 0)
+		e = survey_take(&survey, r, &part, 1, err);
+	if (e == 0)
 		e = reader_page(r, &first, &best, &n_best, err);
+	reader_end(r);
 	if (e == 0) {
 		struct estimate estimate;
 		const struct job_row *leader = n_best && !isnan(best->value) ? best : NULL;

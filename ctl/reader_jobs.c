@@ -26,7 +26,8 @@
 static const char in_order[] =
 	JOBS "WHERE j.sweep = ?1 AND j.position > coalesce(" POSITION_OF("?2") ", " POSITION_OF("?5") " - 1, -1) "
 	     "AND j.position <= coalesce(" POSITION_OF("?6") ", 9223372036854775807) ORDER BY j.position LIMIT ?3";
-static const char of_state[] = JOBS "WHERE j.sweep = ?1 AND j.state = ?4 AND j.id BETWEEN max(?2 + 1, ?5) AND ?6 "
+/* A bare ?4 would be compared with the conditions of partial indices, and each new value would prepare this anew. */
+static const char of_state[] = JOBS "WHERE j.sweep = ?1 AND j.state = coalesce(?4, '') AND j.id BETWEEN max(?2 + 1, ?5) AND ?6 "
 				    "ORDER BY j.id LIMIT ?3";
 static const char by_rank[] = COLUMNS "FROM job_epochs AS e CROSS JOIN job AS j ON j.id = e.job " OF_SWEEP LAST_EPOCH
 				      "WHERE e.sweep = ?1 AND j.state = 'done' AND e.job BETWEEN ?5 AND ?6 AND "

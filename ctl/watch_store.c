@@ -203,13 +203,22 @@ static int read_events(struct watch *w, struct touched **ret, size_t *ret_n, boo
 int watch_catch_up(struct watch *w, struct err *err)
 {
 	autofree struct touched *touched = NULL;
+	int64_t before = w->last_event;
 	bool any = false;
 	size_t n = 0;
 	int e = read_events(w, &touched, &n, &any, err);
 
-	if (e == 0 && any)
+	if (e < 0 || !any)
+		return e;
+	e = reader_begin(w->reader, err);
+	if (e == 0)
 		e = watch_refresh(w, err);
+	if (e == 0)
+		e = reload_devices(w, err);
+	reader_end(w->reader);
+	if (e < 0) /* what these events tell is still to be read */
+		w->last_event = before;
 	for (size_t i = 0; e == 0 && i < n; i++)
 		e = reload_job(w, &touched[i], err);
-	return e == 0 && any ? reload_devices(w, err) : e;
+	return e;
 }

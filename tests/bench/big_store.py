@@ -76,6 +76,15 @@ def fill(db, jobs, epochs, share_done):
         db.execute("COMMIT")
 
 
+def make(path, jobs, epochs, share_done):
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = OFF")
+    fill(db, jobs, epochs, share_done)
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file")
@@ -83,12 +92,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--share-done", type=float, default=1.0)
     a = parser.parse_args()
-    db = sqlite3.connect(a.file, isolation_level=None)
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = OFF")
-    fill(db, a.jobs, a.epochs, a.share_done)
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    db.close()
+    make(a.file, a.jobs, a.epochs, a.share_done)
 
 
 if __name__ == "__main__":
