@@ -1,6 +1,8 @@
 /* See json.h. */
 #include "json.h"
 
+#include "json_flat.h"
+
 #include <math.h>
 
 #define MAX_DEPTH 64
@@ -32,6 +34,9 @@ static bool too_deep(const char *bytes, size_t size)
 json_t *json_parse(const char *bytes, size_t size, struct err *err)
 {
 	json_error_t e;
+	json_t *flat = json_flat(bytes, size);
+	if (flat)
+		return flat;
 	if (too_deep(bytes, size)) {
 		err_set(err, -EINVAL, "JSON nested deeper than %d levels", MAX_DEPTH);
 		return NULL;

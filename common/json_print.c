@@ -27,6 +27,24 @@ static void put(struct text *t, const char *s)
 	put_bytes(t, s, strlen(s));
 }
 
+/* Of a few decimals, as most are that people and workers write: what is left after six is tried the slow way. */
+static bool short_decimal(double v, char *buf)
+{
+	static const int64_t tens[] = {1, 10, 100, 1000, 10000, 100000, 1000000};
+	double size = fabs(v);
+	if (size < 1e-3 || size >= 1e8) /* at most 15 digits in all: it has no shorter text */
+		return false;
+	for (int decimals = 1; decimals <= 6; decimals++) {
+		double scaled = round(size * (double)tens[decimals]);
+		if (scaled / (double)tens[decimals] != size)
+			continue;
+		int64_t n = (int64_t)scaled;
+		sprintf(buf, "%s%" PRId64 ".%0*" PRId64, v < 0 ? "-" : "", n / tens[decimals], decimals, n % tens[decimals]);
+		return true;
+	}
+	return false;
+}
+
 char *number_text(double v, char *buf)
 {
 	if (isnan(v))
@@ -38,6 +56,8 @@ char *number_text(double v, char *buf)
 		snprintf(text, sizeof(text), "%.0f", v);
 		return strcpy(buf, text);
 	}
+	if (short_decimal(v, buf))
+		return buf;
 	/* A number that has a text of at most 15 digits is that text again at 15, zeros left out; unless it is subnormal. */
 	for (int digits = fabs(v) < DBL_MIN ? 1 : DBL_DIG; digits <= DBL_DECIMAL_DIG; digits++) {
 		snprintf(text, sizeof(text), "%.*g", digits, v);

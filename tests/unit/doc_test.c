@@ -2,7 +2,7 @@
 #include "cmocka_all.h"
 
 #include "common/doc.h"
-#include "common/json.h"
+#include "common/json_flat.h"
 #include "common/utf8.h"
 
 #include <math.h>
@@ -166,6 +166,55 @@ static void test_numbers_print_shortest(void **state)
 		assert_string_equal(number_text(rows[i].value, buf), rows[i].text);
 }
 
+/* The first %.*g that reads back. */
+static void shortest(double v, char *buf)
+{
+	for (int digits = 1; digits <= 17; digits++) {
+		sprintf(buf, "%.*g", digits, v);
+		if (strtod(buf, NULL) == v)
+			return;
+	}
+}
+
+static void test_decimals_print_shortest(void **state)
+{
+	char buf[32], expected[32];
+	uint64_t random = 1;
+	for (int i = 0; i < 300000; i++) {
+		random = random * 6364136223846793005u + 1442695040888963407u;
+		double tens = pow(10, (double)(random >> 60)), v = (double)(random >> 20 & 0xffffffff) / tens;
+		v = i % 3 ? v : nextafter(v, i % 2 ? 0 : 1e300); /* beside a short one */
+		v = random & 1 ? -v : v;
+		shortest(v, expected);
+		if (strchr(expected, 'e') && v == floor(v))
+			continue;
+		assert_string_equal(number_text(v, buf), expected);
+	}
+}
+
+/* Each with what the quick reader makes of it: itself, or nothing. */
+static void test_flat_objects_are_read_as_by_jansson(void **state)
+{
+	static const struct {
+		const char *text;
+		bool flat;
+	} rows[] = {
+		{"{}", true}, {"{\"a\":1}", true}, {"{\"a\":-0}", true}, {"{\"a\":-12.50,\"b\":\"x y\"}", true},
+		{"{\"a\":true,\"b\":false,\"c\":null,\"\":0.1}", true}, {"{\"a\":123456789012345}", true},
+		{"{\"a\":0.30000000000000004}", false}, {"{\"a\":1e5}", false}, {"{\"a\":01}", false},
+		{"{\"a\":1.}", false}, {"{\"a\":.5}", false}, {"{\"a\":-}", false}, {"{\"a\":1,\"a\":1}", false},
+		{"{\"a\":\"\\n\"}", false}, {"{\"a\":\"\xC3\xA9\"}", false}, {"{\"a\":[1]}", false}, {"{\"a\":{}}", false},
+		{"{\"a\": 1}", false}, {"{\"a\":1,}", false}, {"{\"a\":1}x", false}, {"{\"a\":1", false}, {"{\"a\"", false},
+		{"{", false}, {"", false}, {"1", false}, {"{\"a\":truer}", false}, {"{\"a\":1234567890123456}", false},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		autojson json_t *flat = json_flat(rows[i].text, strlen(rows[i].text));
+		autojson json_t *theirs = json_loads(rows[i].text, JSON_REJECT_DUPLICATES, NULL);
+		if (!!flat != rows[i].flat || (flat && !json_equal(flat, theirs)))
+			fail_msg("%s", rows[i].text);
+	}
+}
+
 static void test_utf8_is_cleaned(void **state)
 {
 	static const struct {
@@ -198,6 +247,8 @@ int main(void)
 		cmocka_unit_test(test_findings_print_like_a_compiler),
 		cmocka_unit_test(test_a_flood_of_findings_is_bounded),
 		cmocka_unit_test(test_numbers_print_shortest),
+		cmocka_unit_test(test_decimals_print_shortest),
+		cmocka_unit_test(test_flat_objects_are_read_as_by_jansson),
 		cmocka_unit_test(test_utf8_is_cleaned),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
