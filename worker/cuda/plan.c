@@ -1,35 +1,10 @@
-#include "plan.h"
+#include "plan_internal.h"
 
 #include "worker/augment.h"
-#include "worker/state.h"
 
 #include "common/clock.h"
 
 #include <math.h>
-
-struct list_programs { /* of one split: its full batches, and its last one where that is smaller */
-	struct program *full, *tail;
-	uint32_t batches, full_batches;
-};
-
-struct plan {
-	struct device *device; /* borrowed, as net */
-	const struct net *net;
-	struct recipe recipe;
-	struct runner *runner;
-	struct units units;
-	struct param_map map;
-	struct step_problem problem;
-	struct memory memory;
-	void *block;
-	struct list_programs train, eval[N_SPLITS][2]; /* [mirror]: with mirror images too, where the recipe has them */
-	struct program *running, *copies, *exchange;
-	bool ema_in; /* the average is in the arenas, the weights in its place */
-	struct epoch_tables tables;
-	struct step_state host; /* what is on the device, between two runs */
-	uint64_t batches_tracked;
-	double prepare_s; /* its programs took */
-};
 
 /* --- lists and memory --- */
 
@@ -94,11 +69,6 @@ static void lists_fini(struct plan *plan, struct lists *lists)
 		launch_list_fini(all[i].list);
 }
 
-static int n_slots(const struct plan *plan)
-{
-	return optim_slots(plan->recipe.optim.optimizer);
-}
-
 /* Base of a layout of which only the sizes are wanted. */
 #define NO_BASE ((void *)4096)
 
@@ -107,7 +77,7 @@ static int allocate(struct plan *plan, enum cell cell, struct err *err)
 	size_t images = plan->device->sets[SPLIT_TRAIN].count;
 	struct memory_sizes sizes = {
 		.cell = cell,
-		.slots = n_slots(plan),
+		.slots = optim_slots(plan->recipe.optim.optimizer),
 		.ema = plan->recipe.ema_decay > 0,
 		.order = images,
 		.steps = plan->train.batches,
@@ -285,99 +255,6 @@ void cuda_release(struct plan *plan)
 	free(plan);
 }
 
-/* --- state --- */
-
-/* fp16: its gradients are multiples of the loss scale. */
-static bool is_scaled(const struct plan *plan)
-{
-	return plan->memory.cell == CELL_F16;
-}
-
-void cuda_state_alloc(const struct plan *plan, struct state *ret)
-{
-	state_alloc(ret, plan->net, &plan->recipe, DTYPE_F32);
-}
-
-/* count floats of the device -> unpacked into canonical order. */
-static int download_into(struct plan *plan, const float *device, size_t count,
-			 void (*unpack)(const struct param_map *, const float *, float *), float *canonical, struct err *err)
-{
-	autofree float *packed = xmalloc(count * sizeof(*packed));
-	int r = plan->runner->ops->download(plan->runner, packed, device, count * sizeof(*packed), err);
-	if (r == 0)
-		unpack(&plan->map, packed, canonical);
-	return r;
-}
-
-/* The weights, or their average, in the arenas. */
-static int use(struct plan *plan, bool ema, struct err *err)
-{
-	if (plan->ema_in == ema)
-		return 0;
-	INVARIANT(plan->exchange, "no average of the weights is kept");
-	int r = plan->runner->ops->run(plan->runner, plan->exchange, 1, err);
-	if (r == 0)
-		plan->ema_in = ema;
-	return r;
-}
-
-int cuda_state_get(struct plan *plan, struct state *into, struct err *err)
-{
-	const struct memory *m = &plan->memory;
-	size_t params = param_map_size(&plan->map), running = plan->map.buffers;
-	int r = use(plan, false, err);
-	r = r < 0 ? r : download_into(plan, m->params, params, param_map_unpack, into->params, err);
-	for (int i = 0; r == 0 && i < n_slots(plan); i++)
-		r = download_into(plan, m->slots[i], params, param_map_unpack, into->slots[i], err);
-	r = r < 0 ? r : download_into(plan, m->running, running, param_map_unpack_running, into->buffers, err);
-	if (r == 0 && m->ema_params)
-		r = download_into(plan, m->ema_params, params, param_map_unpack, into->ema_params, err);
-	if (r == 0 && m->ema_params)
-		r = download_into(plan, m->ema_running, running, param_map_unpack_running, into->ema_buffers, err);
-	into->steps = plan->host.steps;
-	into->batches_tracked = plan->batches_tracked;
-	into->scaler = is_scaled(plan) ? plan->host.scaler : (struct grad_scaler){0};
-	return r;
-}
-
-static int upload_from(struct plan *plan, const void *canonical, enum dtype dtype, size_t values, float *device,
-		       size_t count, void (*pack)(const struct param_map *, const float *, float *), struct err *err)
-{
-	autofree float *plain = xmalloc(values * sizeof(*plain)), *packed = xmalloc(count * sizeof(*packed));
-	values_copy(plain, DTYPE_F32, canonical, dtype, values);
-	pack(&plan->map, plain, packed);
-	return plan->runner->ops->upload(plan->runner, device, packed, count * sizeof(*packed), err);
-}
-
-int cuda_state_set(struct plan *plan, const struct state *from, struct err *err)
-{
-	const struct memory *m = &plan->memory;
-	size_t params = param_map_size(&plan->map), values = plan->net->param_count;
-	autofree void *none = xcalloc(values, sizeof(float));
-	bool stepped = from->steps > 0;
-	plan->ema_in = false;
-	int r = upload_from(plan, from->params, from->dtype, values, m->params, params, param_map_pack, err);
-	for (int i = 0; r == 0 && i < n_slots(plan); i++)
-		r = upload_from(plan, stepped ? from->slots[i] : none, stepped ? from->dtype : DTYPE_F32, values, m->slots[i],
-				params, param_map_pack, err);
-	r = r < 0 ? r : upload_from(plan, from->buffers, from->dtype, plan->net->buffer_count, m->running,
-				    plan->map.buffers, param_map_pack_running, err);
-	if (r == 0 && m->ema_params)
-		r = upload_from(plan, stepped ? from->ema_params : from->params, from->dtype, values, m->ema_params, params,
-				param_map_pack, err);
-	if (r == 0 && m->ema_params)
-		r = upload_from(plan, stepped ? from->ema_buffers : from->buffers, from->dtype, plan->net->buffer_count,
-				m->ema_running, plan->map.buffers, param_map_pack_running, err);
-	if (r == 0 && plan->copies)
-		r = plan->runner->ops->run(plan->runner, plan->copies, 1, err);
-	plan->host.steps = from->steps;
-	plan->batches_tracked = from->batches_tracked;
-	if (is_scaled(plan)) {
-		plan->host.scaler = from->scaler.scale > 0 ? from->scaler : (struct grad_scaler){.scale = SCALER_INIT};
-	}
-	return r;
-}
-
 /* --- steps --- */
 
 int cuda_begin_epoch(struct plan *plan, const struct epoch_tables *tables, struct err *err)
@@ -441,7 +318,7 @@ static int download_records(struct plan *plan, uint32_t first, uint32_t n, struc
 int cuda_run(struct plan *plan, uint32_t first, uint32_t n, struct sums *sums, struct err *err)
 {
 	uint32_t skipped = plan->host.scaler.skipped_steps;
-	int r = use(plan, false, err);
+	int r = plan_use(plan, false, err);
 	r = r < 0 ? r : run_with_sums(plan, &plan->train, first, n, sums, err);
 	if (r == 0 && plan->tables.records)
 		r = download_records(plan, first, n, err);
@@ -474,7 +351,7 @@ int cuda_evaluate(struct plan *plan, enum split split, const struct eval_options
 		state->mirror_correct5 = mirror->correct5;
 	}
 	uint64_t before = sums->images;
-	int r = use(plan, options->ema, err);
+	int r = plan_use(plan, options->ema, err);
 	r = r < 0 ? r : plan->runner->ops->run(plan->runner, plan->running, 1, err);
 	r = r < 0 ? r : run_with_sums(plan, &plan->eval[split][mirror != NULL], first, n, sums, err);
 	if (r == 0 && options->predicted)
