@@ -194,19 +194,23 @@ static int run(struct ctl *ctl, void *data)
 	struct reader *r = NULL;
 	struct err err;
 	int code = EXIT_OK;
+	size_t counts[N_JOB_STATES];
+	int64_t n = 0;
 	int e = reader_open(&r, &ctl->paths, &err);
 
 	if (e == 0)
 		e = selection_init(&sel, r, &err);
 	if (e == 0)
-		e = selection_add(&sel, r, input->targets.items[0], &err);
+		e = selection_name(&sel, r, input->targets.items[0], &err);
+	if (e == 0 && (n = selection_count(&sel, r, counts, &err)) < 0)
+		e = (int)n;
 	if (e == 0 && sel.missing) {
 		code = EXIT_NO_SUCH;
-	} else if (e == 0 && sel.n_jobs != 1) {
-		fprintf(stderr, "error: \"%s\" is %zu jobs; log shows one\n  do this:  sweepctl list %s\n",
-			input->targets.items[0], sel.n_jobs, input->targets.items[0]);
+	} else if (e == 0 && n != 1) {
+		fprintf(stderr, "error: \"%s\" is %lld jobs; log shows one\n  do this:  sweepctl list %s\n",
+			input->targets.items[0], (long long)n, input->targets.items[0]);
 		code = EXIT_USAGE;
-	} else if (e == 0) {
+	} else if (e == 0 && (e = selection_load(&sel, r, &err)) == 0) {
 		e = print_log(ctl, r, &sel.jobs[0], input, &code, &err);
 	}
 	if (e < 0)

@@ -196,3 +196,16 @@ def test_a_report_of_too_many_jobs_is_refused_and_one_of_the_best_made(many):
     text = many.run("report", "--best", 3, "-m", "-o", "-").stdout
     best = [job for job, in many.sql("SELECT job FROM leaderboard LIMIT 3")]
     assert all(f"jobs {','.join(map(str, sorted(best)))}" in text or f"| {job} |" in text for job in best), text
+
+
+def test_watch_says_what_changes_among_many(few):
+    daemon = few.daemon()
+    with subprocess.Popen([SWEEPCTL, "watch", "s1", "--interval", "0"], env=few.env, stdout=subprocess.PIPE, text=True) as watch:
+        assert re.search(r"s1 done=2250 running=2 queued=245 failed=3 left=\d+", watch.stdout.readline())
+        assert daemon.connected.wait(10)
+        daemon.send(type="event", id=few.set_state(2300, "cancelled", "by you"))
+        assert 'job=2300 state=cancelled reason="by you"' in watch.stdout.readline()
+        daemon.send(type="event", id=few.epoch(2251, 2251, 3, 77.0))
+        assert re.search(r"job=2251 epoch=3/3 test_accuracy=77.00 ", watch.stdout.readline())
+        watch.kill()
+    daemon.stop()
