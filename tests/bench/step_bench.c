@@ -7,7 +7,8 @@
  * augmenting a batch costs one thread, and the reorders of a step by what is reordered.
  *
  * With --turns it is one of several that bench.py times in turns: a line on stdin starts a round, a line on stdout
- * (seconds of a step, of its primitives, of loading it) ends it. */
+ * (seconds of a step, of its primitives, of loading it, and of processor time in a step, loader threads included) ends it.
+ * On a line "step" the primitives are left out. */
 #include "tests/parity/made.h"
 #include "worker/augment.h"
 #include "worker/backend_cpu.h"
@@ -86,11 +87,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static double now_s(void)
+static double clock_s(clockid_t clock)
 {
 	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(clock, &t);
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static double now_s(void)
+{
+	return clock_s(CLOCK_MONOTONIC);
 }
 
 static int ascending(const void *a, const void *b)
@@ -149,6 +155,7 @@ static void program_seconds(const struct pass *pass, const struct program *progr
 
 struct round {
 	double step_s, primitives_s, load_s; /* of one batch; load_s: one thread, that does nothing else */
+	double step_cpu_s; /* of all threads */
 	double kinds[KINDS];
 };
 
@@ -168,22 +175,25 @@ static double load_seconds(struct bench *b, uint32_t first)
 	return (now_s() - start) / b->options->steps;
 }
 
-static void measure(struct bench *b, int index, struct round *ret)
+static void measure(struct bench *b, int index, bool primitives, struct round *ret)
 {
 	const struct options *o = b->options;
 	struct err err = {0};
 	struct sums sums = {0};
 	uint32_t first = (uint32_t)(index * o->steps);
-	double start = now_s();
+	double start = now_s(), cpu = clock_s(CLOCK_PROCESS_CPUTIME_ID);
 	check(plan_run(b->plan, first, (uint32_t)o->steps, &sums, &err), &err);
-	*ret = (struct round){.step_s = (now_s() - start) / o->steps};
+	*ret = (struct round){.step_s = (now_s() - start) / o->steps,
+			      .step_cpu_s = (clock_s(CLOCK_PROCESS_CPUTIME_ID) - cpu) / o->steps};
+	ret->load_s = load_seconds(b, first);
+	if (!primitives)
+		return;
 	const struct pass *pass = b->plan->passes[0];
 	program_seconds(pass, &pass->weights, o->list && index == 1, ret->kinds);
 	program_seconds(pass, &pass->forward, o->list && index == 1, ret->kinds);
 	program_seconds(pass, &pass->backward, o->list && index == 1, ret->kinds);
 	for (int k = ITEM_CONV_FORWARD; k <= ITEM_BN_BACKWARD; k++)
 		ret->primitives_s += ret->kinds[k];
-	ret->load_s = load_seconds(b, first);
 }
 
 /* --- reorders: each is there because two layouts differ --- */
@@ -270,8 +280,8 @@ static void take_turns(struct bench *b)
 	char line[16];
 	for (int i = 0; i <= b->options->rounds && fgets(line, sizeof(line), stdin); i++) {
 		struct round round;
-		measure(b, i, &round);
-		printf("%.6f %.6f %.6f\n", round.step_s, round.primitives_s, round.load_s);
+		measure(b, i, strcmp(line, "step\n") != 0, &round);
+		printf("%.6f %.6f %.6f %.6f\n", round.step_s, round.primitives_s, round.load_s, round.step_cpu_s);
 		fflush(stdout);
 	}
 }
@@ -337,7 +347,7 @@ int main(int argc, char **argv)
 	if (o.turns)
 		take_turns(&bench);
 	for (int i = 0; i <= o.rounds && !o.turns; i++)
-		measure(&bench, i, &rounds[i]);
+		measure(&bench, i, true, &rounds[i]);
 	if (!o.turns)
 		print_results(&o, rounds + 1);
 	loader_free(bench.loader);
