@@ -142,8 +142,10 @@ int reader_jobs(struct reader *r, int64_t sweep, struct job_row **ret, size_t *r
 int reader_count(struct reader *r, const struct job_part *part, size_t counts[N_JOB_STATES], struct err *err);
 /* Moves the part's ends to the first and the last of its jobs in that state; 0: there is none. */
 int reader_span_of(struct reader *r, struct job_part *part, int state, struct err *err);
-/* When the first attempt at a part's jobs began and the last of them ended; 0: not yet. */
-int reader_times(struct reader *r, const struct job_part *part, int64_t *ret_first_ms, int64_t *ret_last_ms, struct err *err);
+/* When the first job of a part that was started was started; 0: none was. */
+int reader_began(struct reader *r, const struct job_part *part, int64_t *ret_ms, struct err *err);
+/* When the last of a part's jobs ended; 0: none did.  Reads them all. */
+int reader_ended(struct reader *r, const struct job_part *part, int64_t *ret_ms, struct err *err);
 /* 1: a job of the sweep runs or waits to; 0: none does. */
 int reader_is_unfinished(struct reader *r, int64_t sweep, struct err *err);
 /* Finished jobs of a part: the highest accuracy, the shortest time; see there.  Adds to *ret, which starts as

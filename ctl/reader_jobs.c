@@ -147,7 +147,10 @@ int reader_job(struct reader *r, int64_t id, struct job_row *ret, struct err *er
 int reader_count(struct reader *r, const struct job_part *part, size_t counts[N_JOB_STATES], struct err *err)
 {
 	struct stmt *s;
-	int e = query(r, "SELECT state, count(*) FROM job WHERE sweep = ? AND id BETWEEN ? AND ? GROUP BY state", &s, err);
+	int e = query(r,
+		      "SELECT state, count(*) FROM job WHERE sweep = ? AND state IN ('queued', 'running', 'paused', 'done', "
+		      "'failed', 'cancelled', 'pruned') AND id BETWEEN ? AND ? GROUP BY state", /* all: so an id is a search */
+		      &s, err);
 
 	if (e < 0 || !s)
 		return e;

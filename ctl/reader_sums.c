@@ -43,9 +43,9 @@ int reader_seconds(struct reader *r, const struct job_part *part, double *ret, s
 {
 	struct stmt *s;
 	int e = query(r,
-		      "SELECT total(seconds) FROM job_epochs WHERE +sweep = ?1 AND +job BETWEEN ?2 AND ?3 AND job BETWEEN "
-		      "(SELECT id FROM job WHERE sweep = ?1 ORDER BY position LIMIT 1) AND "
-		      "(SELECT id FROM job WHERE sweep = ?1 ORDER BY position DESC LIMIT 1)",
+		      "SELECT total(seconds) FROM job_epochs WHERE +sweep = ?1 AND job BETWEEN "
+		      "max(?2, (SELECT id FROM job WHERE sweep = ?1 ORDER BY position LIMIT 1)) AND "
+		      "min(?3, (SELECT id FROM job WHERE sweep = ?1 ORDER BY position DESC LIMIT 1))",
 		      &s, err);
 
 	if (e < 0 || !s)
@@ -59,23 +59,33 @@ int reader_seconds(struct reader *r, const struct job_part *part, double *ret, s
 	return 0;
 }
 
-int reader_times(struct reader *r, const struct job_part *part, int64_t *ret_first_ms, int64_t *ret_last_ms, struct err *err)
+/* One number of milliseconds. */
+static int read_ms(struct reader *r, const char *sql, const struct job_part *part, int64_t *ret, struct err *err)
 {
 	struct stmt *s;
-	int e = query(r,
-		      "SELECT min(a.started_ms), max(j.ended_ms) FROM job AS j LEFT JOIN attempt AS a "
-		      "ON a.job = j.id AND a.number = 1 WHERE j.sweep = ?1 AND j.id BETWEEN ?2 AND ?3",
-		      &s, err);
+	int e = query(r, sql, &s, err);
 
-	*ret_first_ms = *ret_last_ms = 0;
+	*ret = 0;
 	if (e < 0 || !s)
 		return e;
 	bind_part(s, part);
 	e = step(s, err);
 	if (e <= 0)
 		return e;
-	*ret_first_ms = stmt_int(s, 0);
-	*ret_last_ms = stmt_int(s, 1);
+	*ret = stmt_int(s, 0);
 	stmt_reset(s);
 	return 0;
+}
+
+int reader_began(struct reader *r, const struct job_part *part, int64_t *ret_ms, struct err *err)
+{
+	return read_ms(r,
+		       "SELECT a.started_ms FROM job AS j CROSS JOIN attempt AS a ON a.job = j.id AND a.number = 1 "
+		       "WHERE j.sweep = ?1 AND j.id BETWEEN ?2 AND ?3 ORDER BY j.position LIMIT 1",
+		       part, ret_ms, err);
+}
+
+int reader_ended(struct reader *r, const struct job_part *part, int64_t *ret_ms, struct err *err)
+{
+	return read_ms(r, "SELECT max(ended_ms) FROM job WHERE sweep = ?1 AND id BETWEEN ?2 AND ?3", part, ret_ms, err);
 }

@@ -45,20 +45,29 @@ static int take_best(void *data, const struct job_row *job, struct err *err)
 	return 0;
 }
 
+static void take_start(struct watch *w, int64_t ms)
+{
+	if (ms && (!w->first_ms || ms < w->first_ms))
+		w->first_ms = ms;
+}
+
 /* When it began, once that is known, and when it was over. */
 static int read_times(struct watch *w, struct err *err)
 {
 	bool over = !w->survey.counts[JOB_RUNNING] && !w->survey.counts[JOB_QUEUED];
+	bool known = w->first_ms;
 	int e = 0;
 
-	if (w->lines || (w->first_ms && !over))
-		return 0;
 	for (size_t i = 0; e >= 0 && i < w->sel.n_parts; i++) {
-		int64_t first, last;
-		e = reader_times(w->reader, &w->sel.parts[i], &first, &last, err);
-		w->first_ms = w->first_ms && first ? MIN(w->first_ms, first) : w->first_ms + first;
-		w->last_ms = MAX(w->last_ms, last);
+		int64_t began = 0, ended = 0;
+		e = known ? 0 : reader_began(w->reader, &w->sel.parts[i], &began, err);
+		if (e >= 0 && over)
+			e = reader_ended(w->reader, &w->sel.parts[i], &ended, err);
+		take_start(w, began);
+		w->last_ms = MAX(w->last_ms, ended);
 	}
+	for (size_t i = 0; i < w->survey.n_jobs; i++)
+		take_start(w, w->survey.jobs[i].started_ms); /* one that overtook the first */
 	return e;
 }
 
@@ -94,7 +103,7 @@ int watch_refresh(struct watch *w, struct err *err)
 	w->survey = survey;
 	drop_live(w);
 	e = read_page(w, err);
-	if (e >= 0)
+	if (e >= 0 && !w->lines)
 		e = read_times(w, err);
 	if (e >= 0 && !w->lines && watch_sweep(w))
 		e = selection_each(&w->sel, w->reader, &first, take_best, w, err);

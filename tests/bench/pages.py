@@ -32,9 +32,10 @@ def pages(jobs):
     """What answers with a page or about one job; then what goes through everything."""
     return (["list", "list s1 --limit 100", "list s1 --state queued --limit 100", f"list {jobs // 2}-{jobs // 2 + 50}",
              "results --limit 100", "results --csv --limit 100", "leaderboard --limit 100", "show 5", "log 5", "wait 5",
-             "watch 5", "compare 3 5", "report 1-8 -o -", "report --best 100 -o -", "events", "events --after 1000 -n 100",
+             "watch 5", "compare 3 5", "report 1-8 -o -", "events", "events --after 1000 -n 100",
              "devices", "wandb status", "manual targets show", "manual targets resume", f"cancel {jobs}"],
-            ["list s1", "list s1 --json", "results", "results --json", "results --csv", "leaderboard --json", "compare s1"])
+            ["list s1", "list s1 --json", "results", "results --json", "results --csv", "leaderboard --json", "compare s1",
+             "report --best 100 -o -"])
 
 
 class Daemon:
