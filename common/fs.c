@@ -110,6 +110,8 @@ int fs_read_file(const char *path, size_t max_bytes, char **ret, size_t *ret_siz
 int fs_mkdirs(const char *path, mode_t mode, struct err *err)
 {
 	autofree char *copy = xstrdup(path);
+	if (mkdir(path, mode) == 0 || errno == EEXIST) /* as a rule its parent is there */
+		return 0;
 	for (char *p = copy + 1;; p++) {
 		if (*p != '/' && *p != '\0')
 			continue;

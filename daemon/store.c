@@ -36,7 +36,7 @@ static int check_file_system(const char *dir, struct err *err)
 }
 
 #define LOCK_WAIT_MS 1000
-#define CHECKED_AT_START (16 << 20) /* bytes: some 20 ms */
+#define CHECKED_AT_START (1 << 20) /* bytes: some 15 ms, where rows are short */
 
 /* What a killed sweepd was about to start holds its lock until it has become a worker: waited for. */
 static int lock_patiently(int fd)

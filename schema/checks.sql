@@ -82,3 +82,7 @@ FROM job AS j JOIN sweep AS s ON s.id = j.sweep WHERE j.retries_used NOT BETWEEN
 SELECT printf('the configuration of job %d is not JSON', id) FROM job WHERE NOT json_valid(own) OR NOT json_valid(swept)
 UNION ALL
 SELECT printf('the base of s%d is not JSON', id) FROM sweep WHERE NOT json_valid(base);
+
+-- name: samples_are_of_their_attempts
+SELECT printf('step %d of job %d was sampled by attempt %d, which is not its', s.step, s.job, s.attempt)
+FROM step AS s JOIN attempt AS a ON a.id = s.attempt WHERE a.job <> s.job;

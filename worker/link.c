@@ -1,5 +1,5 @@
 /* See link.h. */
-#include "link.h"
+#include "link_internal.h"
 
 #include "common/clock.h"
 #include "common/fs.h"
@@ -17,30 +17,6 @@
 
 #define RETRY_MS 500
 
-struct place {
-	struct slot *slot;
-	json_t *held; /* a `run` that a full disk had no room for: tried again */
-	off_t sent;   /* of the slot's event file */
-};
-
-struct link {
-	const struct link_config *config;
-	const struct slot_device *devices;
-	struct place places[SLOTS_MAX];
-	int n_places;
-	int socket, wake_fd, signal_fd;
-	bool welcomed; /* hello is answered: events may flow */
-	bool stopping;
-	struct lines lines;
-	char *out; /* bytes to send: [0, out_used) */
-	size_t out_used;
-	double heard_s;	    /* when sweepd was last heard, or its welcomed connection ended */
-	double tried_s;	    /* last connect() */
-	double heartbeat_s; /* last one sent */
-};
-
-#define for_places(l, p) for (struct place *p = (l)->places; p < (l)->places + (l)->n_places; p++)
-
 static void wake(void *arg)
 {
 	struct link *l = arg;
@@ -49,22 +25,7 @@ static void wake(void *arg)
 	(void)n; /* EAGAIN: it is awake already */
 }
 
-/* Room for a batch of events (WORKER_LINE_MAX) beside the small lines; those are dropped when there is none. */
-#define OUT_SIZE (2 * WORKER_LINE_MAX)
-
-static void send_json(struct link *l, json_t *message)
-{
-	autojson json_t *owned = message;
-	autofree char *text = json_line(owned);
-	size_t size = strlen(text);
-	if (l->out_used + size + 1 > OUT_SIZE)
-		return;
-	memcpy(l->out + l->out_used, text, size);
-	l->out[l->out_used + size] = '\n';
-	l->out_used += size + 1;
-}
-
-static void disconnect(struct link *l, const char *why)
+void link_disconnect(struct link *l, const char *why)
 {
 	if (l->socket < 0)
 		return;
@@ -99,7 +60,7 @@ static int send_hello(struct link *l, struct err *err)
 	json_t *device = json_pack("{s:s, s:s, s:s, s:b, s:i}", "id", l->config->device_id, "kind",
 				   str_eq(first->backend->name, "cuda") ? "cuda" : "cpu", "name", info.name, "bf16",
 				   info.amp && str_eq(info.amp, "bf16"), "threads", first->threads * l->n_places);
-	send_json(l, json_pack("{s:s, s:i, s:I, s:s, s:I, s:o, s:i, s:o}", "type", "hello", "protocol",
+	link_send(l, json_pack("{s:s, s:i, s:I, s:s, s:I, s:o, s:i, s:o}", "type", "hello", "protocol",
 			       PROTOCOL_VERSION, "worker", (json_int_t)l->config->worker, "token", token, "pid",
 			       (json_int_t)getpid(), "device", device, "slots", l->n_places, "jobs", jobs));
 	return 0;
@@ -286,7 +247,7 @@ static int receive(struct link *l, struct err *err)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
 	if (n <= 0) {
-		disconnect(l, n < 0 ? strerror(errno) : "closed");
+		link_disconnect(l, n < 0 ? strerror(errno) : "closed");
 		return 0;
 	}
 	l->heard_s = monotonic_s();
@@ -295,79 +256,10 @@ static int receive(struct link *l, struct err *err)
 	if (r == 0)
 		r = take_lines(l, &bad);
 	if (r == -EPROTO || r == -EMSGSIZE)
-		disconnect(l, bad.text);
+		link_disconnect(l, bad.text);
 	else if (r < 0)
 		return err_set(err, r, "%s", bad.text);
 	return 0;
-}
-
-static void queue_progress(struct link *l, struct place *place)
-{
-	struct train_progress p;
-	struct event_log *events = slot_events(place->slot);
-	if (!l->welcomed || !events || !slot_progress(place->slot, &p))
-		return;
-	json_t *o = json_pack("{s:s, s:I, s:i, s:I, s:I, s:s}", "type", "progress", "attempt",
-			      (json_int_t)event_log_attempt(events), "epoch", p.epoch, "step", (json_int_t)p.step,
-			      "steps", (json_int_t)p.steps, "phase", p.testing ? "test" : "train");
-	json_object_set_new(o, "train_loss", json_num(p.train_loss));
-	json_object_set_new(o, "images_per_second", json_num(p.images_per_second));
-	send_json(l, o);
-}
-
-/* The next stretch of the event file, once what came before is on its way. */
-static void queue_events(struct link *l, struct place *p)
-{
-	struct event_log *events = slot_events(p->slot);
-	if (!l->welcomed || !events || l->out_used > OUT_SIZE - WORKER_LINE_MAX)
-		return;
-	ssize_t n = event_log_read(events, p->sent, l->out + l->out_used, OUT_SIZE - l->out_used);
-	if (n <= 0)
-		return;
-	l->out_used += (size_t)n;
-	p->sent += n;
-}
-
-/* With the device lost nothing is said any more: this process ends, and sweepd reads the rest in the files, so that it
- * sends no other job in between. */
-static bool has_lost_device(struct link *l)
-{
-	for_places(l, p)
-		if (slot_has_lost_device(p->slot))
-			return true;
-	return false;
-}
-
-/* False: there was nothing new. */
-static bool queue_all_events(struct link *l)
-{
-	bool any = false;
-	for_places(l, p) {
-		off_t before = p->sent;
-		queue_events(l, p);
-		any |= p->sent != before;
-	}
-	return any;
-}
-
-static void queue_heartbeat(struct link *l)
-{
-	double now = monotonic_s();
-	if (now - l->heartbeat_s < HEARTBEAT_MS / 1000.0)
-		return;
-	l->heartbeat_s = now;
-	send_json(l, json_pack("{s:s}", "type", "heartbeat"));
-}
-
-static void transmit(struct link *l)
-{
-	ssize_t n = send(l->socket, l->out, l->out_used, MSG_DONTWAIT | MSG_NOSIGNAL);
-	if (n < 0 && errno != EAGAIN && errno != EINTR)
-		disconnect(l, strerror(errno));
-	if (n <= 0)
-		return;
-	l->out_used -= (size_t)n;
-	memmove(l->out, l->out + n, l->out_used);
 }
 
 static void drain_fd(int fd)
@@ -375,24 +267,6 @@ static void drain_fd(int fd)
 	char buf[sizeof(struct signalfd_siginfo)];
 	ssize_t n = read(fd, buf, sizeof(buf));
 	(void)n;
-}
-
-/* Whatever is new since the last time, as far as the socket takes it. */
-static void send_news(struct link *l)
-{
-	bool any = true;
-	for_places(l, p)
-		queue_progress(l, p);
-	queue_heartbeat(l);
-	while (l->socket >= 0 && any) {
-		size_t before = l->out_used;
-		any = queue_all_events(l);
-		if (has_lost_device(l)) /* asked after the files were read: it is set before they say it */
-			l->out_used = before;
-		any = any && l->out_used != before;
-		transmit(l);
-		any = any && l->out_used == 0;
-	}
 }
 
 static int serve_once(struct link *l, struct err *err)
@@ -418,7 +292,7 @@ static int serve_once(struct link *l, struct err *err)
 	if (l->socket < 0)
 		reconnect(l);
 	else
-		send_news(l);
+		link_send_news(l);
 	return 0;
 }
 
@@ -472,7 +346,7 @@ static int heed_ends(struct link *l, struct err *err)
 	int r = 0;
 	for_places(l, p)
 		r = r ? r : heed_end(p, err);
-	if (r == 0 && has_lost_device(l) && !any_trains(l))
+	if (r == 0 && link_has_lost_device(l) && !any_trains(l))
 		r = err_set(err, -ENODEV, "this process cannot use %s any more", l->config->device_id);
 	return r;
 }

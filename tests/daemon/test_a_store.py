@@ -282,13 +282,13 @@ def large_store(place, jobs):
         big_store.fill(db, jobs=jobs, epochs=1, share_done=1)
         db.execute("UPDATE job SET reason = hex(zeroblob(500))")
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    assert path.stat().st_size > 16 << 20
+    assert path.stat().st_size > 1 << 20
     return path
 
 
 def test_a_large_damaged_database_ends_the_daemon_that_serves_it(place):
     """It is checked while it serves; page_check.h."""
-    path = large_store(place, 16000)
+    path = large_store(place, 1500)
     with contextlib.closing(sqlite3.connect(path)) as db:
         root, = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'event_by_job'").fetchone()
     with open(path, "r+b") as file:
@@ -383,6 +383,8 @@ BREACHES = {
     "UPDATE job SET state = 'failed' WHERE id = 1": "job 1 is failed, but the last move in its log is to done",
     "UPDATE job SET retries_used = 9 WHERE id = 1": "job 1 was retried 9 times of 2",
     "UPDATE job SET own = 'x' WHERE id = 1": "the configuration of job 1 is not JSON",
+    "INSERT INTO step (job, step, attempt, epoch, event, train_loss, lr) VALUES (2, 1, 1, 1, 1, 0, 0)":
+        "step 1 of job 2 was sampled by attempt 1, which is not its",
     "DELETE FROM job WHERE id = 1": "refers to a row of job that is not there",
 }
 
