@@ -37,10 +37,11 @@ static const char *take_string(struct cursor *c, size_t *ret_n)
 	return take(c, '"') ? start : NULL;
 }
 
-static int take_digits(struct cursor *c, int64_t *value)
+/* At most so many, which value has room for. */
+static int take_digits(struct cursor *c, int most, int64_t *value)
 {
 	int n = 0;
-	for (; c->at < c->end && *c->at >= '0' && *c->at <= '9' && n <= DIGITS_EXACT; c->at++, n++)
+	for (; c->at < c->end && *c->at >= '0' && *c->at <= '9' && n < most; c->at++, n++)
 		*value = *value * 10 + (*c->at - '0');
 	return n;
 }
@@ -53,11 +54,11 @@ static json_t *take_number(struct cursor *c)
 	int64_t value = 0;
 	bool negative = take(c, '-');
 	const char *first = c->at;
-	int whole = take_digits(c, &value), part = 0;
+	int whole = take_digits(c, DIGITS_EXACT + 1, &value), part = 0;
 	if (whole == 0 || (*first == '0' && whole > 1))
 		return NULL;
 	bool real = take(c, '.');
-	if (real && !(part = take_digits(c, &value)))
+	if (real && !(part = take_digits(c, DIGITS_EXACT + 1 - whole, &value)))
 		return NULL;
 	if (whole + part > DIGITS_EXACT || (c->at < c->end && (*c->at == 'e' || *c->at == 'E')))
 		return NULL;

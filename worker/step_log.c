@@ -41,7 +41,7 @@ int step_log_take(struct step_log *log, struct event_log *events, const struct s
 	for (uint32_t i = span->first; r == 0 && log->every && i < span->first + span->n; i++) {
 		int64_t step = span->before + i + 1;
 		const struct step_record *record = &span->records[i];
-		if (step % log->every != 0 || isnan(record->loss))
+		if (step % log->every != 0 || !isfinite(record->loss))
 			continue;
 		log->samples[log->n++] = (struct step_sample){step, span->values[i].lr, record->loss, record->grad_norm};
 		if (log->n == STEPS_EVENT_MAX)

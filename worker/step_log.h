@@ -29,7 +29,7 @@ struct step_span { /* steps that run() was asked for, of the epoch under way */
 	int64_t before; /* steps of the job before this epoch */
 	uint32_t first, n;
 	const struct step_values *values;   /* (steps), of the epoch */
-	const struct step_record *records; /* likewise; a loss that is NaN: that step was not made */
+	const struct step_record *records; /* likewise; not a finite loss: that step was not made, or the training ends with it */
 };
 
 void step_log_init(struct step_log *log, const struct train_config *cfg);

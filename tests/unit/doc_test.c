@@ -206,6 +206,7 @@ static void test_flat_objects_are_read_as_by_jansson(void **state)
 		{"{\"a\":\"\\n\"}", false}, {"{\"a\":\"\xC3\xA9\"}", false}, {"{\"a\":[1]}", false}, {"{\"a\":{}}", false},
 		{"{\"a\": 1}", false}, {"{\"a\":1,}", false}, {"{\"a\":1}x", false}, {"{\"a\":1", false}, {"{\"a\"", false},
 		{"{", false}, {"", false}, {"1", false}, {"{\"a\":truer}", false}, {"{\"a\":1234567890123456}", false},
+		{"{\"a\":1234567890123456.1234567890123456}", false}, {"{\"a\":999.1234567890123456}", false},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		autojson json_t *flat = json_flat(rows[i].text, strlen(rows[i].text));
