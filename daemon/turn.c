@@ -96,8 +96,11 @@ static void refuse_late(struct turn *turn, const struct err *why)
 		}
 		*at = in->next;
 		in->next = NULL;
-		in->failed = -EBUSY;
-		in->why = xasprintf("the store takes nothing at the moment: %s; nothing was changed, try again later", why->text);
+		if (!in->failed) { /* by itself, before: that is what is to be said of it */
+			in->failed = -EBUSY;
+			in->why = xasprintf("the store takes nothing at the moment: %s; nothing was changed, try again later",
+					    why->text);
+		}
 		*last = in;
 		last = &in->next;
 	}

@@ -43,6 +43,26 @@ static void done(struct input *input)
 
 static const struct input_kind kind = {"probe", apply, done};
 
+/* The store fills up under it, once. */
+static int apply_without_room(struct input *input, struct store *store, struct err *err)
+{
+	struct probe *probe = (struct probe *)input;
+	bool again = strchr(probe->test->story, probe->name);
+	tell(probe->test, probe->name);
+	return again ? 0 : err_set(err, -ENOSPC, "no room");
+}
+
+static const struct input_kind kind_without_room = {"probe without room", apply_without_room, done};
+
+static void done_bad(struct input *input)
+{
+	assert_int_equal(input->failed, -ENOENT);
+	assert_non_null(strstr(input->why, "99"));
+	done(input);
+}
+
+static const struct input_kind bad_kind = {"bad probe", apply, done_bad};
+
 static void add(struct test *t, char name, int64_t job)
 {
 	struct probe *probe = xcalloc(1, sizeof(*probe));
@@ -149,6 +169,20 @@ static void test_a_late_input_is_refused(void **state)
 	assert_string_equal(store_place_query(&t->place, "SELECT group_concat(id) FROM job WHERE state = 'cancelled'"), "1");
 }
 
+/* One that was refused before the store filled up is told its own reason. */
+static void test_a_bad_late_input_keeps_its_reason(void **state)
+{
+	struct test *t = *state;
+	t->keeps = true;
+	struct probe *bad = xcalloc(1, sizeof(*bad)), *full = xcalloc(1, sizeof(*full));
+	*bad = (struct probe){.input = {.kind = &bad_kind, .refuse_at_s = 1}, .test = t, .job = 99, .name = 'x'};
+	*full = (struct probe){.input = {.kind = &kind_without_room}, .test = t, .name = 'f'};
+	turn_add(t->turn, &bad->input);
+	turn_add(t->turn, &full->input);
+	uv_run(&t->loop, UV_RUN_DEFAULT);
+	assert_string_equal(t->story, "xfp!fgFc");
+}
+
 static void test_what_waits_at_the_end_has_failed(void **state)
 {
 	struct test *t = *state;
@@ -169,6 +203,7 @@ int main(void)
 		TEST(test_a_bad_input_costs_itself),
 		TEST(test_a_busy_store_is_tried_again),
 		TEST(test_a_late_input_is_refused),
+		TEST(test_a_bad_late_input_keeps_its_reason),
 		TEST(test_what_waits_at_the_end_has_failed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
