@@ -77,11 +77,8 @@ int fs_write_file(const char *path, const void *bytes, size_t size, mode_t mode,
 	return fs_temp_commit(path, fd, err);
 }
 
-int fs_read_file(const char *path, size_t max_bytes, char **ret, size_t *ret_size, struct err *err)
+static int read_all(int fd, const char *path, size_t max_bytes, char **ret, size_t *ret_size, struct err *err)
 {
-	autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return err_sys(err, -errno, "cannot open %s", path);
 	size_t size = 0, room = 4096;
 	autofree char *buf = xmalloc(room + 1);
 	for (;;) {
@@ -105,6 +102,25 @@ int fs_read_file(const char *path, size_t max_bytes, char **ret, size_t *ret_siz
 	if (ret_size)
 		*ret_size = size;
 	return 0;
+}
+
+int fs_read_file(const char *path, size_t max_bytes, char **ret, size_t *ret_size, struct err *err)
+{
+	autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(err, -errno, "cannot open %s", path);
+	return read_all(fd, path, max_bytes, ret, ret_size, err);
+}
+
+int fs_read_plain_file(const char *path, size_t max_bytes, char **ret, size_t *ret_size, struct err *err)
+{
+	struct stat st;
+	autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+	if (fd < 0 && errno != ELOOP)
+		return err_sys(err, -errno, "cannot open %s", path);
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return err_set(err, -EINVAL, "%s is not a file; expected a plain one", path);
+	return read_all(fd, path, max_bytes, ret, ret_size, err);
 }
 
 int fs_mkdirs(const char *path, mode_t mode, struct err *err)

@@ -13,6 +13,8 @@ int fs_temp_commit(const char *path, int fd, struct err *err);
 void fs_temp_abandon(const char *path, int fd);
 /* Whole file, NUL-terminated; -EFBIG above max_bytes. */
 int fs_read_file(const char *path, size_t max_bytes, char **ret, size_t *ret_size, struct err *err);
+/* The same of a plain file alone: of a link or of what a read might wait for, -EINVAL. */
+int fs_read_plain_file(const char *path, size_t max_bytes, char **ret, size_t *ret_size, struct err *err);
 /* write() until all is out; retries EINTR. */
 int fs_write_all(int fd, const void *bytes, size_t size);
 /* mkdir -p. */

@@ -1,119 +1,39 @@
-/* What a run's test images were taken for; see confusion.h. */
+/* What a person asks of a run's confusion matrix; see confusion.h. */
 #include "ctl/confusion.h"
 #include "ctl/columns.h"
-#include "common/fs.h"
-#include "common/json.h"
 
 #include <math.h>
-#include <sys/stat.h>
 
-#define FILE_MAX (16 * 1024 * 1024)
-
-static bool read_row(const json_t *row, size_t n, uint32_t *ret)
+int confusion_read(struct confusion_matrix *ret, const struct paths *paths, int64_t job, struct err *err)
 {
-	size_t i;
-	json_t *images;
+	autofree char *dir = paths_job_dir(paths, job), *path = xasprintf("%s/confusion.json", dir);
+	int e = confusion_matrix_read(ret, path, CONFUSION_LAST, err);
 
-	if (json_array_size(row) != n)
-		return false;
-	json_array_foreach(row, i, images)
-	{
-		json_int_t v = json_integer_value(images);
-		if (!json_is_integer(images) || v < 0 || v > UINT32_MAX)
-			return false;
-		ret[i] = (uint32_t)v;
+	for (size_t i = 0; e > 0 && i < ret->n; i++) {
+		char *name = text_clean(ret->names[i]);
+		name[text_fit(name, CONFUSION_NAME_MAX)] = 0;
+		free(ret->names[i]);
+		ret->names[i] = name;
 	}
-	return true;
-}
-
-static char *name_of(const json_t *value)
-{
-	char *name = text_clean(json_string_value(value) ? json_string_value(value) : "?");
-
-	name[text_fit(name, CONFUSION_NAME_MAX)] = 0;
-	return name;
-}
-
-static int read_test(struct confusion *c, const json_t *root, const char *path, struct err *err)
-{
-	const json_t *names = json_object_get(root, "classes"), *last = json_object_get(root, "last");
-	const json_t *matrix = json_object_get(last, "matrix");
-	size_t n = json_array_size(names);
-	int64_t epoch = json_int_or(last, "epoch", 0);
-
-	if (n < 1 || n > CONFUSION_CLASSES_MAX || json_array_size(matrix) != n || epoch < 1 || epoch > INT32_MAX)
-		return err_set(
-			err, -EBADMSG,
-			"%s does not hold a confusion matrix\n"
-			"  expected: names of 1 to %d classes and a test with its epoch and a row for each class",
-			path, CONFUSION_CLASSES_MAX);
-	*c = (struct confusion){.n = n, .epoch = (int)epoch};
-	c->names = xcalloc(n, sizeof(*c->names));
-	c->images = xcalloc(n * n, sizeof(*c->images));
-	c->of_class = xcalloc(n, sizeof(*c->of_class));
-	c->accuracy = xcalloc(n, sizeof(*c->accuracy));
-	for (size_t i = 0; i < n; i++) {
-		uint32_t *row = c->images + i * n;
-		c->names[i] = name_of(json_array_get(names, i));
-		if (!read_row(json_array_get(matrix, i), n, row))
-			return err_set(
-				err, -EBADMSG,
-				"%s: row %zu of the confusion matrix is not one\n  expected: %zu numbers of images",
-				path, i + 1, n);
-		for (size_t k = 0; k < n; k++)
-			c->of_class[i] += row[k];
-		c->accuracy[i] = c->of_class[i] ? 100.0 * row[i] / (double)c->of_class[i] : NAN;
-	}
-	return 1;
-}
-
-int confusion_read(struct confusion *ret, const struct paths *paths, int64_t job, struct err *err)
-{
-	autofree char *dir = paths_job_dir(paths, job), *path = xasprintf("%s/confusion.json", dir), *text = NULL;
-	struct confusion c = {0};
-	struct stat st;
-	struct err why;
-	size_t size = 0;
-
-	if (stat(path, &st) < 0)
-		return errno == ENOENT || errno == ENOTDIR ? 0 : err_sys(err, -errno, "%s", path);
-	if (!S_ISREG(st.st_mode))
-		return err_set(err, -EBADMSG, "%s is not a file", path);
-	int e = fs_read_file(path, FILE_MAX, &text, &size, err);
-	if (e < 0)
-		return e;
-	autojson json_t *root = json_parse(text, size, &why);
-	e = root ? read_test(&c, root, path, err) : err_set(err, -EBADMSG, "%s: %s", path, why.text);
-	if (e < 0) {
-		confusion_fini(&c);
-		return e;
-	}
-	*ret = c;
 	return e;
 }
 
-void confusion_fini(struct confusion *c)
+double confusion_accuracy(const struct confusion_matrix *c, size_t class)
 {
-	for (size_t i = 0; i < c->n; i++)
-		free(c->names[i]);
-	free(c->names);
-	free(c->images);
-	free(c->of_class);
-	free(c->accuracy);
-	*c = (struct confusion){0};
+	return c->of_class[class] ? 100.0 * c->images[class * c->n + class] / (double)c->of_class[class] : NAN;
 }
 
 static int by_accuracy(const void *a, const void *b, void *data)
 {
 	size_t first = *(const size_t *)a, second = *(const size_t *)b;
-	const double *accuracy = data;
+	double difference = confusion_accuracy(data, first) - confusion_accuracy(data, second);
 
-	if (accuracy[first] != accuracy[second])
-		return accuracy[first] < accuracy[second] ? -1 : 1;
+	if (difference != 0)
+		return difference < 0 ? -1 : 1;
 	return first < second ? -1 : 1;
 }
 
-size_t *confusion_ranked(const struct confusion *c, size_t *ret_n)
+size_t *confusion_ranked(const struct confusion_matrix *c, size_t *ret_n)
 {
 	size_t *ranked = xcalloc(c->n + 1, sizeof(*ranked));
 	size_t n = 0;
@@ -121,7 +41,7 @@ size_t *confusion_ranked(const struct confusion *c, size_t *ret_n)
 	for (size_t i = 0; i < c->n; i++)
 		if (c->of_class[i])
 			ranked[n++] = i;
-	qsort_r(ranked, n, sizeof(*ranked), by_accuracy, c->accuracy);
+	qsort_r(ranked, n, sizeof(*ranked), by_accuracy, (void *)c);
 	*ret_n = n;
 	return ranked;
 }
@@ -138,7 +58,7 @@ static int by_images(const void *a, const void *b)
 	return first->taken_for < second->taken_for ? -1 : 1;
 }
 
-struct confused *confusion_most(const struct confusion *c, size_t limit, size_t *ret_n)
+struct confused *confusion_most(const struct confusion_matrix *c, size_t limit, size_t *ret_n)
 {
 	struct confused *all = xcalloc(c->n * c->n + 1, sizeof(*all));
 	size_t n = 0;
@@ -155,12 +75,12 @@ struct confused *confusion_most(const struct confusion *c, size_t limit, size_t 
 	return all;
 }
 
-static json_t *class_json(const struct confusion *c, size_t class)
+static json_t *class_json(const struct confusion_matrix *c, size_t class)
 {
-	return json_pack("{ss, sf}", "class", c->names[class], "accuracy", c->accuracy[class]);
+	return json_pack("{ss, sf}", "class", c->names[class], "accuracy", confusion_accuracy(c, class));
 }
 
-json_t *confusion_json(const struct confusion *c, size_t limit)
+json_t *confusion_json(const struct confusion_matrix *c, size_t limit)
 {
 	size_t n_ranked, n_most;
 	autofree size_t *ranked = confusion_ranked(c, &n_ranked);

@@ -296,7 +296,7 @@ static void report_fini(struct report *rep)
 	free(rep->best);
 	sweep_source_fini(&rep->source);
 	report_code_fini(&rep->code);
-	confusion_fini(&rep->confusion);
+	confusion_matrix_fini(&rep->confusion);
 	free(rep->confusion_trouble);
 	metric_rows_free(rep->metrics, rep->n_metrics);
 	free(rep->samples);

@@ -47,8 +47,8 @@ struct report {
 	struct report_code code;
 
 	/* Of the best run. */
-	struct confusion confusion; /* zeroed: there is none */
-	char *confusion_trouble;    /* why it is not shown, or NULL */
+	struct confusion_matrix confusion; /* zeroed: there is none */
+	char *confusion_trouble; /* why it is not shown, or NULL */
 	struct metric_row *metrics; /* without a column of their own */
 	size_t n_metrics;
 	struct sample_row *samples;

@@ -1,12 +1,12 @@
 /* What the best run's test images were taken for: heat map, worst and best classes, the most frequent confusions.
  *
- * The heat map is one small picture (png.h), so that a hundred classes cost no more than ten; its colours are shares of
- * the class in two hues, right and wrong, over the page's own background, light or dark. */
+ * The heat map is one small picture (common/png.h), so that a hundred classes cost no more than ten; its colours are
+ * shares of the class in two hues, right and wrong, over the page's own background, light or dark. */
 #include "ctl/report.h"
 #include "ctl/columns.h"
 #include "ctl/html.h"
 #include "ctl/plot.h"
-#include "ctl/png.h"
+#include "common/png.h"
 
 #include <math.h>
 
@@ -19,7 +19,7 @@
 enum { NAMES_GAP = 5, CELL_FEW = 44, CELL_MANY = 8 };
 
 struct matrix {
-	const struct confusion *c;
+	const struct confusion_matrix *c;
 	double cell, letters, names,
 		end;       /* sizes: of a cell, of text; edges of the cells, left and right, top and bottom */
 	double most_wrong; /* per cent of a class: the largest confusion */
@@ -34,12 +34,12 @@ static uint8_t level_of(double percent, double most, int first)
 	return (uint8_t)(first + MIN(MAX(level, 1), LEVELS));
 }
 
-static double percent_of(const struct confusion *c, size_t class, size_t taken_for)
+static double percent_of(const struct confusion_matrix *c, size_t class, size_t taken_for)
 {
 	return c->of_class[class] ? 100.0 * c->images[class * c->n + taken_for] / (double)c->of_class[class] : 0;
 }
 
-static struct matrix matrix_of(const struct confusion *c)
+static struct matrix matrix_of(const struct confusion_matrix *c)
 {
 	bool few = c->n <= FEW_CLASSES;
 	struct matrix m = {.c = c, .cell = few ? CELL_FEW : CELL_MANY, .letters = few ? 12 : 7.5, .names = 3};
@@ -54,22 +54,44 @@ static struct matrix matrix_of(const struct confusion *c)
 	return m;
 }
 
+/* "data:image/png;base64,...".  Allocated. */
+static char *data_url(const uint8_t *png, size_t size)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char head[] = "data:image/png;base64,";
+	char *url = xmalloc(sizeof(head) + (size + 2) / 3 * 4), *to = stpcpy(url, head);
+
+	for (size_t i = 0; i < size; i += 3) {
+		size_t left = size - i;
+		uint32_t v = (uint32_t)png[i] << 16 | (left > 1 ? (uint32_t)png[i + 1] << 8 : 0) | (left > 2 ? png[i + 2] : 0u);
+		*to++ = digits[v >> 18];
+		*to++ = digits[v >> 12 & 63];
+		*to++ = left > 1 ? digits[v >> 6 & 63] : '=';
+		*to++ = left > 2 ? digits[v & 63] : '=';
+	}
+	*to = 0;
+	return url;
+}
+
 static char *picture_of(const struct matrix *m)
 {
-	const struct confusion *c = m->c;
-	struct png_colour colours[PNG_COLOURS] = {{0}};
+	const struct confusion_matrix *c = m->c;
+	struct png_color colours[1 + 2 * LEVELS] = {{0}};
+	uint8_t alpha[1 + 2 * LEVELS] = {0};
+	size_t size;
 	autofree uint8_t *pixels = xcalloc(c->n * c->n, 1);
 
 	for (int level = 1; level <= LEVELS; level++) {
-		uint8_t alpha = (uint8_t)(255 * level / LEVELS);
-		colours[level] = (struct png_colour){0x2b, 0x7c, 0xc9, alpha};
-		colours[LEVELS + level] = (struct png_colour){0xd6, 0x5a, 0x12, alpha};
+		colours[level] = (struct png_color){0x2b, 0x7c, 0xc9};
+		colours[LEVELS + level] = (struct png_color){0xd6, 0x5a, 0x12};
+		alpha[level] = alpha[LEVELS + level] = (uint8_t)(255 * level / LEVELS);
 	}
 	for (size_t i = 0; i < c->n; i++)
 		for (size_t k = 0; k < c->n; k++)
 			pixels[i * c->n + k] = i == k ? level_of(percent_of(c, i, k), 100, 0)
 						      : level_of(percent_of(c, i, k), m->most_wrong, LEVELS);
-	return png_data_url(pixels, c->n, c->n, colours);
+	autofree char *png = png_indexed(pixels, c->n, c->n, colours, alpha, ARRAY_LEN(colours), &size);
+	return data_url((const uint8_t *)png, size);
 }
 
 /* Middle of a row or column. */
@@ -91,7 +113,7 @@ static void put_names(FILE *out, const struct matrix *m, double at, const char *
 
 static void put_numbers(FILE *out, const struct matrix *m)
 {
-	const struct confusion *c = m->c;
+	const struct confusion_matrix *c = m->c;
 
 	fputs("<text class=\"label\" text-anchor=\"middle\">", out);
 	for (size_t i = 0; i < c->n; i++)
@@ -115,7 +137,7 @@ static void put_lines(FILE *out, const struct matrix *m)
 	fputs("\"/>\n", out);
 }
 
-static void draw_matrix(FILE *out, const struct confusion *c)
+static void draw_matrix(FILE *out, const struct confusion_matrix *c)
 {
 	bool few = c->n <= FEW_CLASSES;
 	struct matrix m = matrix_of(c);
@@ -144,7 +166,7 @@ static void draw_matrix(FILE *out, const struct confusion *c)
 		m.most_wrong);
 }
 
-static void put_ranked(FILE *out, const struct confusion *c, const char *title, const size_t *ranked, size_t n,
+static void put_ranked(FILE *out, const struct confusion_matrix *c, const char *title, const size_t *ranked, size_t n,
 		       bool backwards)
 {
 	fprintf(out,
@@ -156,13 +178,13 @@ static void put_ranked(FILE *out, const struct confusion *c, const char *title, 
 		size_t class = ranked[backwards ? n - 1 - i : i];
 		fputs("<tr><th scope=\"row\">", out);
 		html_put(out, c->names[class]);
-		fprintf(out, "</th><td class=\"num\">%.2f</td><td class=\"num\">%llu</td></tr>\n", c->accuracy[class],
+		fprintf(out, "</th><td class=\"num\">%.2f</td><td class=\"num\">%llu</td></tr>\n", confusion_accuracy(c, class),
 			(unsigned long long)c->of_class[class]);
 	}
 	fputs("</tbody></table></div>\n", out);
 }
 
-static void put_most(FILE *out, const struct confusion *c, const struct confused *most, size_t n)
+static void put_most(FILE *out, const struct confusion_matrix *c, const struct confused *most, size_t n)
 {
 	fputs("<div><h3>Most frequent confusions</h3>\n<table><thead><tr><th scope=\"col\">Class</th><th "
 	      "scope=\"col\">Taken for</th>"
@@ -182,7 +204,7 @@ static void put_most(FILE *out, const struct confusion *c, const struct confused
 
 void report_classes(const struct report *rep, FILE *out)
 {
-	const struct confusion *c = &rep->confusion;
+	const struct confusion_matrix *c = &rep->confusion;
 	size_t n_ranked, n_most;
 
 	if (!c->n && !rep->confusion_trouble)
@@ -210,21 +232,21 @@ void report_classes(const struct report *rep, FILE *out)
 	fputs("</div>\n</section>\n", out);
 }
 
-static void markdown_ranked(FILE *out, const struct confusion *c, const char *title, const size_t *ranked, size_t n,
+static void markdown_ranked(FILE *out, const struct confusion_matrix *c, const char *title, const size_t *ranked, size_t n,
 			    bool backwards)
 {
 	fprintf(out, "- %s:", title);
 	for (size_t i = 0; i < MIN(n, (size_t)LISTED_CLASSES); i++) {
 		size_t class = ranked[backwards ? n - 1 - i : i];
 		autofree char *name = markdown_escaped(c->names[class]);
-		fprintf(out, "%s %s %.2f %%", i ? "," : "", name, c->accuracy[class]);
+		fprintf(out, "%s %s %.2f %%", i ? "," : "", name, confusion_accuracy(c, class));
 	}
 	fputc('\n', out);
 }
 
 void report_classes_markdown(const struct report *rep, FILE *out)
 {
-	const struct confusion *c = &rep->confusion;
+	const struct confusion_matrix *c = &rep->confusion;
 	size_t n_ranked, n_most;
 
 	if (!c->n)

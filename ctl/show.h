@@ -7,7 +7,7 @@
 struct job_tests {                  /* what is read for it; zeroed: nothing */
 	struct metric_row *metrics; /* without a column of their own */
 	size_t n_metrics;
-	struct confusion confusion;
+	struct confusion_matrix confusion;
 	bool has_confusion;
 	char *trouble; /* why its confusion matrix is not shown, or NULL */
 };

@@ -25,7 +25,7 @@ int job_tests_read(struct job_tests *ret, struct reader *r, const struct paths *
 void job_tests_fini(struct job_tests *t)
 {
 	metric_rows_free(t->metrics, t->n_metrics);
-	confusion_fini(&t->confusion);
+	confusion_matrix_fini(&t->confusion);
 	free(t->trouble);
 }
 
@@ -77,16 +77,16 @@ static void print_metrics(const struct metric_row *all, size_t n)
 }
 
 /* A class with its accuracy, in 28 columns. */
-static void print_class(const struct confusion *c, size_t class)
+static void print_class(const struct confusion_matrix *c, size_t class)
 {
 	const char *name = c->names[class];
 	size_t bytes = text_fit(name, NAME_COLUMNS - 1);
 
 	printf("%.*s%*s%6.2f  ", (int)bytes, name, (int)(NAME_COLUMNS - text_columns(name, bytes)), "",
-	       c->accuracy[class]);
+	       confusion_accuracy(c, class));
 }
 
-static void print_classes(const struct confusion *c)
+static void print_classes(const struct confusion_matrix *c)
 {
 	size_t n_ranked, n_most;
 	autofree size_t *ranked = confusion_ranked(c, &n_ranked);

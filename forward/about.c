@@ -1,7 +1,7 @@
 /* See about.h. */
 #include "about.h"
 
-#include "confusion.h"
+#include "confusion_png.h"
 #include "pictures.h"
 
 #include "common/json.h"
@@ -161,16 +161,16 @@ static void add_confusion(struct upload_files *files, struct follow *f, int64_t 
 {
 	size_t size = 0;
 	struct err err;
-	struct confusion c;
+	struct confusion_matrix c;
 	autofree char *dir = paths_job_dir(&f->paths, job), *path = xasprintf("%s/confusion.json", dir);
-	int r = confusion_read(&c, path, &err);
-	if (r < 0 && r != -ENOENT)
-		log_warn("job %lld: no picture of its confusion matrix: %s", (long long)job, err.text);
+	int r = confusion_matrix_read(&c, path, CONFUSION_BEST, &err);
 	if (r < 0)
+		log_warn("job %lld: no picture of its confusion matrix: %s", (long long)job, err.text);
+	if (r <= 0)
 		return;
 	char *png = confusion_png(&c, &size);
 	upload_add(files, "media/images/confusion_matrix.png", png, size);
-	confusion_fini(&c);
+	confusion_matrix_fini(&c);
 }
 
 int about_files(struct upload_files *ret, struct follow *f, const struct wsweep_facts *ws, int64_t job, int64_t lines,

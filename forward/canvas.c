@@ -2,23 +2,22 @@
 #include "canvas.h"
 
 #include <ctype.h>
-#include <zlib.h>
 
 #define GLYPH 6 /* dots from one letter to the next */
 
 struct canvas {
 	int width, height;
-	const struct color *palette;
+	const struct png_color *palette;
 	size_t colors;
-	unsigned char *pixels; /* lines of 1 + width: each begins with PNG's filter, none */
+	uint8_t *pixels; /* (height, width) */
 };
 
-struct canvas *canvas_new(int width, int height, const struct color *palette, size_t colors)
+struct canvas *canvas_new(int width, int height, const struct png_color *palette, size_t colors)
 {
 	INVARIANT(width > 0 && height > 0 && width <= CANVAS_SIDE_MAX && height <= CANVAS_SIDE_MAX, "a picture of %d x %d",
 		  width, height);
 	struct canvas *c = xmalloc(sizeof(*c));
-	*c = (struct canvas){width, height, palette, colors, xcalloc((size_t)height, 1 + (size_t)width)};
+	*c = (struct canvas){width, height, palette, colors, xcalloc((size_t)height, (size_t)width)};
 	return c;
 }
 
@@ -36,7 +35,7 @@ void canvas_fill(struct canvas *c, int x, int y, int width, int height, unsigned
 {
 	int left = MAX(x, 0), right = MIN(x + width, c->width);
 	for (int at = MAX(y, 0); at < MIN(y + height, c->height) && left < right; at++)
-		memset(c->pixels + (size_t)at * (1 + (size_t)c->width) + 1 + left, color, (size_t)(right - left));
+		memset(c->pixels + (size_t)at * (size_t)c->width + left, color, (size_t)(right - left));
 }
 
 /* Bresenham's. */
@@ -122,53 +121,7 @@ void canvas_text_upward(struct canvas *c, int x, int y, int scale, const char *t
 	}
 }
 
-/* --- PNG (RFC 2083) --- */
-
-struct bytes {
-	unsigned char *at;
-	size_t n;
-};
-
-static void add_bytes(struct bytes *b, const void *bytes, size_t n)
-{
-	b->at = xrealloc_array(b->at, b->n + n, 1);
-	memcpy(b->at + b->n, bytes, n);
-	b->n += n;
-}
-
-static void add_u32(struct bytes *b, uint32_t v)
-{
-	const unsigned char big_endian[] = {(unsigned char)(v >> 24), (unsigned char)(v >> 16), (unsigned char)(v >> 8),
-					    (unsigned char)v};
-	add_bytes(b, big_endian, sizeof(big_endian));
-}
-
-static void add_chunk(struct bytes *b, const char *type, const void *data, size_t n)
-{
-	add_u32(b, (uint32_t)n);
-	size_t start = b->n;
-	add_bytes(b, type, 4);
-	if (n)
-		add_bytes(b, data, n);
-	add_u32(b, (uint32_t)crc32(0, b->at + start, (unsigned)(b->n - start)));
-}
-
 char *canvas_png(const struct canvas *c, size_t *ret_size)
 {
-	struct bytes b = {0}, head = {0};
-	uLong plain = (uLong)c->height * (1 + (uLong)c->width);
-	uLongf size = compressBound(plain);
-	autofree unsigned char *packed = xmalloc(size);
-	INVARIANT(compress2(packed, &size, c->pixels, plain, Z_BEST_COMPRESSION) == Z_OK, "compress2");
-	add_u32(&head, (uint32_t)c->width);
-	add_u32(&head, (uint32_t)c->height);
-	add_bytes(&head, "\x08\x03\x00\x00\x00", 5); /* 8 bits, a palette, deflate, no interlacing */
-	add_bytes(&b, "\x89PNG\r\n\x1a\n", 8);
-	add_chunk(&b, "IHDR", head.at, head.n);
-	add_chunk(&b, "PLTE", c->palette, c->colors * sizeof(*c->palette));
-	add_chunk(&b, "IDAT", packed, size);
-	add_chunk(&b, "IEND", NULL, 0);
-	free(head.at);
-	*ret_size = b.n;
-	return (char *)b.at;
+	return png_indexed(c->pixels, (size_t)c->width, (size_t)c->height, c->palette, NULL, c->colors, ret_size);
 }

@@ -2,17 +2,14 @@
  * signs; capitals are drawn small, what there is no sign for as "?").  What lies outside is cut off. */
 #pragma once
 
-#include "common/base.h"
+#include "common/png.h"
 
 #define CANVAS_SIDE_MAX 4096
 
-struct color {
-	unsigned char r, g, b;
-};
 struct canvas;
 
 /* All of color 0.  palette: at most 256; borrowed. */
-struct canvas *canvas_new(int width, int height, const struct color *palette, size_t colors);
+struct canvas *canvas_new(int width, int height, const struct png_color *palette, size_t colors);
 void canvas_free(struct canvas *c); /* accepts NULL */
 static inline void cleanup_canvas(struct canvas **c)
 {

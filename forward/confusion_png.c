@@ -1,6 +1,6 @@
-/* See confusion.h: the picture. */
+/* See confusion_png.h. */
 #include "canvas.h"
-#include "confusion.h"
+#include "confusion_png.h"
 
 #include <math.h>
 
@@ -14,7 +14,7 @@
 enum { WHITE, BLACK, GREY, RIGHT, WRONG = RIGHT + SHADES, N_COLORS = WRONG + SHADES };
 
 struct plot {
-	const struct confusion *c;
+	const struct confusion_matrix *c;
 	struct canvas *canvas;
 	int cell;  /* pixels */
 	int scale; /* of names */
@@ -30,13 +30,13 @@ static unsigned char between(int from, int to, double share)
 	return (unsigned char)lrint(from + (to - from) * share);
 }
 
-static const struct color *palette(void)
+static const struct png_color *palette(void)
 {
-	static struct color colors[N_COLORS] = {{255, 255, 255}, {40, 40, 40}, {222, 222, 222}};
+	static struct png_color colors[N_COLORS] = {{255, 255, 255}, {40, 40, 40}, {222, 222, 222}};
 	for (int i = 0; i < SHADES; i++) {
 		double share = (double)(i + 1) / SHADES;
-		colors[RIGHT + i] = (struct color){between(240, 8, share), between(246, 48, share), between(252, 107, share)};
-		colors[WRONG + i] = (struct color){between(255, 166, share), between(243, 44, share), between(230, 8, share)};
+		colors[RIGHT + i] = (struct png_color){between(240, 8, share), between(246, 48, share), between(252, 107, share)};
+		colors[WRONG + i] = (struct png_color){between(255, 166, share), between(243, 44, share), between(230, 8, share)};
 	}
 	return colors;
 }
@@ -64,7 +64,7 @@ static const char *shown(const char *name, char buf[NAME_SHOWN + 1])
 
 static int cell_size(size_t classes)
 {
-	return classes <= 12 ? 56 : classes <= 32 ? 22 : classes <= NAMED_MAX ? 9 : classes <= 400 ? 2 : 1;
+	return classes <= 12 ? 56 : classes <= 32 ? 22 : classes <= NAMED_MAX ? 9 : 2;
 }
 
 static void lay_out(struct plot *p)
@@ -76,7 +76,7 @@ static void lay_out(struct plot *p)
 	for (size_t i = 0; i < n && n <= NAMED_MAX; i++)
 		p->names = MAX(p->names, canvas_text_width(shown(p->c->names[i], name), p->scale));
 	if (n > NAMED_MAX)
-		p->names = canvas_text_width("1000", p->scale);
+		p->names = canvas_text_width("200", p->scale);
 	p->left = MARGIN + p->names + 6;
 	p->top = MARGIN + 3 * LINE + 8;
 	p->width = MAX(p->left + (int)n * p->cell, LEGEND) + MARGIN;
@@ -103,14 +103,14 @@ static void draw_legend(const struct plot *p, int y)
 static void draw_title(const struct plot *p)
 {
 	uint64_t all = 0, right = 0;
-	const struct confusion *c = p->c;
-	for (size_t i = 0; i < c->n * c->n; i++) {
-		all += c->counts[i];
-		right += i % (c->n + 1) == 0 ? c->counts[i] : 0;
+	const struct confusion_matrix *c = p->c;
+	for (size_t i = 0; i < c->n; i++) {
+		all += c->of_class[i];
+		right += c->images[i * c->n + i];
 	}
 	char dataset[NAME_SHOWN + 1];
-	autofree char *title = xasprintf("%s, epoch %lld: %.2f%% of %llu right", c->dataset ? shown(c->dataset, dataset) : "test",
-					 (long long)c->epoch, all ? 100.0 * (double)right / (double)all : 0,
+	autofree char *title = xasprintf("%s, epoch %d: %.2f%% of %llu right", c->dataset ? shown(c->dataset, dataset) : "test",
+					 c->epoch, all ? 100.0 * (double)right / (double)all : 0,
 					 (unsigned long long)all);
 	canvas_text(p->canvas, MARGIN, MARGIN, 2, title, BLACK);
 	canvas_text(p->canvas, MARGIN, MARGIN + LINE, 2, "rows: true class, columns: taken for", BLACK);
@@ -144,17 +144,14 @@ static void draw_count(const struct plot *p, int x, int y, uint32_t count, doubl
 
 static void draw_row(const struct plot *p, size_t row)
 {
-	uint64_t all = 0;
 	size_t n = p->c->n;
-	const uint32_t *counts = p->c->counts + row * n;
+	const uint32_t *counts = p->c->images + row * n;
 	int y = p->top + (int)row * p->cell, size = p->cell > 4 ? p->cell - 1 : p->cell;
-	for (size_t k = 0; k < n; k++)
-		all += counts[k];
 	for (size_t k = 0; k < n; k++) {
 		if (!counts[k])
 			continue;
 		int x = p->left + (int)k * p->cell;
-		double share = (double)counts[k] / (double)all;
+		double share = (double)counts[k] / (double)p->c->of_class[row];
 		canvas_fill(p->canvas, x, y, size, size, shade(p, share, k == row));
 		if (n <= 12)
 			draw_count(p, x, y, counts[k], share);
@@ -175,7 +172,7 @@ static void draw_frame(const struct plot *p)
 	canvas_fill(p->canvas, p->left - 1, p->top + side, side + 2, 1, BLACK);
 }
 
-char *confusion_png(const struct confusion *c, size_t *ret_size)
+char *confusion_png(const struct confusion_matrix *c, size_t *ret_size)
 {
 	struct plot p = {.c = c};
 	lay_out(&p);

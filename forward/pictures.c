@@ -12,7 +12,7 @@ const char *const curve_names[N_CURVES] = {"train_loss", "test_loss", "train_acc
 #define SCALE  2 /* of text */
 
 enum { WHITE, BLACK, GREY, TRAIN, TEST, N_COLORS };
-static const struct color palette[N_COLORS] = {
+static const struct png_color palette[N_COLORS] = {
 	{255, 255, 255}, {40, 40, 40}, {222, 222, 222}, {70, 120, 200}, {235, 120, 20}};
 
 struct panel {

@@ -2,12 +2,14 @@
 #include "cmocka_all.h"
 
 #include "forward/canvas.h"
-#include "forward/confusion.h"
+#include "forward/confusion_png.h"
 
 #include "common/fs.h"
+#include "common/json.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <zlib.h>
 
 static const char good[] =
@@ -15,42 +17,48 @@ static const char good[] =
 	"\"last\":{\"epoch\":7,\"matrix\":[[0,9],[9,0]]},\"best\":{\"accuracy\":[90.0,null],\"epoch\":5,"
 	"\"matrix\":[[9,1],[0,4294967295]]}}\n";
 
-static int read_bytes(const char *dir, const char *bytes, size_t size, struct confusion *ret)
+/* 1, -EFBIG or -EINVAL with a line that names the file. */
+static int read_bytes(const char *dir, const char *bytes, size_t size, enum confusion_test which,
+		      struct confusion_matrix *ret)
 {
 	struct err err = {0};
 	autofree char *path = xasprintf("%s/confusion.json", dir);
 	assert_int_equal(fs_write_file(path, bytes, size, 0600, &err), 0);
-	int r = confusion_read(ret, path, &err);
-	assert_true(r == 0 || (r == -EINVAL && strstr(err.text, path)));
+	int r = confusion_matrix_read(ret, path, which, &err);
+	assert_true(r == 1 || ((r == -EINVAL || r == -EFBIG) && strstr(err.text, path) && !strchr(err.text, '\n')));
 	return r;
 }
 
-static int read_text(const char *dir, const char *text, struct confusion *ret)
+static int read_text(const char *dir, const char *text, struct confusion_matrix *ret)
 {
-	return read_bytes(dir, text, strlen(text), ret);
+	return read_bytes(dir, text, strlen(text), CONFUSION_BEST, ret);
 }
 
-static void test_the_best_is_read(void **state)
+static void test_the_test_asked_for_is_read(void **state)
 {
-	struct confusion c;
+	struct confusion_matrix c;
 	char *dir = temp_dir();
-	assert_int_equal(read_text(dir, good, &c), 0);
+	assert_int_equal(read_bytes(dir, good, sizeof(good) - 1, CONFUSION_LAST, &c), 1);
+	assert_true(c.epoch == 7 && c.images[0] == 0 && c.images[1] == 9 && c.of_class[0] == 9);
+	confusion_matrix_fini(&c);
+	assert_int_equal(read_text(dir, good, &c), 1);
 	assert_int_equal(c.n, 2);
 	assert_int_equal(c.epoch, 5);
 	assert_string_equal(c.dataset, "d");
 	assert_string_equal(c.names[0], "a\"b");
 	assert_string_equal(c.names[1], "\xc3\xb6");
-	assert_true(c.counts[0] == 9 && c.counts[1] == 1 && c.counts[2] == 0 && c.counts[3] == 4294967295u);
-	confusion_fini(&c);
+	assert_true(c.images[0] == 9 && c.images[1] == 1 && c.images[2] == 0 && c.images[3] == 4294967295u);
+	assert_true(c.of_class[0] == 10 && c.of_class[1] == 4294967295u);
+	confusion_matrix_fini(&c);
 	temp_dir_remove(dir);
 }
 
 static void test_cut_off_anywhere(void **state)
 {
-	struct confusion c;
+	struct confusion_matrix c;
 	char *dir = temp_dir();
 	for (size_t n = 0; n + 2 < sizeof(good); n++) /* the newline at the end may go */
-		assert_int_equal(read_bytes(dir, good, n, &c), -EINVAL);
+		assert_int_equal(read_bytes(dir, good, n, CONFUSION_BEST, &c), -EINVAL);
 	temp_dir_remove(dir);
 }
 
@@ -63,7 +71,7 @@ static void test_changed_bytes(void **state)
 	char *dir = temp_dir();
 	for (int i = 0; i < 3000; i++) {
 		char text[sizeof(good)];
-		struct confusion c;
+		struct confusion_matrix c;
 		memcpy(text, good, sizeof(good));
 		for (int k = 0; k <= i % 3; k++) {
 			random = random * 1664525 + 1013904223;
@@ -72,7 +80,7 @@ static void test_changed_bytes(void **state)
 		if (read_text(dir, text, &c) < 0)
 			continue;
 		free(confusion_png(&c, &size));
-		confusion_fini(&c);
+		confusion_matrix_fini(&c);
 		drawn++;
 	}
 	assert_true(drawn > 0 && drawn < 3000);
@@ -82,31 +90,96 @@ static void test_changed_bytes(void **state)
 static void test_what_it_is_not(void **state)
 {
 	static const char *const texts[] = {
-		"[]", "{} {}", "{\"classes\":[]}", "{\"classes\":[1]}", "{\"best\":{\"matrix\":[[1]]}}",
-		"{\"classes\":[\"a\"],\"best\":{\"matrix\":[[-1]]}}", "{\"classes\":[\"a\"],\"best\":{\"matrix\":[[1.5]]}}",
-		"{\"classes\":[\"a\"],\"best\":{\"matrix\":[[4294967296]]}}", "{\"classes\":[\"a\"],\"best\":{\"matrix\":[]}}",
-		"{\"classes\":[\"a\"],\"best\":{\"matrix\":[[1,2]]}}", "{\"classes\":[\"a\"],\"best\":{\"matrix\":[[1],[2]]}}",
-		"{\"classes\":[\"a\"],\"classes\":[\"a\"]}", "{\"classes\":[\"\\u0000\"]}", "{\"x\":[[[[[[[[[1]]]]]]]]]}",
-		"{\"classes\":[\"a\"],\"last\":{\"matrix\":[[1]]}}",
+		"", "[]", "{} {}", "{\"classes\":[]}", "{\"best\":{\"epoch\":1,\"matrix\":[[1]]}}",
+		"{\"classes\":[1],\"best\":{\"epoch\":1,\"matrix\":[[1]]}}",
+		"{\"classes\":[\"a\"],\"best\":{\"matrix\":[[1]]}}",
+		"{\"classes\":[\"a\"],\"best\":{\"epoch\":0,\"matrix\":[[1]]}}",
+		"{\"classes\":[\"a\"],\"best\":{\"epoch\":2147483648,\"matrix\":[[1]]}}",
+		"{\"classes\":[\"a\"],\"best\":{\"epoch\":1,\"matrix\":[[-1]]}}",
+		"{\"classes\":[\"a\"],\"best\":{\"epoch\":1,\"matrix\":[[1.5]]}}",
+		"{\"classes\":[\"a\"],\"best\":{\"epoch\":1,\"matrix\":[[4294967296]]}}",
+		"{\"classes\":[\"a\"],\"best\":{\"epoch\":1,\"matrix\":[]}}",
+		"{\"classes\":[\"a\"],\"best\":{\"epoch\":1,\"matrix\":[[1,2]]}}",
+		"{\"classes\":[\"a\"],\"best\":{\"epoch\":1,\"matrix\":[[1],[2]]}}",
+		"{\"classes\":[\"a\"],\"classes\":[\"a\"],\"best\":{\"epoch\":1,\"matrix\":[[1]]}}",
+		"{\"classes\":[\"\\u0000\"],\"best\":{\"epoch\":1,\"matrix\":[[1]]}}",
+		"{\"classes\":[\"a\"],\"last\":{\"epoch\":1,\"matrix\":[[1]]}}",
 	};
-	struct confusion c;
+	struct confusion_matrix c;
 	struct err err;
 	char *dir = temp_dir();
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
-		if (read_text(dir, texts[i], &c) == 0)
+		if (read_text(dir, texts[i], &c) > 0)
 			fail_msg("%s is taken", texts[i]);
-	autofree char *fifo = xasprintf("%s/fifo", dir), *none = xasprintf("%s/none", dir);
+	autofree char *fifo = xasprintf("%s/fifo", dir), *none = xasprintf("%s/none", dir), *link = xasprintf("%s/link", dir);
 	assert_int_equal(mkfifo(fifo, 0600), 0);
-	assert_int_equal(confusion_read(&c, fifo, &err), -EINVAL); /* and does not wait for a writer */
-	assert_int_equal(confusion_read(&c, none, &err), -ENOENT);
-	autofree char *many = xmalloc(4 * CONFUSION_CLASSES_MAX + 32);
-	strcpy(many, "{\"classes\":[\"a\"");
-	for (int i = 0; i < CONFUSION_CLASSES_MAX; i++)
-		strcat(many, ",\"a\"");
-	assert_int_equal(read_text(dir, strcat(many, "]}"), &c), -EINVAL);
-	autofree char *large = xcalloc(CONFUSION_BYTES_MAX + 1, 1);
+	assert_int_equal(symlink("confusion.json", link), 0);
+	assert_int_equal(confusion_matrix_read(&c, fifo, CONFUSION_BEST, &err), -EINVAL); /* and does not wait for a writer */
+	assert_int_equal(confusion_matrix_read(&c, link, CONFUSION_BEST, &err), -EINVAL);
+	assert_int_equal(confusion_matrix_read(&c, dir, CONFUSION_BEST, &err), -EINVAL);
+	assert_int_equal(confusion_matrix_read(&c, none, CONFUSION_BEST, &err), 0);
+	temp_dir_remove(dir);
+}
+
+/* Both tests of n classes, numbers of five digits; as json_line() writes it. */
+static char *file_of(size_t n)
+{
+	json_t *names = json_array(), *row = json_array(), *matrix = json_array();
+	for (size_t i = 0; i < n; i++) {
+		json_array_append_new(names, json_string("a, b and c"));
+		json_array_append_new(row, json_integer(12345));
+		json_array_append(matrix, row);
+	}
+	autojson json_t *root = json_pack("{so, s{si, sO, sO}, s{si, so, so}}", "classes", names, "last", "epoch", 1, "matrix",
+					  matrix, "accuracy", row, "best", "epoch", 2, "matrix", matrix, "accuracy", row);
+	return json_line(root);
+}
+
+static void test_limits(void **state)
+{
+	struct confusion_matrix c;
+	char *dir = temp_dir();
+	autofree char *most = file_of(CONFUSION_CLASSES_MAX), *too_many = file_of(CONFUSION_CLASSES_MAX + 1);
+	assert_int_equal(read_text(dir, most, &c), 1);
+	assert_true(c.n == CONFUSION_CLASSES_MAX && c.epoch == 2 && c.images[c.n * c.n - 1] == 12345);
+	confusion_matrix_fini(&c);
+	assert_int_equal(read_text(dir, too_many, &c), -EINVAL);
+	autofree char *large = xcalloc(CONFUSION_BYTES_MAX + 2, 1);
 	memset(large, ' ', CONFUSION_BYTES_MAX + 1);
-	assert_int_equal(read_bytes(dir, large, CONFUSION_BYTES_MAX + 1, &c), -EINVAL);
+	memcpy(large, good, sizeof(good) - 1);
+	large[CONFUSION_BYTES_MAX] = '\0';
+	assert_int_equal(read_text(dir, large, &c), 1);
+	confusion_matrix_fini(&c);
+	large[CONFUSION_BYTES_MAX] = ' ';
+	assert_int_equal(read_text(dir, large, &c), -EFBIG);
+	temp_dir_remove(dir);
+}
+
+/* What would become a large tree. */
+static void test_more_than_two_tests(void **state)
+{
+	enum { ITEM = 16 };
+	static const struct {
+		char open[2], item[10], close[6];
+		size_t n;
+	} parts[] = {{"[", "[],", "0]", 2000},
+		     {"[", "{},", "0]", 2000},
+		     {"{", "\"%zu\":0,", "\"\":0}", 2000},
+		     {"[", "1,", "0]", 200000}};
+	struct confusion_matrix c;
+	char *dir = temp_dir();
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		for (size_t n = 100; n <= parts[i].n; n += parts[i].n - 100) { /* few are taken */
+			autofree char *text = xcalloc(n * ITEM + sizeof(good) + ITEM, 1);
+			char *at = stpcpy(stpcpy(text, "{\"x\":"), parts[i].open);
+			for (size_t k = 0; k < n; k++)
+				at += snprintf(at, ITEM, parts[i].item, k);
+			stpcpy(stpcpy(stpcpy(at, parts[i].close), ","), good + 1);
+			assert_int_equal(read_text(dir, text, &c), n == 100 ? 1 : -EINVAL);
+			if (n == 100)
+				confusion_matrix_fini(&c);
+		}
+	}
 	temp_dir_remove(dir);
 }
 
@@ -140,12 +213,14 @@ static void check_picture(size_t n, size_t cell)
 	char name[] = "class";
 	size_t size, counts[256];
 	uint32_t side[2];
-	struct confusion c = {.n = n, .epoch = 3};
+	struct confusion_matrix c = {.n = n, .epoch = 3};
 	c.names = xcalloc(n, sizeof(*c.names));
-	c.counts = xcalloc(n * n, sizeof(*c.counts));
+	c.images = xcalloc(n * n, sizeof(*c.images));
+	c.of_class = xcalloc(n, sizeof(*c.of_class));
 	for (size_t i = 0; i < n; i++) {
 		c.names[i] = name;
-		c.counts[i * n + i] = c.counts[i * n + (i + 1) % n] += 50;
+		c.images[i * n + i] = c.images[i * n + (i + 1) % n] += 50;
+		c.of_class[i] = n > 1 ? 100 : 50;
 	}
 	autofree char *png = confusion_png(&c, &size);
 	unpack(png, size, side, counts);
@@ -159,7 +234,8 @@ static void check_picture(size_t n, size_t cell)
 	assert_true(right >= LEGEND + least && right <= LEGEND + n * cell * cell);
 	assert_true(wrong >= LEGEND + (n > 1 ? least : 0) && wrong <= LEGEND + n * cell * cell);
 	free(c.names);
-	free(c.counts);
+	free(c.images);
+	free(c.of_class);
 }
 
 static void test_pictures_of_all_sizes(void **state)
@@ -168,15 +244,15 @@ static void test_pictures_of_all_sizes(void **state)
 	check_picture(10, 56);
 	check_picture(32, 22);
 	check_picture(100, 9);
-	check_picture(300, 2);
-	check_picture(1000, 1);
+	check_picture(CONFUSION_CLASSES_MAX, 2);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_the_best_is_read),      cmocka_unit_test(test_cut_off_anywhere),
+		cmocka_unit_test(test_the_test_asked_for_is_read), cmocka_unit_test(test_cut_off_anywhere),
 		cmocka_unit_test(test_changed_bytes),	      cmocka_unit_test(test_what_it_is_not),
+		cmocka_unit_test(test_limits), cmocka_unit_test(test_more_than_two_tests),
 		cmocka_unit_test(test_pictures_of_all_sizes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

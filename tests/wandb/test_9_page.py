@@ -64,5 +64,5 @@ def test_a_file_that_is_none_costs_the_picture_alone(place, text):
     run = place.run_of(job)
     assert place.compare(job) == [] and run["complete"] and PICTURE not in run["files"]
     assert "media/images/learning_curves.png" in run["files"]
-    assert place.said().count("no picture of its confusion matrix") == 1 and "byte" in place.said()
+    assert place.said().count("no picture of its confusion matrix") == 1 and "/confusion.json: " in place.said()
 
