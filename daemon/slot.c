@@ -342,7 +342,9 @@ void slot_take_attempt(struct slot *slot, int64_t attempt, int64_t job, double b
 		return;
 	}
 	watch_attempt(&slot->watch, monotonic_s(), began_s, limit_s);
-	cgroup_of("", slot->lead->pid, &slot->group);
+	if (slot->group_of != slot->lead->pid)
+		cgroup_of("", slot->lead->pid, &slot->group);
+	slot->group_of = slot->lead->pid;
 	oom_read(&slot->oom, &slot->group);
 }
 
@@ -461,6 +463,7 @@ void slot_vacate(struct slot *slot)
 	for_lanes(slot, lane) {
 		slot_take_attempt(lane, 0, 0, NAN, 0);
 		lane->kill_step = KILL_NONE;
+		lane->group_of = 0;
 	}
 	slot->worker = slot->pid = slot->capacity = 0;
 	slot->bad_lines = 0;

@@ -46,7 +46,8 @@ struct slot {
 	int exit_status;
 	char how[384];	/* it ended: "killed by signal 9" */
 	bool greeted;	/* it has said hello; also one that was adopted */
-	struct cgroup group;	 /* its, when its job started */
+	struct cgroup group;	 /* its, when that process's first job started here */
+	pid_t group_of;		 /* that process; 0: not looked up */
 	struct oom_counters oom; /* the same */
 	enum oom_verdict out_of_memory; /* of its end */
 	struct peer *peer; /* its connection, after a good hello */
