@@ -18,15 +18,15 @@ int confusion_read(struct confusion_matrix *ret, const struct paths *paths, int6
 	return e;
 }
 
-double confusion_accuracy(const struct confusion_matrix *c, size_t class)
+double confusion_percent(const struct confusion_matrix *c, size_t class, size_t taken_for)
 {
-	return c->of_class[class] ? 100.0 * c->images[class * c->n + class] / (double)c->of_class[class] : NAN;
+	return c->of_class[class] ? 100.0 * c->images[class * c->n + taken_for] / (double)c->of_class[class] : NAN;
 }
 
 static int by_accuracy(const void *a, const void *b, void *data)
 {
 	size_t first = *(const size_t *)a, second = *(const size_t *)b;
-	double difference = confusion_accuracy(data, first) - confusion_accuracy(data, second);
+	double difference = confusion_percent(data, first, first) - confusion_percent(data, second, second);
 
 	if (difference != 0)
 		return difference < 0 ? -1 : 1;
@@ -67,7 +67,7 @@ struct confused *confusion_most(const struct confusion_matrix *c, size_t limit, 
 		for (size_t k = 0; k < c->n; k++) {
 			uint32_t images = c->images[i * c->n + k];
 			if (i != k && images)
-				all[n++] = (struct confused){i, k, images, 100.0 * images / (double)c->of_class[i]};
+				all[n++] = (struct confused){i, k, images, confusion_percent(c, i, k)};
 		}
 	}
 	qsort(all, n, sizeof(*all), by_images);
@@ -77,7 +77,7 @@ struct confused *confusion_most(const struct confusion_matrix *c, size_t limit, 
 
 static json_t *class_json(const struct confusion_matrix *c, size_t class)
 {
-	return json_pack("{ss, sf}", "class", c->names[class], "accuracy", confusion_accuracy(c, class));
+	return json_pack("{ss, sf}", "class", c->names[class], "accuracy", confusion_percent(c, class, class));
 }
 
 json_t *confusion_json(const struct confusion_matrix *c, size_t limit)

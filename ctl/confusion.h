@@ -15,8 +15,8 @@ struct confused { /* one cell off the diagonal */
 
 /* The last test of a job, names harmless on a terminal; otherwise as confusion_matrix_read(). */
 int confusion_read(struct confusion_matrix *ret, const struct paths *paths, int64_t job, struct err *err);
-/* Per cent of the class's images; NaN: it has none. */
-double confusion_accuracy(const struct confusion_matrix *c, size_t class);
+/* Per cent of the class's images that were taken for the other, its accuracy where both are one; NaN: it has no images. */
+double confusion_percent(const struct confusion_matrix *c, size_t class, size_t taken_for);
 /* Classes that have images, worst first, by number where alike; n: how many.  Allocated. */
 size_t *confusion_ranked(const struct confusion_matrix *c, size_t *ret_n);
 /* At most `limit` of the most frequent confusions, those of no image left out; allocated. */

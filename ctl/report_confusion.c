@@ -25,18 +25,13 @@ struct matrix {
 	double most_wrong; /* per cent of a class: the largest confusion */
 };
 
-/* The square root: that one in fifty is taken for something is still to be seen. */
+/* The square root: that one in fifty is taken for something is still to be seen.  Of NaN: empty. */
 static uint8_t level_of(double percent, double most, int first)
 {
 	if (!(percent > 0))
 		return 0;
 	int level = (int)ceil(sqrt(percent / most) * LEVELS);
 	return (uint8_t)(first + MIN(MAX(level, 1), LEVELS));
-}
-
-static double percent_of(const struct confusion_matrix *c, size_t class, size_t taken_for)
-{
-	return c->of_class[class] ? 100.0 * c->images[class * c->n + taken_for] / (double)c->of_class[class] : 0;
 }
 
 static struct matrix matrix_of(const struct confusion_matrix *c)
@@ -47,7 +42,7 @@ static struct matrix matrix_of(const struct confusion_matrix *c)
 	for (size_t i = 0; i < c->n; i++) {
 		m.names = fmax(m.names, (double)text_columns(c->names[i], strlen(c->names[i])));
 		for (size_t k = 0; k < c->n; k++)
-			m.most_wrong = i == k ? m.most_wrong : fmax(m.most_wrong, percent_of(c, i, k));
+			m.most_wrong = i == k ? m.most_wrong : fmax(m.most_wrong, confusion_percent(c, i, k));
 	}
 	m.names = ceil(m.names * m.letters * 0.65) + NAMES_GAP;
 	m.end = m.names + m.cell * (double)c->n;
@@ -88,8 +83,8 @@ static char *picture_of(const struct matrix *m)
 	}
 	for (size_t i = 0; i < c->n; i++)
 		for (size_t k = 0; k < c->n; k++)
-			pixels[i * c->n + k] = i == k ? level_of(percent_of(c, i, k), 100, 0)
-						      : level_of(percent_of(c, i, k), m->most_wrong, LEVELS);
+			pixels[i * c->n + k] = i == k ? level_of(confusion_percent(c, i, k), 100, 0)
+						      : level_of(confusion_percent(c, i, k), m->most_wrong, LEVELS);
 	autofree char *png = png_indexed(pixels, c->n, c->n, colours, alpha, ARRAY_LEN(colours), &size);
 	return data_url((const uint8_t *)png, size);
 }
@@ -178,7 +173,7 @@ static void put_ranked(FILE *out, const struct confusion_matrix *c, const char *
 		size_t class = ranked[backwards ? n - 1 - i : i];
 		fputs("<tr><th scope=\"row\">", out);
 		html_put(out, c->names[class]);
-		fprintf(out, "</th><td class=\"num\">%.2f</td><td class=\"num\">%llu</td></tr>\n", confusion_accuracy(c, class),
+		fprintf(out, "</th><td class=\"num\">%.2f</td><td class=\"num\">%llu</td></tr>\n", confusion_percent(c, class, class),
 			(unsigned long long)c->of_class[class]);
 	}
 	fputs("</tbody></table></div>\n", out);
@@ -239,7 +234,7 @@ static void markdown_ranked(FILE *out, const struct confusion_matrix *c, const c
 	for (size_t i = 0; i < MIN(n, (size_t)LISTED_CLASSES); i++) {
 		size_t class = ranked[backwards ? n - 1 - i : i];
 		autofree char *name = markdown_escaped(c->names[class]);
-		fprintf(out, "%s %s %.2f %%", i ? "," : "", name, confusion_accuracy(c, class));
+		fprintf(out, "%s %s %.2f %%", i ? "," : "", name, confusion_percent(c, class, class));
 	}
 	fputc('\n', out);
 }

@@ -83,7 +83,7 @@ static void print_class(const struct confusion_matrix *c, size_t class)
 	size_t bytes = text_fit(name, NAME_COLUMNS - 1);
 
 	printf("%.*s%*s%6.2f  ", (int)bytes, name, (int)(NAME_COLUMNS - text_columns(name, bytes)), "",
-	       confusion_accuracy(c, class));
+	       confusion_percent(c, class, class));
 }
 
 static void print_classes(const struct confusion_matrix *c)
