@@ -46,8 +46,15 @@ struct choice *choices_add(struct choices *list, const struct param *param, stru
 	return &list->items[list->n++];
 }
 
-/* Checks one value and appends it in its normal form. */
-static void add_value(struct reading *r, struct choice *c, const struct node *node)
+/* The same text for the same value: -0 is 0. */
+static char *text_of(const json_t *value)
+{
+	char number[32];
+	return json_is_real(value) ? xstrdup(number_text(json_real_value(value) + 0.0, number)) : json_line(value);
+}
+
+/* Checks one value and appends it in its normal form.  seen: texts of those before it. */
+static void add_value(struct reading *r, struct choice *c, const struct node *node, json_t *seen)
 {
 	struct err err;
 	struct train_config config;
@@ -59,13 +66,13 @@ static void add_value(struct reading *r, struct choice *c, const struct node *no
 	config_defaults(&config);
 	config_set(&config, c->param, value);
 	json_t *normal = config_get(&config, c->param);
-	for (size_t i = 0; i < c->n; i++)
-		if (json_equal(c->values[i], normal)) {
-			findings_add(r->f, node->mark, "\"%s\" lists %.60s twice\n  expected: each value once", c->param->name,
-				     node->text);
-			json_decref(normal);
-			return;
-		}
+	autofree char *text = text_of(normal);
+	if (json_object_get(seen, text)) {
+		findings_add(r->f, node->mark, "\"%s\" lists %.60s twice\n  expected: each value once", c->param->name, node->text);
+		json_decref(normal);
+		return;
+	}
+	json_object_set_new(seen, text, json_true());
 	if ((c->n & (c->n - 1)) == 0) /* room doubles */
 		c->values = xrealloc_array(c->values, MAX(c->n * 2, (size_t)1), sizeof(c->values[0]));
 	c->values[c->n++] = normal;
@@ -77,8 +84,9 @@ static void add_values(struct reading *r, struct choice *c, const struct node *l
 		return;
 	if (list->n_items == 0)
 		findings_add(r->f, list->mark, "\"%s\" has no value\n  expected: at least one", c->param->name);
+	autojson json_t *seen = json_object();
 	for (size_t i = 0; i < list->n_items; i++)
-		add_value(r, c, list->items[i]);
+		add_value(r, c, list->items[i], seen);
 }
 
 /* {"value": v}, {"values": [v, ...]}; "distribution" constant or categorical beside them says the same again. */
@@ -109,7 +117,7 @@ static void take_spec(struct reading *r, struct choices *list, const char *name,
 	if (!value == !values)
 		findings_add(r->f, mark, "\"%s\" needs either value or values", name);
 	else if (value)
-		add_value(r, c, value);
+		add_value(r, c, value, NULL);
 	else
 		add_values(r, c, values);
 }
@@ -130,7 +138,7 @@ void take_defaults(struct reading *r, struct member m)
 	for (size_t i = 0; i < m.value->n_items; i++) {
 		const struct param *p = find_param(r, m.value->keys[i], m.value->key_marks[i]);
 		if (p)
-			add_value(r, choices_add(&r->plan.defaults, p, m.value->key_marks[i]), m.value->items[i]);
+			add_value(r, choices_add(&r->plan.defaults, p, m.value->key_marks[i]), m.value->items[i], NULL);
 	}
 }
 
@@ -148,7 +156,7 @@ static void take_conditions(struct reading *r, struct rule *rule, const struct n
 		if (map->items[i]->kind == NODE_LIST)
 			add_values(r, c, map->items[i]);
 		else
-			add_value(r, c, map->items[i]);
+			add_value(r, c, map->items[i], NULL);
 	}
 }
 
@@ -233,7 +241,7 @@ void take_override(struct reading *r, const struct sweep_override *o)
 		return;
 	struct node *value = node_scalar(o->value);
 	if (value)
-		add_value(r, choices_add(&r->plan.overrides, p, nowhere), value);
+		add_value(r, choices_add(&r->plan.overrides, p, nowhere), value, NULL);
 	else
 		findings_add(r->f, nowhere, "--override %s=%.60s: expected one value", o->key, o->value);
 	node_free(value);

@@ -179,6 +179,37 @@ static void test_a_huge_grid_is_refused(void **state)
 	findings_fini(&f);
 }
 
+static void assert_twice(const char *text, const char *value)
+{
+	struct findings f = {0};
+	struct sweep *sweep = NULL;
+	autofree char *expected = xasprintf("lists %s twice", value);
+	assert_int_equal(sweep_parse(&sweep, text, strlen(text), NULL, 0, "x", &f), -EINVAL);
+	assert_int_equal(f.n_errors, 1);
+	assert_non_null(strstr(f.items[0].text, expected));
+	assert_null(sweep);
+	findings_fini(&f);
+}
+
+/* A seed a job: the hundred thousandth is compared with all before it. */
+static void test_a_value_that_is_listed_twice(void **state)
+{
+	enum { SEEDS = 100000 };
+	assert_twice("parameters: {lr: {values: [0.1, 0.05, 1e-1]}}", "1e-1");
+	assert_twice("parameters: {weight_decay: {values: [0.0, -0.0]}}", "-0.0");
+	assert_twice("parameters: {model: {values: [resnet18, resnet50, resnet18]}}", "resnet18");
+	char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+	fputs("parameters: {seed: {values: [", f);
+	for (int i = 0; i < SEEDS; i++)
+		fprintf(f, "%d, ", i);
+	fprintf(f, "%d]}}", SEEDS - 1);
+	fclose(f);
+	assert_twice(text, "99999");
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -187,6 +218,7 @@ int main(void)
 		cmocka_unit_test(test_expansions),
 		cmocka_unit_test(test_overrides_win),
 		cmocka_unit_test(test_a_huge_grid_is_refused),
+		cmocka_unit_test(test_a_value_that_is_listed_twice),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
