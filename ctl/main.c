@@ -58,8 +58,8 @@ int ctl_fail(const struct ctl *ctl, int e, const struct err *err)
 	say_error(err->text);
 	if (e == -EBADMSG)
 		fprintf(stderr,
-			"  do this:  stop sweepd and put the newest backup in its place; without one:\n"
-			"            sqlite3 %s .recover | sqlite3 rescued.db\n",
+			"  do this:  stop sweepd and put the newest backup in the place of %s; without one\n"
+			"            sweepctl daemon start says how to save what can be read\n",
 			ctl->paths.db);
 	else if (e == -EACCES && ctl->paths.system)
 		fputs("  do this:  sudo adduser $USER sweepd, then log in again\n", stderr);

@@ -24,6 +24,7 @@ static void checked(uv_work_t *work, int status)
 	struct daemon *d = check->daemon;
 	d->page_check = NULL;
 	if (status == 0 && check->result == -EBADMSG) {
+		store_distrust(d->store);
 		store_explain_damage(d->paths.db, &check->err);
 		log_error("%s", check->err.text);
 		daemon_stop(d);

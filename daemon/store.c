@@ -142,14 +142,37 @@ int store_explain_damage(const char *path, struct err *err)
 		       why.text, path);
 }
 
-/* Small enough to be read before anybody is served. */
-static bool is_small(const char *path)
+static char *distrust_path(const char *path)
+{
+	return xasprintf("%s.damaged", path);
+}
+
+void store_distrust(const struct store *s)
+{
+	static const char text[] = "damaged pages were found; checked at the next start\n";
+	autofree char *path = distrust_path(s->path);
+	fs_write_file(path, text, strlen(text), 0640, NULL); /* without it: found again */
+}
+
+/* It is to be read before anybody is served: small enough, or damaged last time. */
+static bool is_checked_first(const char *path)
 {
 	struct stat db = {0}, log = {0};
-	autofree char *log_path = xasprintf("%s-wal", path);
+	autofree char *log_path = xasprintf("%s-wal", path), *distrust = distrust_path(path);
+	if (fs_exists(distrust))
+		return true;
 	stat(path, &db);
 	stat(log_path, &log);
 	return db.st_size + log.st_size <= CHECKED_AT_START;
+}
+
+static int check_first(const struct store *s, struct err *err)
+{
+	autofree char *distrust = distrust_path(s->path);
+	int r = db_check_pages(s->db, err);
+	if (r == 0)
+		unlink(distrust);
+	return r;
 }
 
 bool store_is_checked(const struct store *s)
@@ -165,8 +188,8 @@ int store_open(struct store **ret, const struct paths *paths, struct err *err)
 	int r = check_file_system(paths->state, err);
 	r = r ? r : take_lock(paths->state, &s->lock_fd, err);
 	r = r ? r : db_open(&s->db, paths->db, DB_WRITE, err);
-	if (r == 0 && (s->checked = is_small(paths->db)))
-		r = db_check_pages(s->db, err);
+	if (r == 0 && (s->checked = is_checked_first(paths->db)))
+		r = check_first(s, err);
 	r = r ? r : prepare_database(s, paths->db, err);
 	if (r < 0) {
 		if (r == -EBADMSG)

@@ -17,8 +17,10 @@ struct store;
  * opens and migrates it, recreates the views, and removes sweeps whose submit never ended. */
 int store_open(struct store **ret, const struct paths *paths, struct err *err);
 void store_close(struct store *s); /* accepts NULL */
-/* Whether store_open() has read all its pages; a large one is page_check.h's. */
+/* Whether store_open() has read all its pages; a large one is page_check.h's, unless that has found damage before. */
 bool store_is_checked(const struct store *s);
+/* So the next start reads a database of any size before it serves, and refuses what is still damaged. */
+void store_distrust(const struct store *s);
 /* Says in err what to do with a damaged database; -EBADMSG. */
 int store_explain_damage(const char *path, struct err *err);
 /* -EBUSY names who holds the lock; -ESTALE: the files were moved, deleted or replaced under the daemon. */
@@ -43,10 +45,11 @@ struct sweep_summary {
 };
 /* 1 and the id, or 0. */
 int store_find_submission(struct store *s, const char *submission, int64_t *ret_sweep, struct err *err);
-int store_find_same(struct store *s, const char *hash, uid_t owner, int64_t *ret_sweep, struct err *err);
+/* data_dir: NULL: whatever it has. */
+int store_find_same(struct store *s, const char *hash, uid_t owner, const char *data_dir, int64_t *ret_sweep, struct err *err);
 /* The same, of a submit that is still under way; hash may be NULL: only that submission. */
-int store_find_expanding(struct store *s, const char *submission, const char *hash, uid_t owner, int64_t *ret_sweep,
-			 struct err *err);
+int store_find_expanding(struct store *s, const char *submission, const char *hash, uid_t owner, const char *data_dir,
+			 int64_t *ret_sweep, struct err *err);
 /* State `expanding`: hidden until store_activate_sweep(). */
 int store_add_sweep(struct store *s, const struct new_sweep *n, int64_t *ret_sweep, struct err *err);
 int store_add_jobs(struct store *s, int64_t sweep_id, const struct sweep *sweep, size_t first, size_t n, struct err *err);

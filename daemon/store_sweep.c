@@ -19,21 +19,23 @@ int store_find_submission(struct store *s, const char *submission, int64_t *ret_
 	return one_id(q, ret_sweep, err);
 }
 
-int store_find_same(struct store *s, const char *hash, uid_t owner, int64_t *ret_sweep, struct err *err)
+int store_find_same(struct store *s, const char *hash, uid_t owner, const char *data_dir, int64_t *ret_sweep, struct err *err)
 {
 	struct stmt *q = store_query(s, QUERY_FIND_SAME);
 	stmt_bind_text(q, 1, hash);
 	stmt_bind_int(q, 2, owner);
+	stmt_bind_text(q, 3, data_dir);
 	return one_id(q, ret_sweep, err);
 }
 
-int store_find_expanding(struct store *s, const char *submission, const char *hash, uid_t owner, int64_t *ret_sweep,
-			 struct err *err)
+int store_find_expanding(struct store *s, const char *submission, const char *hash, uid_t owner, const char *data_dir,
+			 int64_t *ret_sweep, struct err *err)
 {
 	struct stmt *q = store_query(s, QUERY_FIND_EXPANDING);
 	stmt_bind_text(q, 1, submission);
 	stmt_bind_text(q, 2, hash);
 	stmt_bind_int(q, 3, owner);
+	stmt_bind_text(q, 4, data_dir);
 	return one_id(q, ret_sweep, err);
 }
 

@@ -60,16 +60,17 @@ static int find_existing(struct submit_step *step, struct store *store, struct e
 	const struct submitting *s = step->s;
 	const char *submission = json_str_or(s->request, "submission", NULL);
 	const char *hash = json_bool_or(s->request, "again", false) ? NULL : s->sweep->hash;
+	const char *data_dir = json_str_or(s->request, "data_dir", NULL);
 	int r = submission ? store_find_submission(store, submission, &step->id, err) : 0;
 	if (r == 0 && hash)
-		r = store_find_same(store, hash, s->owner, &step->id, err);
+		r = store_find_same(store, hash, s->owner, data_dir, &step->id, err);
 	step->found = step->last = r == 1;
 	if (r == 1) {
 		r = store_sweep(store, step->id, &step->summary, err);
 		return r < 0 ? r : 1;
 	}
 	if (r == 0)
-		r = store_find_expanding(store, submission, hash, s->owner, &step->id, err);
+		r = store_find_expanding(store, submission, hash, s->owner, data_dir, &step->id, err);
 	step->wait = r == 1;
 	return r;
 }

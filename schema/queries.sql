@@ -4,10 +4,12 @@
 SELECT id FROM sweep WHERE submission = ?1 AND state = 'active';
 
 -- name: find_same
-SELECT id FROM sweep WHERE hash = ?1 AND owner_uid = ?2 AND state = 'active' ORDER BY id DESC LIMIT 1;
+-- Of another data directory, if one is named, it is another sweep.
+SELECT id FROM sweep WHERE hash = ?1 AND owner_uid = ?2 AND (?3 IS NULL OR data_dir IS ?3) AND state = 'active'
+ORDER BY id DESC LIMIT 1;
 
 -- name: find_expanding
-SELECT id FROM sweep INDEXED BY sweep_expanding WHERE state = 'expanding' AND (submission = ?1 OR hash = ?2 AND owner_uid = ?3) LIMIT 1;
+SELECT id FROM sweep INDEXED BY sweep_expanding WHERE state = 'expanding' AND (submission = ?1 OR hash = ?2 AND owner_uid = ?3 AND (?4 IS NULL OR data_dir IS ?4)) LIMIT 1;
 
 -- name: add_sweep
 INSERT INTO sweep (name, project, state, metric, goal, swept, n_jobs, text, overrides, hash, submission, data_dir,

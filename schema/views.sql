@@ -13,7 +13,7 @@ DROP VIEW IF EXISTS visible_job;
 
 -- Jobs of complete sweeps.  config: JSON of every parameter; one of them is quicker as coalesce(own ->> X, base ->> X).
 CREATE VIEW visible_job AS
-  SELECT job.*, json_patch(sweep.base, job.own) AS config, sweep.base, sweep.name AS sweep_name, sweep.metric, sweep.goal
+  SELECT job.id AS job, job.*, json_patch(sweep.base, job.own) AS config, sweep.base, sweep.name AS sweep_name, sweep.metric, sweep.goal
   FROM job JOIN sweep ON sweep.id = job.sweep WHERE sweep.state = 'active';
 
 -- The epochs that count: of each (job, epoch) the highest attempt's row, so a repeated epoch counts once.

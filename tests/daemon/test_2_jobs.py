@@ -168,8 +168,13 @@ def test_the_same_configurations_are_one_sweep_unless_asked(sweepd):
     assert sweepd.submit(n=2, again=False, name="other", submission="x") == first
     assert sweepd.submit(n=2, again=True) != first
     assert sweepd.submit(n=3, again=False) != first
-    answer = sweepd.ask("submit", text='{"parameters": {"seed": {"values": [0, 1]}}, "defaults": {"epochs": 3}}')
+    text = '{"parameters": {"seed": {"values": [0, 1]}}, "defaults": {"epochs": 3}}'
+    answer = sweepd.ask("submit", text=text)
     assert answer["existing"] is True and answer["first_job"] in (first, 3) and answer["jobs"] == 2
+    elsewhere = sweepd.ask("submit", text=text, data_dir="/tmp")
+    assert elsewhere["existing"] is False  # other images
+    assert sweepd.ask("submit", text=text, data_dir="/tmp")["sweep"] == elsewhere["sweep"]
+    assert sweepd.one("SELECT config ->> 'seed' FROM visible_job WHERE job = ?", first) == (0,)
 
 
 def test_a_large_sweep_appears_whole(sweepd):

@@ -298,6 +298,13 @@ def test_a_large_damaged_database_ends_the_daemon_that_serves_it(place):
     place.wait_log("the database is damaged; sweepd leaves it as it is")
     assert place.process.wait(DEADLINE_S) == 0
     place.process = None
+    assert "the database is damaged" in place.refused()  # from then on before anybody is served
+    for file in place.state.glob("results.db*"):
+        if file.suffix != ".damaged":
+            file.unlink()
+    place.start()
+    assert not path.with_name("results.db.damaged").exists()
+    place.stop()
 
 
 def test_a_stop_does_not_wait_for_the_check_of_a_large_database(place):

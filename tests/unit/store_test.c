@@ -83,10 +83,10 @@ static void test_half_a_submit_is_hidden_and_then_gone(void **state)
 	assert_int_equal(store_sweep(p->store, id, &summary, &err), -ENOENT);
 	assert_int_equal(store_job(p->store, first + 3, &job, &err), -ENOENT);
 	assert_int_equal(store_find_submission(p->store, "id", &found, &err), 0);
-	assert_int_equal(store_find_same(p->store, sweep->hash, 7, &found, &err), 0);
-	assert_int_equal(store_find_expanding(p->store, "id", NULL, 7, &found, &err), 1);
-	assert_int_equal(store_find_expanding(p->store, NULL, sweep->hash, 7, &found, &err), 1);
-	assert_int_equal(store_find_expanding(p->store, NULL, sweep->hash, 8, &found, &err), 0);
+	assert_int_equal(store_find_same(p->store, sweep->hash, 7, NULL, &found, &err), 0);
+	assert_int_equal(store_find_expanding(p->store, "id", NULL, 7, NULL, &found, &err), 1);
+	assert_int_equal(store_find_expanding(p->store, NULL, sweep->hash, 7, NULL, &found, &err), 1);
+	assert_int_equal(store_find_expanding(p->store, NULL, sweep->hash, 8, NULL, &found, &err), 0);
 	assert_string_equal(store_place_query(p, "SELECT count(*) FROM results"), "3");
 	store_place_reopen(p);
 	assert_string_equal(store_place_query(p, "SELECT count(*) FROM sweep"), "1");
@@ -110,8 +110,9 @@ static void test_a_sweep_is_found_again(void **state)
 	assert_int_equal(s.owner, 1000);
 	assert_string_equal(s.name, "grid");
 	autofree char *hash = xstrdup(store_place_query(p, "SELECT hash FROM sweep"));
-	assert_int_equal(store_find_same(p->store, hash, 1000, &id, &err), 1);
-	assert_int_equal(store_find_same(p->store, hash, 1001, &id, &err), 0);
+	assert_int_equal(store_find_same(p->store, hash, 1000, NULL, &id, &err), 1);
+	assert_int_equal(store_find_same(p->store, hash, 1001, NULL, &id, &err), 0);
+	assert_int_equal(store_find_same(p->store, hash, 1000, "/elsewhere", &id, &err), 0);
 	assert_int_equal(store_sweep(p->store, 2, &s, &err), -ENOENT);
 	assert_string_equal(err.text, "no sweep s2");
 }
