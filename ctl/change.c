@@ -96,8 +96,9 @@ static int collect_word(struct collecting *c, const struct selection *sel, struc
 	return e;
 }
 
-/* Of each word's jobs those that the change is for; of a sweep only those states are read. */
-static int collect(const struct change *change, const struct change_input *input, struct selection *sel, struct reader *r,
+/* Of each word's jobs those that the change is for; of a sweep only those states are read: in one transaction, or a job that
+ * moves meanwhile would be in none of them. */
+static int collect_all(const struct change *change, const struct change_input *input, struct selection *sel, struct reader *r,
 		   json_t *ids, struct err *err)
 {
 	for (size_t i = 0; i < input->targets.n; i++) {
@@ -117,6 +118,18 @@ static int collect(const struct change *change, const struct change_input *input
 			return e;
 	}
 	return 0;
+}
+
+static int collect(const struct change *change, const struct change_input *input, struct selection *sel, struct reader *r,
+		   json_t *ids, struct err *err)
+{
+	int e = reader_begin(r, err);
+
+	if (e < 0)
+		return e;
+	e = collect_all(change, input, sel, r, ids, err);
+	reader_end(r);
+	return e;
 }
 
 /* Waits for the answer and says after two seconds why it takes so long. */

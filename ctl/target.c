@@ -112,7 +112,7 @@ static int add_range(struct selection *sel, struct reader *r, int64_t first, int
 
 	for (size_t i = 0; e >= 0 && i < n; i++)
 		e = add_rest(sel, r, parts[i], sel->n_parts, err);
-	if (e >= 0 && jobs != last - first + 1)
+	if (e >= 0 && jobs - 1 != last - first) /* both from 1: no overflow */
 		e = say_no_jobs(sel, r, first, last, err);
 	return e < 0 ? e : 0;
 }
