@@ -1,6 +1,7 @@
 /* See base.h. */
 #include "base.h"
 
+#include <ctype.h>
 #include <unistd.h>
 
 static int err_vset(struct err *err, int code, const char *fmt, va_list ap)
@@ -117,36 +118,94 @@ void cleanup_file(FILE **f)
 		fclose(*f);
 }
 
+#define NAME_MAX_SIZE 64
+
+/* With small letters in place of large ones; how many swaps of neighbours, changes, losses and gains of a letter. */
 static size_t edit_distance(const char *a, const char *b)
 {
-	size_t row[64];
-	size_t n = strlen(b);
-	if (n >= ARRAY_LEN(row))
+	size_t d[NAME_MAX_SIZE][NAME_MAX_SIZE], n = strlen(a), m = strlen(b);
+	if (n >= NAME_MAX_SIZE || m >= NAME_MAX_SIZE)
 		return SIZE_MAX;
-	for (size_t j = 0; j <= n; j++)
-		row[j] = j;
-	for (size_t i = 1; a[i - 1]; i++) {
-		size_t diagonal = row[0];
-		row[0] = i;
-		for (size_t j = 1; j <= n; j++) {
-			size_t keep = diagonal + (a[i - 1] != b[j - 1]);
-			diagonal = row[j];
-			row[j] = MIN(keep, MIN(row[j], row[j - 1]) + 1);
+	for (size_t i = 0; i <= n; i++)
+		for (size_t j = 0; j <= m; j++) {
+			if (!i || !j) {
+				d[i][j] = i + j;
+				continue;
+			}
+			size_t change = d[i - 1][j - 1] + (tolower((unsigned char)a[i - 1]) != tolower((unsigned char)b[j - 1]));
+			d[i][j] = MIN(change, MIN(d[i - 1][j], d[i][j - 1]) + 1);
+			bool swapped = i > 1 && j > 1 && tolower((unsigned char)a[i - 1]) == tolower((unsigned char)b[j - 2]) &&
+				       tolower((unsigned char)a[i - 2]) == tolower((unsigned char)b[j - 1]);
+			if (swapped)
+				d[i][j] = MIN(d[i][j], d[i - 2][j - 2] + 1);
 		}
-	}
-	return row[n];
+	return d[n][m];
 }
 
-const char *nearest_name(const char *word, const char *const *names, size_t n)
+/* Slips that a word of so many letters may hold and still be that word. */
+static size_t slips(size_t length)
+{
+	return length < 3 ? 0 : MIN((size_t)3, (length + 1) / 3);
+}
+
+static const char *misspelt(const char *word, const char *const *names, size_t n)
 {
 	const char *best = NULL;
-	size_t best_distance = MIN((size_t)3, strlen(word) / 3 + 1) + 1;
+	size_t best_distance = SIZE_MAX;
 	for (size_t i = 0; i < n; i++) {
 		size_t d = edit_distance(word, names[i]);
-		if (d < best_distance) {
+		if (d < best_distance && d <= slips(MIN(strlen(word), strlen(names[i])))) {
 			best = names[i];
 			best_distance = d;
 		}
 	}
 	return best;
+}
+
+/* How many names word begins or, if `within`, is in; *ret is one that begins all of them, else NULL. */
+static size_t part_of(const char *word, const char *const *names, size_t n, bool within, const char **ret)
+{
+	size_t found = 0;
+	*ret = NULL;
+	for (size_t i = 0; i < n; i++) {
+		const char *at = strcasestr(names[i], word);
+		if (!at || (at != names[i] && !within))
+			continue;
+		if (!found++ || (*ret && strncmp(*ret, names[i], strlen(names[i])) == 0))
+			*ret = names[i];
+		else if (*ret && strncmp(*ret, names[i], strlen(*ret)) != 0)
+			*ret = NULL;
+	}
+	return found;
+}
+
+const char *nearest_name(const char *word, const char *const *names, size_t n)
+{
+	const char *near;
+	for (size_t i = 0; i < n; i++)
+		if (strcasecmp(word, names[i]) == 0)
+			return names[i];
+	if (strlen(word) < 3)
+		return NULL;
+	if (part_of(word, names, n, false, &near))
+		return near;
+	near = misspelt(word, names, n);
+	if (!near && strlen(word) >= 4)
+		part_of(word, names, n, true, &near);
+	return near;
+}
+
+const char *nearest_meaning(const char *word, const char *const *names, size_t n, const struct synonym *synonyms,
+			    size_t n_synonyms)
+{
+	autofree const char **words = xcalloc(n + n_synonyms, sizeof(*words));
+	for (size_t i = 0; i < n; i++)
+		words[i] = names[i];
+	for (size_t i = 0; i < n_synonyms; i++)
+		words[n + i] = synonyms[i].word;
+	const char *near = nearest_name(word, words, n + n_synonyms);
+	for (size_t i = 0; near && i < n_synonyms; i++)
+		if (near == synonyms[i].word)
+			return synonyms[i].name;
+	return near;
 }

@@ -73,5 +73,12 @@ static inline bool str_eq(const char *a, const char *b)
 {
 	return strcmp(a, b) == 0;
 }
-/* The string of a name nearest to word by edit distance (at most 3 edits and a third of its length), or NULL. */
+/* The name that a mistyped word most likely means, or NULL: the same but for large letters; the only one that begins with
+ * it; within a slip for each three letters, at most 3; the only one that holds it, where it has at least 4 letters. */
 const char *nearest_name(const char *word, const char *const *names, size_t n);
+struct synonym {
+	const char *word, *name;
+};
+/* The same where other words for the names are known as well. */
+const char *nearest_meaning(const char *word, const char *const *names, size_t n, const struct synonym *synonyms,
+			    size_t n_synonyms);

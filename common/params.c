@@ -30,12 +30,27 @@ const struct param *param_find(const char *name)
 	return NULL;
 }
 
+/* What other trainers call them. */
+static const struct synonym synonyms[] = {
+	{"learning_rate", "lr"},	 {"lrate", "lr"},	     {"initial_lr", "lr"},	 {"base_lr", "lr"},
+	{"wd", "weight_decay"},		 {"l2", "weight_decay"},     {"bs", "batch_size"},	 {"batch", "batch_size"},
+	{"minibatch", "batch_size"},	 {"opt", "optimizer"},	     {"schedule", "scheduler"},  {"lr_scheduler", "scheduler"},
+	{"lr_schedule", "scheduler"},	 {"num_epochs", "epochs"},   {"n_epochs", "epochs"},	 {"max_epochs", "epochs"},
+	{"arch", "model"},		 {"architecture", "model"},  {"network", "model"},	 {"net", "model"},
+	{"data", "dataset"},		 {"random_seed", "seed"},    {"amp", "use_amp"},	 {"fp16", "use_amp"},
+	{"bf16", "use_amp"},		 {"mixed_precision", "use_amp"}, {"mixup", "use_mixup"}, {"cutmix", "use_cutmix"},
+	{"warmup", "warmup_epochs"},	 {"ema", "ema_decay"},	     {"grad_clip", "clip_grad_norm"},
+	{"clip_grad", "clip_grad_norm"}, {"max_grad_norm", "clip_grad_norm"},			 {"workers", "num_workers"},
+	{"validation_split", "val_split"}, {"early_stopping", "patience"},			 {"wandb", "use_wandb"},
+	{"hflip", "random_flip"},	 {"img_size", "image_size"}, {"lr_decay", "gamma"},
+};
+
 const char *param_nearest(const char *name)
 {
 	const char *names[ARRAY_LEN(params)];
 	for (size_t i = 0; i < n_params; i++)
 		names[i] = params[i].name;
-	return nearest_name(name, names, n_params);
+	return nearest_meaning(name, names, n_params, synonyms, ARRAY_LEN(synonyms));
 }
 
 bool param_choice(const struct param *p, int i, char *buf, size_t size)

@@ -58,6 +58,33 @@ static void take(struct expansion *e, const struct choice *c, size_t k)
 	e->picks[e->place[c->param - params]] = c->numbers[k];
 }
 
+/* Where the file has the parameter that stands for the job at hand: what wins stands last. */
+static const struct choice *in_file(const struct expansion *e, const struct param *param)
+{
+	const struct choice *c = NULL;
+	for (size_t i = e->plan->n_rules; i-- > 0 && !c; )
+		c = rule_holds(e, &e->plan->rules[i]) ? choices_find(&e->plan->rules[i].set, param) : NULL;
+	if (!c)
+		c = choices_find(&e->plan->parameters, param);
+	return c ? c : choices_find(&e->plan->defaults, param);
+}
+
+/* Sentences about parameters quote them: the place of the first that the file has. */
+static struct mark mark_of(const struct expansion *e, const char *sentence)
+{
+	char name[64];
+	for (const char *at = sentence; (at = strchr(at, '"')) != NULL; ) {
+		size_t n = strcspn(++at, "\"");
+		snprintf(name, sizeof(name), "%.*s", (int)n, at);
+		const struct param *param = param_find(name);
+		const struct choice *c = param && !overridden(e, param) ? in_file(e, param) : NULL;
+		if (c)
+			return c->mark;
+		at += n + (at[n] == '"');
+	}
+	return e->plan->parameters_mark;
+}
+
 static void count_one(json_t *counts, const char *key)
 {
 	json_object_set_new(counts, key, json_integer(json_int_or(counts, key, 0) + 1));
@@ -87,14 +114,16 @@ static void tell_warnings(const struct expansion *e)
 	json_object_foreach(e->unusual, key, count) {
 		size_t n = (size_t)json_integer_value(count);
 		if (n == n_jobs)
-			findings_warn(e->findings, e->plan->parameters_mark, "%s", key);
+			findings_warn(e->findings, mark_of(e, key), "%s", key);
 		else
-			findings_warn(e->findings, e->plan->parameters_mark, "%zu of %s%zu jobs: %s", n,
+			findings_warn(e->findings, mark_of(e, key), "%zu of %s%zu jobs: %s", n,
 				      n_jobs > seen ? "the first " : "", seen, key);
 	}
-	json_object_foreach(e->unused, key, count)
+	json_object_foreach(e->unused, key, count) {
+		const char *says = json_str_or(e->unused_says, key, key);
 		if ((size_t)json_integer_value(count) == seen)
-			findings_warn(e->findings, e->plan->parameters_mark, "%s", json_str_or(e->unused_says, key, key));
+			findings_warn(e->findings, mark_of(e, says), "%s", says);
+	}
 }
 
 static void add_job(struct expansion *e)
@@ -112,7 +141,7 @@ static void add_job(struct expansion *e)
 		return;
 	}
 	if (config_check(&e->config, &err) < 0) {
-		findings_add(e->findings, e->plan->parameters_mark, "job %zu: %s", s->n_jobs + 1, err.text);
+		findings_add(e->findings, mark_of(e, err.text), "job %zu: %s", s->n_jobs + 1, err.text);
 		e->full = true;
 		return;
 	}

@@ -11,6 +11,12 @@ const char *const sweep_metrics[] = {
 };
 const size_t n_sweep_metrics = ARRAY_LEN(sweep_metrics);
 
+static const struct synonym synonyms[] = {
+	{"accuracy", "test_accuracy"}, {"acc", "test_accuracy"}, {"loss", "test_loss"},	{"top5", "test_top5_accuracy"},
+	{"top1", "test_accuracy"}, {"test_acc", "test_accuracy"}, {"val_acc", "val_accuracy"}, {"train_acc", "train_accuracy"},
+	{"validation_accuracy", "val_accuracy"}, {"validation_loss", "val_loss"},
+};
+
 void take_metric_name(struct reading *r, const struct node *node)
 {
 	if (!want_kind(r, node, NODE_STR, "name", "text"))
@@ -22,7 +28,7 @@ void take_metric_name(struct reading *r, const struct node *node)
 			r->metric_mark = node->mark;
 			return;
 		}
-	autofree char *near = hint(nearest_name(node->text, sweep_metrics, n_sweep_metrics));
+	autofree char *near = hint(nearest_meaning(node->text, sweep_metrics, n_sweep_metrics, synonyms, ARRAY_LEN(synonyms)));
 	findings_add(r->f, node->mark, "unknown metric \"%.60s\"\n  expected: " SWEEP_METRIC_RULE "%s", node->text, near);
 }
 
@@ -43,6 +49,11 @@ static bool has(const json_t *value, const char *choice)
 void check_metric(struct reading *r)
 {
 	const struct sweep *sweep = r->sweep;
+	bool is_accuracy = strstr(sweep->metric, "accuracy");
+	if (sweep->maximize != is_accuracy)
+		findings_warn(r->f, r->metric_mark, "metric \"%s\" with the goal %s: the %s job would lead the list\n"
+			      "  expected: goal: %s, or no goal", sweep->metric, sweep->maximize ? "maximize" : "minimize",
+			      is_accuracy ? "least accurate" : "worst", is_accuracy ? "maximize" : "minimize");
 	for (size_t k = 0; k < ARRAY_LEN(needs); k++) {
 		if (!strstr(sweep->metric, needs[k].part))
 			continue;

@@ -52,5 +52,21 @@ def test_what_is_unusual_is_told_and_taken(place):
     text = ("name: unusual\nparameters: {scheduler: {values: [StepLR, none]}, optimizer: {values: [SGD, AdamW]}}\n"
             "defaults: {step_size: 3, min_delta: 0.5}\n")
     told = place.run("submit", "--dry-run", "-", text=text).stderr
-    assert 'standard input:2:1: warning: "min_delta" 0.5 is not used: "patience" is 0\n' in told
-    assert 'warning: 2 of 4 jobs: "lr" 0.1 is much for AdamW' in told and "step_size" not in told
+    assert 'standard input:3:26: warning: "min_delta" 0.5 is not used: "patience" is 0\n' in told
+    assert 'warning: 2 of 4 jobs: "lr" 0.1 is much for AdamW' in told and '"step_size"' not in told
+
+
+@pytest.mark.parametrize("line, place_of, says", [
+    ("defaults: {momentum: 0, nesterov: true}", "3:25", 'error: job 1: "nesterov" needs "momentum" above 0'),
+    ("defaults: {momentum: 0}\nwhen: [{if: {lr: 0.1}, set: {nesterov: {value: true}}}]", "4:30", 'error: job 1: "nesterov"'),
+    ("defaults: {train_images: 64, val_split: 64}", "3:30", 'error: job 1: "val_split" 64 leaves nothing'),
+    ("defaults: {beta1: 0.8}", "3:12", 'warning: "beta1" 0.8 is not used'),
+    ("metric: {name: test_accuracy, goal: minimize}", "3:16", 'warning: metric "test_accuracy" with the goal minimize'),
+    ("metric: {name: test_loss, goal: maximize}", "3:16", 'warning: metric "test_loss" with the goal maximize'),
+    ("metric: {name: acuracy}", "3:16", 'error: unknown metric "acuracy"'),
+])
+def test_what_is_told_stands_at_its_key(place, line, place_of, says):
+    text = f"name: marks\nparameters: {{lr: {{values: [0.1, 0.01]}}}}\n{line}\n"
+    told = place.run("submit", "--dry-run", "-", code=5 if "error" in says else 0, text=text).stderr
+    assert f"standard input:{place_of}: {says}" in told
+    assert "acuracy" not in line or 'do this:  write "test_accuracy"' in told

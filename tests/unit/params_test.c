@@ -132,9 +132,43 @@ static void test_lists(void **state)
 	assert_true(again.milestones.n == 3 && again.milestones.at[2] == 160);
 }
 
+/* What a mistyped or foreign name most likely means; NULL: nobody knows, and nothing is better than something wrong. */
+static const struct {
+	const char *word, *near;
+} names[] = {
+	{"LR", "lr"}, {"lrate", "lr"}, {"learning_rate", "lr"}, {"learning_rte", "lr"}, {"wd", "weight_decay"},
+	{"weight_decy", "weight_decay"}, {"optim", "optimizer"}, {"batch", "batch_size"}, {"batchsize", "batch_size"},
+	{"bs", "batch_size"}, {"epoch", "epochs"}, {"nestrov", "nesterov"}, {"label_smooth", "label_smoothing"}, {"amp", "use_amp"},
+	{"xy", NULL}, {"colour", NULL}, {"frobnicate", NULL}, {"plateau", NULL}, {"", NULL},
+};
+static const struct {
+	const char *param, *word, *near;
+} choices[] = {
+	{"scheduler", "cosine", "CosineAnnealingLR"}, {"scheduler", "step", "StepLR"}, {"scheduler", "plateau", "ReduceLROnPlateau"},
+	{"scheduler", "onecycle", "OneCycleLR"}, {"scheduler", "poly", NULL}, {"optimizer", "sgd", "SGD"}, {"optimizer", "sdg", "SGD"},
+	{"optimizer", "adamw", "AdamW"}, {"optimizer", "rmsprop", NULL}, {"model", "resnet", NULL}, {"dataset", "cifar", "cifar10"},
+};
+
+static void test_what_is_meant(void **state)
+{
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		const char *near = param_nearest(names[i].word);
+		if (!near != !names[i].near || (near && !str_eq(near, names[i].near)))
+			fail_msg("\"%s\": %s", names[i].word, near ? near : "nothing");
+	}
+	for (size_t i = 0; i < ARRAY_LEN(choices); i++) {
+		struct err err;
+		autojson json_t *word = json_string(choices[i].word);
+		assert_int_equal(param_check(param_find(choices[i].param), word, &err), -EINVAL);
+		autofree char *hint = xasprintf("do this:  write \"%s\"", choices[i].near ? choices[i].near : "");
+		if (choices[i].near ? !strstr(err.text, hint) : strstr(err.text, "do this") != NULL)
+			fail_msg("%s: %s", choices[i].word, err.text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_errors), cmocka_unit_test(test_warnings),
-					   cmocka_unit_test(test_lists)};
+					   cmocka_unit_test(test_lists), cmocka_unit_test(test_what_is_meant)};
 	return cmocka_run_group_tests_name("parameters", tests, NULL, NULL);
 }
