@@ -19,7 +19,9 @@ const char *format_accuracy(double percent, char *buf)
 const char *format_minutes(double minutes, char *buf)
 {
 	buf[0] = 0;
-	if (isfinite(minutes))
+	if (isfinite(minutes) && minutes < 0.1)
+		snprintf(buf, FORMAT_MAX, "%.2f s", minutes * 60);
+	else if (isfinite(minutes))
 		snprintf(buf, FORMAT_MAX, "%.2f min", minutes);
 	return buf;
 }

@@ -34,6 +34,7 @@ struct job_row {
 	double images_per_second, ram_mib, vram_mib;
 	double test_accuracy, test_loss; /* the last epoch's */
 	double value;                    /* the sweep's metric, the last epoch's */
+	double best_value;               /* the sweep's metric, the best of any epoch */
 	double best_test_accuracy;
 	int best_epoch;
 };

@@ -142,11 +142,26 @@ static int add_jobs(struct selection *sel, struct reader *r, const char *word, s
 	return 0;
 }
 
+/* Of several sweeps with that name. */
+static void say_which(const struct selection *sel, const struct sweep_row *taken, const char *word)
+{
+	const struct sweep_row *before = NULL;
+
+	for (const struct sweep_row *s = sel->sweeps; s < taken; s++)
+		if (str_eq(s->name, word))
+			before = s;
+	if (before && str_eq(taken->name, word))
+		fprintf(stderr, "s%lld is meant, the newest of that name (the one before it: s%lld)\n", (long long)taken->id,
+			(long long)before->id);
+}
+
 int selection_name(struct selection *sel, struct reader *r, const char *word, struct err *err)
 {
 	if (target_is_jobs(word))
 		return add_jobs(sel, r, word, err);
 	const struct sweep_row *sweep = find_sweep(sel, word);
+	if (sweep)
+		say_which(sel, sweep, word);
 	if (sweep)
 		return add_rest(sel, r, (struct job_part){.sweep = sweep->id}, sel->n_parts, err);
 	say_no_sweep(sel, word);
@@ -315,6 +330,28 @@ int selection_each(const struct selection *sel, struct reader *r, const struct j
 		return visit_ranks(&v, sel, err);
 	}
 	BUG("order %d", how->order);
+}
+
+bool selection_narrow(const struct selection *sel, int64_t sweep, struct selection *ret)
+{
+	*ret = (struct selection){.sweeps = sel->sweeps, .n_sweeps = sel->n_sweeps};
+	for (size_t i = 0; i < sel->n_parts; i++)
+		if (sel->parts[i].sweep == sweep)
+			add_part(ret, sel->parts[i]);
+	return ret->n_parts;
+}
+
+size_t selection_n_named(const struct selection *sel)
+{
+	size_t n = 0;
+
+	for (size_t k = 0; k < sel->n_sweeps; k++) {
+		bool named = false;
+		for (size_t i = 0; i < sel->n_parts && !named; i++)
+			named = sel->parts[i].sweep == sel->sweeps[k].id;
+		n += named;
+	}
+	return n;
 }
 
 static int take_part(void *data, const struct job_row *job, struct err *err)

@@ -49,6 +49,10 @@ int selection_each(const struct selection *sel, struct reader *r, const struct j
 		   struct err *err);
 /* How many named jobs are in which state; returns how many there are, or < 0. */
 int64_t selection_count(const struct selection *sel, struct reader *r, size_t counts[N_JOB_STATES], struct err *err);
+/* How many sweeps have named jobs. */
+size_t selection_n_named(const struct selection *sel);
+/* Of what is named the jobs of one sweep, in *ret, which borrows sel's sweeps: its end is free(ret->parts).  false: none. */
+bool selection_narrow(const struct selection *sel, int64_t sweep, struct selection *ret);
 /* The job, which is of that sweep, is among them. */
 bool selection_has(const struct selection *sel, int64_t sweep, int64_t job);
 /* What needs eyes first. */

@@ -116,6 +116,9 @@ json_t *job_json(const struct selection *sel, const struct job_row *job)
 	json_object_set_new(o, "reason", job->reason ? json_string(job->reason) : json_null());
 	json_object_set_new(o, "epoch", json_integer(job->epoch));
 	json_object_set_new(o, "epochs", json_integer(job->epochs));
+	json_object_set_new(o, "metric", sweep ? json_string(sweep->metric) : json_null());
+	json_object_set_new(o, "value", json_known(job->value));
+	json_object_set_new(o, "best", json_known(job->best_value));
 	json_object_set_new(o, "last_test_accuracy", json_known(job->test_accuracy));
 	json_object_set_new(o, "best_test_accuracy", json_known(job->best_test_accuracy));
 	json_object_set_new(o, "best_epoch", job->best_epoch ? json_integer(job->best_epoch) : json_null());

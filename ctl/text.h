@@ -37,7 +37,8 @@ const struct job_row *job_leader(const struct sweep_row *sweep, const struct job
 const char *left_text(const struct estimate *e, char *buf);
 /* The same for JSON: a number only where all is known.  New reference. */
 json_t *left_json(const struct estimate *e, double unit_seconds);
-/* A job as the JSON that list, show and results give: their keys only grow.  New reference. */
+/* A job as the JSON that list, show, results and leaderboard give: their keys only grow.  value: of the sweep's metric in
+ * the last epoch, best: in the best.  New reference. */
 json_t *job_json(const struct selection *sel, const struct job_row *job);
 /* A page of rows, where nobody asked for a number (< 0): what a person reads on a terminal; everything in a pipe and as
  * JSON.  0: everything. */

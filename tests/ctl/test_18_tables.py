@@ -1,0 +1,76 @@
+"""Tables of results: several sweeps side by side, machine-readable shapes, wide sweeps on a narrow terminal."""
+import csv
+import io
+import json
+
+import pytest
+
+from test_12_hostile import columns_of, on_terminal
+
+
+def finish_second_sweep(place, metric="test_loss", goal="minimize"):
+    """s2 other: jobs 9-16, of which 9 and 10 are done, by another metric."""
+    place.add_sweep("other")
+    place.sql("UPDATE sweep SET metric = ?, goal = ? WHERE id = 2", metric, goal)
+    place.finish(9, [50.0, 52.5], test_loss=1.75)
+    place.finish(10, [50.0, 51.5], test_loss=1.25)
+
+
+def tables_of(text):
+    """{title: lines of its table}; titles stand alone or after an empty line."""
+    return {block.splitlines()[0]: block.splitlines()[1:] for block in text.split("\n\n")}
+
+
+def test_a_leaderboard_of_two_sweeps_is_two(grid):
+    finish_second_sweep(grid)
+    tables = tables_of(grid.run("leaderboard", "s1", "s2").stdout)
+    assert list(tables) == ["s1 grid: test_accuracy, the largest first", "s2 other: test_loss, the smallest first"]
+    rows = {title[:2]: [line.split() for line in lines] for title, lines in tables.items()}
+    assert rows["s1"][0][-2:] == ["TEST_ACCURACY", "MINUTES"] and rows["s2"][0][-2:] == ["TEST_LOSS", "MINUTES"]
+    assert [(r[0], r[1], r[-2]) for r in rows["s1"][1:]] == [("1", "1", "75.62"), ("2", "2", "75.18")]
+    assert [(r[0], r[1], r[-2]) for r in rows["s2"][1:]] == [("1", "10", "1.250"), ("2", "9", "1.750")]
+    assert len(grid.run("leaderboard", "s1", "s2", "-n", 1).stdout.splitlines()) == 7  # the best of each
+    assert "s2: no job is done yet" in grid.run("leaderboard", "s1", "11").stderr
+
+
+def test_a_leaderboard_for_programs(grid):
+    finish_second_sweep(grid)
+    rows = grid.json("leaderboard", "s1", "s2")
+    assert [(r["sweep"], r["rank"], r["job"], r["metric"], r["goal"], r["value"], r["best"]) for r in rows] == [
+        ("s1", 1, 1, "test_accuracy", "maximize", 75.62, 76.5), ("s1", 2, 2, "test_accuracy", "maximize", 75.18, 75.18),
+        ("s2", 1, 10, "test_loss", "minimize", 1.25, 1.25), ("s2", 2, 9, "test_loss", "minimize", 1.75, 1.75)]
+    assert rows[0]["minutes"] == pytest.approx(99 / 60)
+    table = list(csv.DictReader(io.StringIO(grid.run("leaderboard", "s1", "s2", "--csv").stdout)))
+    assert [(r["sweep"], r["name"], r["rank"], r["job"], r["metric"], float(r["value"]), float(r["best"])) for r in table] == [
+        (r["sweep"], r["name"], str(r["rank"]), str(r["job"]), r["metric"], r["value"], r["best"]) for r in rows]
+    assert (table[0]["model"], table[0]["lr"], table[0]["scheduler"]) == ("resnet18", "0.1", "StepLR")
+    lines = grid.run("leaderboard", "s1", "--markdown").stdout.splitlines()
+    assert lines[0] == "| Rank | Job | Model | LR | Scheduler | test_accuracy | Training Time (min) |"
+    assert lines[2] == "| 1 | 1 | resnet18 | 0.1 | StepLR | 75.62 | 1.65 |" and {line.count("|") for line in lines} == {8}
+    assert grid.run("leaderboard", "s1", "s2", "-m").stdout.count("| Rank |") == 2
+
+
+def test_results_of_two_sweeps_are_two(grid):
+    finish_second_sweep(grid)
+    done = grid.run("results", "s2", "s1")
+    tables = tables_of(done.stdout)
+    assert list(tables) == ["s2 other", "s1 grid"] and [len(lines) for lines in tables.values()] == [10, 10]
+    assert "test_loss" in tables["s2 other"][0] and "test_loss" not in tables["s1 grid"][0]
+    assert "best by test accuracy: job 9, 52.50 %" in done.stderr and "best: job 1, 75.62 %" in done.stderr
+    rows = grid.json("results", "10", "s1")
+    assert [(r["job"], r["metric"], r["value"]) for r in rows[:2]] == [(10, "test_loss", 1.25), (1, "test_accuracy", 75.62)]
+    table = list(csv.DictReader(io.StringIO(grid.run("results", "s1", "s2", "--csv").stdout)))
+    assert [r["sweep"] for r in table] == ["s1"] * 8 + ["s2"] * 8
+    assert (table[8]["metric"], table[8]["value"], table[8]["test_accuracy"]) == ("test_loss", "1.75", "52.5")
+    grid.add_sweep("grid")
+    assert "s3 is meant, the newest of that name (the one before it: s1)" in grid.run("results", "grid").stderr
+
+
+def test_the_row_of_the_best_job_can_be_found_on_a_terminal(grid):
+    lines = on_terminal(grid, "results")[0].splitlines()
+    assert lines[0].split()[:2] == ["Job", "Model"] and lines[2].split()[0] == "1" and "best: job 1," in lines[-1]
+
+
+def test_times_of_short_runs_are_not_nought(grid):
+    grid.sql("UPDATE epoch SET train_seconds = 0.5, test_seconds = 0.25 WHERE job = 1")
+    assert "2.25 s" in grid.run("results", "1").stdout and "0.0375" in grid.run("leaderboard", "1").stdout
