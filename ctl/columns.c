@@ -63,6 +63,40 @@ size_t text_fit(const char *text, size_t room)
 	return at;
 }
 
+/* Bytes of the path at text, without the punctuation of the sentence it stands in. */
+static size_t path_size(const char *text)
+{
+	size_t size = strcspn(text, " \"'()");
+
+	while (size && strchr(":,;.", text[size - 1]))
+		size--;
+	return size;
+}
+
+char *text_short_paths(const char *text)
+{
+	char *copy = xmalloc(strlen(text) + 1), *to = copy;
+	char before = ' ';
+
+	while (*text) {
+		size_t size = *text == '/' && strchr(" \"'(", before) ? path_size(text) : 0, last = 0;
+		for (size_t i = 1; i + 1 < size; i++)
+			last = text[i] == '/' ? i : last;
+		if (last > 2) {
+			to = stpcpy(to, "..");
+			text += last;
+			size -= last;
+		}
+		size = MAX(size, (size_t)1);
+		memcpy(to, text, size);
+		to += size;
+		text += size;
+		before = text[-1];
+	}
+	*to = 0;
+	return copy;
+}
+
 static char *clean(const char *text, const char *keep)
 {
 	size_t size = strlen(text), at = 0;

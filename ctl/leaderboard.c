@@ -74,6 +74,7 @@ static struct table *leaderboard_table(const struct leaderboard *board)
 		autofree char *title = format_upper(json_string_value(name));
 		table_column(t, title, false, 0);
 		table_shrink(t, 8);
+		table_fold(t, "CONFIG", json_string_value(name));
 	}
 	autofree char *value_title = format_upper(board->sweep->metric);
 	table_column(t, value_title, true, 0);

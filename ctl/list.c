@@ -89,6 +89,8 @@ static struct table *sweep_table(void)
 	table_column(t, "JOBS", true, 0);
 	table_column(t, "DONE", true, 0);
 	table_column(t, "FAILED", true, 3);
+	table_column(t, "CANCELLED", true, 0);
+	table_when_any(t);
 	table_column(t, "BEST", false, 0);
 	table_column(t, "METRIC", false, 9);
 	table_column(t, "TIME", true, 1);
@@ -120,6 +122,10 @@ static void sweep_cells(struct table *t, const struct sweep_row *sweep, const st
 	cell_count(t, (size_t)sweep->n_jobs);
 	cell_count(t, e->counts[JOB_DONE]);
 	cell_count(t, e->counts[JOB_FAILED]);
+	if (e->counts[JOB_CANCELLED])
+		cell_count(t, e->counts[JOB_CANCELLED]);
+	else
+		table_cell(t, "");
 	table_cell(t, leader);
 	table_cell(t, sweep->metric);
 	table_cell(t, e->done_seconds > 0 ? format_span(e->done_seconds, text) : "-");
@@ -182,8 +188,48 @@ static int list_sweeps(struct ctl *ctl, struct reader *r, const struct selection
 	return e;
 }
 
-static void job_cells(struct table *t, const struct job_row *job, const json_t *columns)
+struct job_list {
+	struct ctl *ctl;
+	const struct selection *sel;
+	int state; /* or JOB_ANY */
+	json_t *columns;
+	const char *metric;  /* of all of them, or "metric" where they differ; NULL: the test accuracy, which has a column */
+	struct table *table; /* NULL: no job yet, or JSON */
+	size_t n;
+};
+
+static const char metrics_differ[] = "metric";
+
+/* What job_list.metric is. */
+static const char *metric_of_all(const struct selection *sel)
 {
+	const char *metric = NULL;
+
+	for (size_t i = 0; i < sel->n_parts; i++) {
+		const struct sweep_row *sweep = sweep_row_find(sel->sweeps, sel->n_sweeps, sel->parts[i].sweep);
+		if (metric && !str_eq(metric, sweep->metric))
+			return metrics_differ;
+		metric = sweep->metric;
+	}
+	return metric && str_eq(metric, "test_accuracy") ? NULL : metric;
+}
+
+/* "61.20"; where the jobs' sweeps have several "61.20 val_accuracy". */
+static void metric_cell(const struct job_list *list, const struct job_row *job)
+{
+	const struct sweep_row *sweep = selection_sweep(list->sel, job);
+	char number[FORMAT_MAX];
+
+	if (!list->metric)
+		return;
+	metric_text(sweep->metric, job->value, number);
+	autofree char *both = xasprintf("%s %s", number, sweep->metric);
+	table_cell(list->table, !*number || !str_eq(list->metric, metrics_differ) ? number : both);
+}
+
+static void job_cells(const struct job_list *list, const struct job_row *job)
+{
+	struct table *t = list->table;
 	char epoch[32], text[FORMAT_MAX], id[32];
 	autofree char *reason = job_reason(job, wall_ms());
 	size_t i;
@@ -191,7 +237,7 @@ static void job_cells(struct table *t, const struct job_row *job, const json_t *
 
 	snprintf(id, sizeof(id), "%lld", (long long)job->id);
 	table_cell(t, id);
-	json_array_foreach(columns, i, name)
+	json_array_foreach(list->columns, i, name)
 	{
 		autofree char *value = format_value(json_object_get(job->config, json_string_value(name)));
 		table_cell(t, value);
@@ -199,18 +245,11 @@ static void job_cells(struct table *t, const struct job_row *job, const json_t *
 	table_cell_tone(t, job_state_names[job->state], state_tone(job_state_names[job->state]));
 	snprintf(epoch, sizeof(epoch), "%d/%d", job->epoch, job->epochs);
 	table_cell(t, job->attempts ? epoch : "");
+	metric_cell(list, job);
 	table_cell(t, format_accuracy(job->test_accuracy, text));
 	table_cell(t, job->device ? job->device : "-");
 	table_cell(t, reason);
 }
-
-struct job_list {
-	struct ctl *ctl;
-	const struct selection *sel;
-	json_t *columns;
-	struct table *table; /* NULL: no job yet, or JSON */
-	size_t n;
-};
 
 static struct table *job_table(const struct job_list *list, const struct job_row *first)
 {
@@ -224,13 +263,18 @@ static struct table *job_table(const struct job_list *list, const struct job_row
 		autofree char *title = format_upper(json_string_value(name));
 		table_column(t, title, json_is_number(json_object_get(first->config, json_string_value(name))), 0);
 		table_shrink(t, 8);
+		table_fold(t, "CONFIG", json_string_value(name));
 	}
 	table_column(t, "STATE", false, 0);
 	table_column(t, "EPOCH", true, 1);
+	if (list->metric) {
+		autofree char *title = format_upper(list->metric);
+		table_column(t, title, !str_eq(list->metric, metrics_differ), 0);
+	}
 	table_column(t, "TEST %", true, 2);
 	table_column(t, "DEVICE", false, 3);
 	table_column(t, "REASON", false, 0);
-	table_shrink_text(t, 18);
+	table_shrink_text(t, list->state == JOB_FAILED ? 30 : 18);
 	return t;
 }
 
@@ -245,7 +289,7 @@ static int list_job(void *data, const struct job_row *job, struct err *err)
 	}
 	if (!list->n++)
 		list->table = job_table(list, job);
-	job_cells(list->table, job, list->columns);
+	job_cells(list, job);
 	if (table_is_due(list->table))
 		table_print(list->table, &list->ctl->out, stdout);
 	return 0;
@@ -253,7 +297,7 @@ static int list_job(void *data, const struct job_row *job, struct err *err)
 
 static int list_jobs(struct ctl *ctl, struct reader *r, const struct selection *sel, const struct list_input *input, struct err *err)
 {
-	struct job_list list = {.ctl = ctl, .sel = sel};
+	struct job_list list = {.ctl = ctl, .sel = sel, .state = input->state, .metric = metric_of_all(sel)};
 	struct job_listing how = {.state = input->state, .limit = page_limit(ctl, input->limit)};
 	size_t counts[N_JOB_STATES];
 	int64_t total = selection_count(sel, r, counts, err);
@@ -268,9 +312,10 @@ static int list_jobs(struct ctl *ctl, struct reader *r, const struct selection *
 	int e = selection_each(sel, r, &how, list_job, &list, err);
 	if (e == 0 && ctl->json)
 		print_json_end(list.n);
-	else if (e == 0 && list.n)
+	else if (e == 0 && list.n) {
 		table_print(list.table, &ctl->out, stdout);
-	else if (e == 0)
+		say_cut(ctl, list.table);
+	} else if (e == 0)
 		printf("no job is %s\n", input->state == JOB_ANY ? "there" : job_state_names[input->state]);
 	if (e == 0 && total > (int64_t)list.n)
 		say_more(ctl, total - (int64_t)list.n, "more", "list", &input->targets);

@@ -99,13 +99,14 @@ static struct table *results_table(const struct results *res)
 	{
 		table_column(t, param_heading(json_string_value(name)), false, 0);
 		table_shrink(t, 8);
+		table_fold(t, "Config", json_string_value(name));
 	}
 	if (res->metric)
 		table_column(t, res->metric, true, 0);
 	table_column(t, res->input->best ? "Best Test Accuracy" : "Test Accuracy", true, 0);
 	table_column(t, "Training Time", true, 0);
 	table_column(t, "Notes", false, 0);
-	table_shrink_text(t, 16);
+	table_shrink_text(t, 24);
 	table_rule(t);
 	return t;
 }
@@ -312,6 +313,7 @@ static int print_part(struct results *res, struct err *err)
 	int e = selection_each(res->sel, res->reader, &how, print_result, res, err);
 	if (e == 0 && table && res->place) {
 		table_print(res->table, &res->ctl->out, stdout);
+		say_cut(res->ctl, res->table);
 		print_summary(res);
 	}
 	res->more += total - (int64_t)res->place;

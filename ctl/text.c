@@ -149,6 +149,16 @@ void say_more(const struct ctl *ctl, int64_t n, const char *what, const char *ve
 	screen_line(&ctl->out, ctl->out.terminal ? stdout : stderr, text);
 }
 
+void say_cut(const struct ctl *ctl, const struct table *t)
+{
+	const char *job = t ? table_first_cut(t) : NULL;
+
+	if (!job)
+		return;
+	autofree char *text = xasprintf("a text that ends in \"..\" in full: sweepctl show %s", job);
+	screen_line(&ctl->out, stdout, text);
+}
+
 const char *param_type(const struct param *p)
 {
 	static const char *const names[] = {

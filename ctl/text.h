@@ -4,6 +4,7 @@
 #include "ctl/ctl.h"
 #include "ctl/screen.h"
 #include "ctl/estimate.h"
+#include "ctl/table.h"
 #include "ctl/target.h"
 #include "common/params.h"
 
@@ -46,6 +47,8 @@ int64_t page_limit(const struct ctl *ctl, int asked);
 /* The line under a page that is not all: "... 99,900 more: sweepctl list --limit 0 s1"; talk, so on stderr in a pipe.
  * words: the targets, or NULL. */
 void say_more(const struct ctl *ctl, int64_t n, const char *what, const char *verb, const struct words *words);
+/* Under a table of jobs whose reasons were shortened: where they are in full. */
+void say_cut(const struct ctl *ctl, const struct table *t);
 /* "int", "number", "bool" or "choice". */
 const char *param_type(const struct param *p);
 /* What a parameter takes: "StepLR, ReduceLROnPlateau"; "1 to 65536"; "> 0, <= 1"; allocated. */

@@ -74,3 +74,60 @@ def test_the_row_of_the_best_job_can_be_found_on_a_terminal(grid):
 def test_times_of_short_runs_are_not_nought(grid):
     grid.sql("UPDATE epoch SET train_seconds = 0.5, test_seconds = 0.25 WHERE job = 1")
     assert "2.25 s" in grid.run("results", "1").stdout and "0.0375" in grid.run("leaderboard", "1").stdout
+
+
+MORE = {"weight_decay": 0.0005, "label_smoothing": 0.1, "momentum": 0.9, "batch_size": 128}
+PATH_REASON = "/tmp/data/of/somebody/cifar-100-binary/train.bin: ends after 30 of 3074 bytes of record 7"
+
+
+def widen(place):
+    """Seven parameters vary."""
+    place.sql("UPDATE sweep SET swept = ?", json.dumps(["model", "lr", "scheduler", *MORE]))
+    place.sql("UPDATE job SET own = json_patch(own, ?1), swept = json_patch(swept, ?1)", json.dumps(MORE))
+
+
+def test_a_wide_sweep_keeps_its_results(grid):
+    grid.set_state(4, "failed", PATH_REASON)
+    widen(grid)
+    for args, titles, cells in (
+            (["list", "s1"], ["CONFIG", "STATE", "TEST %", "REASON"], ["done", "75.62"]),
+            (["results"], ["Config", "Test Accuracy", "Training Time", "Notes"], ["75.62 %", "1.65 min"]),
+            (["leaderboard"], ["CONFIG", "TEST_ACCURACY", "MINUTES"], ["75.62", "1.65"])):
+        lines = on_terminal(grid, *args)[0].splitlines()
+        title, row = (next(line for line in lines if what in line) for what in (titles[1], "75.62"))
+        assert max(map(columns_of, lines)) <= 80 and all(t in title for t in titles), title
+        assert "model=resnet18 " in row and all(cell in row for cell in cells) and ".." in row, row
+        wide = on_terminal(grid, *args, columns=300)[0]
+        assert titles[0] not in wide and "0.0005" in wide and "weight_decay" in wide.lower()
+    assert "model=" not in grid.run("list", "s1").stdout and "WEIGHT_DECAY" in grid.run("list", "s1").stdout
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_path_does_not_hide_what_is_wrong(grid, wide):
+    grid.set_state(4, "failed", PATH_REASON)
+    if wide:
+        widen(grid)
+    for args in (["list", "--state", "failed"], ["results", 4]):
+        lines = on_terminal(grid, *args)[0].splitlines()
+        row = next(line for line in lines if line.split()[0] == "4")
+        assert "../train.bin:" in row and max(map(columns_of, lines)) <= 80, row
+        assert 'a text that ends in ".." in full: sweepctl show 4' in lines
+    assert PATH_REASON in grid.run("list", "s1").stdout and "in full" not in grid.run("list", "s1").stdout
+    assert "in full" not in on_terminal(grid, "list", "s1", columns=300)[0]
+
+
+def test_list_says_what_was_cancelled(grid):
+    assert "CANCELLED" not in grid.run("list").stdout
+    grid.set_state(5, "cancelled", "cancelled by uid 0")
+    for out in (grid.run("list").stdout, on_terminal(grid, "list")[0]):
+        title, row = out.splitlines()[-2:]
+        assert row.split()[title.split().index("CANCELLED")] == "1"
+
+
+def test_list_shows_the_metric_of_the_sweep(grid):
+    finish_second_sweep(grid)
+    title, row = grid.run("list", "s2", "--state", "done").stdout.splitlines()[:2]
+    assert row.split()[title.split().index("TEST_LOSS")] == "1.750" and "52.50" in row and "TEST %" in title
+    assert "TEST_ACCURACY" not in grid.run("list", "s1").stdout
+    lines = grid.run("list", "1", "9").stdout.splitlines()
+    assert "METRIC" in lines[0] and "75.62 test_accuracy" in lines[1] and "1.750 test_loss" in lines[2]
