@@ -9,6 +9,8 @@ struct pace { /* of the jobs with one key */
 	char *key;
 	double seconds;
 	int epochs;
+	double beside; /* seconds that finished jobs held their devices beside their epochs */
+	int n_beside;  /* of so many jobs */
 };
 
 struct paces {
@@ -50,19 +52,22 @@ static void learn(struct paces *paces, const struct job_row *job, bool coarse)
 	}
 	pace->seconds += job->seconds;
 	pace->epochs += job->epoch;
+	if (job->state == JOB_DONE && job->attempts == 1 && job->busy_seconds > job->seconds) {
+		pace->beside += job->busy_seconds - job->seconds;
+		pace->n_beside++;
+	}
 }
 
-static double seconds_per_epoch(const struct paces *paces, const struct job_row *job)
+/* What is known of jobs like this one, or NULL. */
+static const struct pace *pace_of(const struct paces *paces, const struct job_row *job)
 {
-	if (job->epoch > 0)
-		return job->seconds / job->epoch;
-	for (int coarse = 0; coarse < 2; coarse++) {
+	const struct pace *pace = NULL;
+
+	for (int coarse = 0; coarse < 2 && !pace; coarse++) {
 		autofree char *key = cost_key(job, coarse);
-		const struct pace *pace = find_pace(paces, key);
-		if (pace)
-			return pace->seconds / pace->epochs;
+		pace = find_pace(paces, key);
 	}
-	return NAN;
+	return pace;
 }
 
 static double or_zero(double v)
@@ -103,27 +108,32 @@ void estimate_init(struct estimate *e, const struct job_row *jobs, size_t n, con
 		   const double *stand_for)
 {
 	struct paces paces = {0};
-	double all_left = 0, begun = 0;
+	double all_left = 0, begun = 0, held = 0;
 
 	*e = (struct estimate){.left = xcalloc(n + 1, sizeof(double))};
 	for (size_t i = 0; i < n; i++) {
 		e->counts[jobs[i].state]++;
 		e->done_seconds += jobs[i].seconds * (stand_for ? stand_for[i] : 1);
+		held += MAX(jobs[i].seconds, jobs[i].state == JOB_DONE && jobs[i].attempts == 1 ? jobs[i].busy_seconds : 0) *
+			(stand_for ? stand_for[i] : 1);
 		for (int coarse = 0; jobs[i].epoch > 0 && coarse < 2; coarse++)
 			learn(&paces, &jobs[i], coarse);
 	}
 	for (size_t i = 0; i < n; i++) {
 		if (job_is_final(jobs[i].state))
 			continue;
-		double pace = seconds_per_epoch(&paces, &jobs[i]);
+		const struct pace *like = pace_of(&paces, &jobs[i]);
+		double pace = jobs[i].epoch > 0 ? jobs[i].seconds / jobs[i].epoch : like ? like->seconds / like->epochs : NAN;
 		double now = underway && jobs[i].state == JOB_RUNNING ? underway[i] : 0;
 		e->left[i] = pace * MAX(0, jobs[i].epochs - jobs[i].epoch - now);
+		if (like && like->n_beside && jobs[i].state != JOB_RUNNING)
+			e->left[i] += like->beside / like->n_beside;
 		begun += or_zero(pace) * now;
 		all_left += e->left[i] * (stand_for ? stand_for[i] : 1);
 		e->at_least |= isnan(pace);
 	}
 	e->left_seconds = e->at_least && !paces.n ? NAN : time_left(jobs, n, e->left, stand_for);
-	double done = e->done_seconds + begun;
+	double done = held + begun;
 	e->fraction = all_left == 0 ? 1 : done / (done + all_left);
 	for (size_t i = 0; i < paces.n; i++)
 		free(paces.items[i].key);

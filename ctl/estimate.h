@@ -1,14 +1,15 @@
 /* How long the rest takes, from what was measured.  Pure.
  *
  * A job's epoch takes what its own finished epochs took; a job without any takes what those of jobs of the same cost
- * (model, batch size, data, precision) took, else those of the same model; else nobody knows, and it says so (NaN). */
+ * (model, batch size, data, precision) took, else those of the same model; else nobody knows, and it says so (NaN).
+ * A job that has not begun also takes what finished ones of one attempt took beside their epochs: start, model, checkpoint. */
 #pragma once
 
 #include "ctl/reader.h"
 
 struct estimate {
 	double *left;        /* seconds of work left, per job */
-	double done_seconds; /* measured, all jobs */
+	double done_seconds; /* of training and testing, all jobs */
 	double left_seconds; /* until all are over, on as many devices as run now; NaN: nothing is known */
 	bool at_least;       /* left_seconds leaves out jobs of which nothing is known */
 	double fraction;     /* of the work; NaN: not known */

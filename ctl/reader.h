@@ -25,6 +25,7 @@ struct job_row {
 	char *reason; /* or NULL */
 	int64_t not_before_ms, started_ms /* first attempt; 0: never */, ended_ms /* 0: not yet */;
 	int attempts;
+	double busy_seconds; /* of its attempts that are over, from start to end */
 	char *device; /* of the latest attempt, or NULL */
 	int epochs;   /* asked for */
 

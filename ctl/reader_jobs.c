@@ -13,7 +13,8 @@
 	"(SELECT min(started_ms) FROM attempt WHERE job = j.id), "                                                     \
 	"(SELECT device FROM attempt WHERE job = j.id ORDER BY number DESC LIMIT 1), "                                 \
 	"e.epoch, e.seconds, e.ram_mib, e.vram_mib, e.value, e.best_test_accuracy, e.best_test_epoch, "                \
-	"l.train_seconds, l.test_seconds, l.images_per_second, l.test_accuracy, l.test_loss, e.best "
+	"l.train_seconds, l.test_seconds, l.images_per_second, l.test_accuracy, l.test_loss, e.best, "                \
+	"(SELECT total(seconds) FROM attempt WHERE job = j.id) "
 #define OF_SWEEP "CROSS JOIN sweep AS s ON s.id = j.sweep AND s.state = 'active' "
 #define JOBS	 COLUMNS "FROM job AS j " OF_SWEEP "LEFT JOIN job_epochs AS e ON e.job = j.id " LAST_EPOCH
 #define LAST_EPOCH                                                                                                     \
@@ -78,6 +79,7 @@ static void read_job(struct stmt *s, struct job_row *job)
 		.test_accuracy = stmt_num(s, 22),
 		.test_loss = stmt_num(s, 23),
 		.best_value = stmt_num(s, 24),
+		.busy_seconds = stmt_num(s, 25),
 	};
 	job->epochs = (int)json_int_or(job->config, "epochs", 0);
 }

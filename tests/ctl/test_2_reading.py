@@ -34,6 +34,18 @@ def test_time_left_is_known_when_every_model_was_measured(grid):
     assert "7 m 42 s" in grid.run("list").stdout
 
 
+def test_time_left_of_short_jobs_is_what_they_hold_their_device_for(place):
+    """Start, model and checkpoint are most of a job of 0.06 s of training."""
+    place.make_store()
+    place.add_sweep(grid=[("resnet18", lr / 100, "StepLR") for lr in range(1, 11)], epochs=1)
+    place.finish(1, [50.0], seconds=0.05, test_seconds=0.01)
+    place.sql("UPDATE attempt SET seconds = 0.3")
+    [sweep] = place.json("list")
+    assert sweep["minutes_left"] == pytest.approx(9 * 0.3 / 60) and sweep["minutes"] == pytest.approx(0.06 / 60)
+    place.finish(2, [50.0], seconds=0.05, test_seconds=0.01)  # of this attempt it is not known
+    assert place.json("list")[0]["minutes_left"] == pytest.approx(8 * 0.3 / 60)
+
+
 def test_list_of_a_target(grid):
     lines = grid.run("list", "s1", "--state", "queued").stdout.splitlines()
     assert len(lines) == 5
