@@ -55,7 +55,8 @@ def fill(db, jobs, epochs, share_done):
             continue
         db.execute("BEGIN")
         each("""INSERT INTO attempt (id, job, number, worker, device, state, started_ms, ended_ms, seconds, last_seq)
-            SELECT n, n, 1, :worker, 'cpu', iif(n <= :done, 'done', 'running'), n, iif(n <= :done, n + 1, NULL), 60, :epochs
+            SELECT n, n, 1, :worker, 'cpu', iif(n <= :done, 'done', 'running'), n, iif(n <= :done, n + 1, NULL),
+              iif(n <= :done, :epochs * 1.1 + 2, NULL), :epochs
             FROM n""", first=first, last=last)
         start = db.execute("SELECT coalesce(max(id), 0) FROM event").fetchone()[0]
         each("""INSERT INTO event (id, at_ms, sweep, job, attempt, seq, kind, detail)

@@ -174,7 +174,8 @@ def test_time_left_of_a_sample_is_that_of_all(many):
     assert sweep["states"]["done"] == MANY * .9 and sweep["states"]["running"] == 2
     [[seconds]] = many.sql("SELECT sum(seconds) FROM job_epochs")
     assert sweep["minutes"] == pytest.approx(seconds / 60)
-    left = (sweep["states"]["queued"] * EPOCHS * 1.1 + 2 * 1.1) / 2  # two devices; an epoch takes 1.1 s
+    # two devices; an epoch takes 1.1 s, what a job does beside its epochs 2 s
+    left = (sweep["states"]["queued"] * (EPOCHS * 1.1 + 2) + 2 * 1.1) / 2
     assert sweep["minutes_left"] == pytest.approx(left / 60, rel=0.02)
     [[best]] = many.sql("SELECT max(value) FROM job_epochs JOIN job ON job.id = job WHERE state = 'done'")
     assert sweep["best"] == best
