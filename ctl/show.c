@@ -107,20 +107,38 @@ static void show_config(const struct job_row *job, bool all)
 		printf("  %-11s %zu more (--all)\n", "defaults", hidden);
 }
 
-/* What is unusual about its configuration. */
-static json_t *warnings_of(const struct job_row *job)
+static bool has_text(const json_t *list, const json_t *text)
 {
-	struct train_config config;
-	return config_from_json(&config, job->config, NULL) == 0 ? config_warnings(&config) : json_array();
+	size_t i;
+	json_t *item;
+	json_array_foreach(list, i, item)
+		if (json_equal(item, text))
+			return true;
+	return false;
 }
 
-static void show_warnings(const struct job_row *job)
+/* What is unusual about its configuration, and what its newest attempt found unusual about it on its device. */
+static json_t *warnings_of(const struct shown *s)
 {
-	autojson json_t *warnings = warnings_of(job);
+	struct train_config config;
+	json_t *all = config_from_json(&config, s->job->config, NULL) == 0 ? config_warnings(&config) : json_array(), *sentence;
+	const json_t *details = s->n_attempts ? s->attempts[s->n_attempts - 1].details : NULL;
+	size_t i;
+	json_array_foreach(json_object_get(details, "warnings"), i, sentence)
+		if (json_is_string(sentence) && !has_text(all, sentence))
+			json_array_append(all, sentence);
+	return all;
+}
+
+static void show_warnings(const struct shown *s)
+{
+	autojson json_t *warnings = warnings_of(s);
 	size_t i;
 	json_t *sentence;
-	json_array_foreach(warnings, i, sentence)
-		printf("  %-11s %s\n", i ? "" : "warnings", json_string_value(sentence));
+	json_array_foreach(warnings, i, sentence) {
+		autofree char *clean = text_clean(json_string_value(sentence));
+		printf("  %-11s %s\n", i ? "" : "warnings", clean);
+	}
 }
 
 static void show_speed(const struct job_row *job)
@@ -264,7 +282,7 @@ static int show_text(struct ctl *ctl, struct reader *r, const struct shown *s, b
 
 	show_title(ctl, s);
 	show_config(s->job, all);
-	show_warnings(s->job);
+	show_warnings(s);
 	int e = job_tests_print(&s->tests, r, s->job, err);
 	if (e < 0)
 		return e;
@@ -333,7 +351,7 @@ static int show_json(const struct selection *sel, struct reader *r, const struct
 	json_object_set_new(o, "resources", resources_json(&s->used));
 	json_object_set_new(o, "minutes", json_known(s->job->state == JOB_DONE ? s->job->seconds / 60 : NAN));
 	json_object_set_new(o, "notes", json_string(s->notes));
-	json_object_set_new(o, "warnings", warnings_of(s->job));
+	json_object_set_new(o, "warnings", warnings_of(s));
 	json_object_set_new(o, "wandb", run_json(&s->run));
 	json_object_update(o, tests);
 	json_decref(tests);

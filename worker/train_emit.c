@@ -40,6 +40,17 @@ static void begin_telemetry(struct training *t)
 	});
 }
 
+/* What is unusual about the configuration, and about it on this device. */
+static json_t *warnings_of(const struct train_job *job, const json_t *runtime)
+{
+	json_t *warnings = config_warnings(&job->config);
+	if (job->config.use_amp && str_eq(json_string_value(json_object_get(runtime, "amp")), "fp32"))
+		json_array_append_new(warnings, json_sprintf("mixed precision: no (%s): \"use_amp\" true changes nothing",
+							     str_eq(job->backend->name, "cpu") ? "this CPU has no bf16"
+											       : "this device has none"));
+	return warnings;
+}
+
 int training_emit_started(struct training *t, struct err *err)
 {
 	const struct train_config *cfg = &t->job->config;
@@ -54,7 +65,7 @@ int training_emit_started(struct training *t, struct err *err)
 	if (t->data->sets[SPLIT_VAL].count)
 		json_object_set_new(body, "val_images", json_integer((json_int_t)t->data->sets[SPLIT_VAL].count));
 	json_object_set_new(body, "steps_per_epoch", json_integer(position_steps(&t->at, t->data->sets[SPLIT_TRAIN].count)));
-	json_object_set_new(body, "warnings", config_warnings(cfg));
+	json_object_set_new(body, "warnings", warnings_of(t->job, body));
 	json_object_set(body, "pretrained", t->pretrained ? t->pretrained : json_null());
 	record_plan(t, body);
 	json_object_set_new(body, "resumed_note", t->resumed_note ? json_string(t->resumed_note) : json_null());

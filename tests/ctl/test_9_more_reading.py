@@ -1,4 +1,5 @@
 """leaderboard, events, devices: from the store, and devices from the daemon where one runs."""
+import json
 
 
 def test_leaderboard_ranks_what_is_done(grid):
@@ -108,3 +109,13 @@ def test_show_warns_of_what_is_unusual(grid):
     assert '  warnings    "lr" 0.' in out and 'is much for AdamW' in out
     assert '              "min_delta" 0.5 is not used: "patience" is 0\n' in out
     assert any("min_delta" in sentence for sentence in grid.json("show", 5)[0]["warnings"])
+
+
+def test_show_warns_of_what_the_attempt_found_unusual(grid):
+    """What config says and the attempt says as well is told once; what a worker says cannot paint the terminal."""
+    grid.sql("UPDATE job SET own = json_set(own, '$.min_delta', 0.5) WHERE id = 3")
+    said = ["mixed precision: no (this CPU has no bf16)", '"min_delta" 0.5 is not used: "patience" is 0', "red \x1b[31m"]
+    grid.sql("UPDATE attempt SET details = json_set(details, '$.warnings', json(?)) WHERE job = 3", json.dumps(said))
+    out = grid.run("show", 3).stdout
+    assert "mixed precision: no (this CPU has no bf16)\n" in out and out.count("min_delta") == 2 and "\x1b" not in out
+    assert said[0] in grid.json("show", 3)[0]["warnings"]

@@ -129,6 +129,15 @@ def test_warnings_are_kept_with_the_attempt(tmp_path):
     told = "\n".join(events[0]["warnings"])
     assert '"nesterov" true is not used: "optimizer" is "AdamW"' in told, err
     assert '"min_delta" 0.5 is not used: "patience" is 0' in told and '"lr" 0.1 is much for AdamW' in told
+    assert "mixed precision" not in told
+
+
+def test_mixed_precision_that_the_device_lacks_is_told(tmp_path):
+    """One that has it (a CPU with bf16) has nothing to tell."""
+    run = Run(tmp_path, {**SMALL, "epochs": 1, "use_amp": True})
+    _, [started, *_], err = run.finish()
+    told = any(text.startswith("mixed precision: no (") for text in started["warnings"])
+    assert told == (started["amp"] == "fp32"), err
 
 
 def test_a_batch_of_one_image_is_not_made(tmp_path):
