@@ -187,8 +187,16 @@ int reader_samples(struct reader *r, int64_t job, struct sample_row **ret, size_
 int reader_sweep_source(struct reader *r, int64_t sweep, struct sweep_source *ret, struct err *err);
 /* At most `limit` events after an id, oldest first. */
 int reader_events(struct reader *r, int64_t after, int limit, struct event_row **ret, size_t *ret_n, struct err *err);
-/* The same with all they say; of complete sweeps. */
-int reader_log(struct reader *r, int64_t after, int64_t limit, struct log_row **ret, size_t *ret_n, struct err *err);
+struct log_query {
+	int64_t after, limit;
+	bool newest;		      /* the last `limit` of them instead of the first */
+	const struct job_part *parts; /* of these; NULL: of everything */
+	size_t n_parts;
+	const json_t *kinds; /* list of text */
+	bool only_kinds;     /* of these kinds, else of all others */
+};
+/* The same with all they say; of complete sweeps; oldest first. */
+int reader_log(struct reader *r, const struct log_query *q, struct log_row **ret, size_t *ret_n, struct err *err);
 /* Of the view resources; 1, or 0 when it has no epoch. */
 int reader_resources(struct reader *r, int64_t job, struct resources_row *ret, struct err *err);
 /* At most `limit` jobs of the newest sweeps that are in one of the states (bit 1 << JOB_...), newest first. */

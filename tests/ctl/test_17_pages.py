@@ -30,7 +30,8 @@ LARGE = {"job", "j", "event", "epoch", "e", "l", "attempt", "a", "telemetry", "t
 
 PAGES = ["list", "list s1 -n 20", "list s1 --state done -n 20", "list --state failed -n 3", "list 5 700-720",
          "results -n 20", "results --csv -n 20", "results 3,5", "leaderboard -n 20", "show 5", "show 5 --json",
-         "watch 5", "wait 5", "events", "events --after 100 -n 20", "log 5", "devices", "compare 3 5",
+         "watch 5", "wait 5", "events", "events --after 100 -n 20", "events s1", "events 5",
+         "events s1 --kind epoch,done", "log 5", "devices", "compare 3 5",
          "manual targets show", "manual targets cancel", "manual targets resume"]
 
 

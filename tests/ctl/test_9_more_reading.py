@@ -1,6 +1,8 @@
 """leaderboard, events, devices: from the store, and devices from the daemon where one runs."""
 import json
 
+from test_12_hostile import on_terminal
+
 
 def test_leaderboard_ranks_what_is_done(grid):
     rows = [line.split() for line in grid.run("leaderboard", "s1").stdout.splitlines()]
@@ -28,6 +30,37 @@ def test_events_in_order_and_after_an_id(grid):
     line = grid.json("events", "--after", newest)
     assert (line["id"], line["job"], line["kind"]) == (newest + 1, 8, "state")
     assert "needs the number of an event" in grid.run("events", "--after", "x", code=2).stderr
+
+
+def test_events_of_targets_and_kinds(grid):
+    second = grid.add_sweep(name="second")
+    grid.sql("INSERT INTO event (at_ms, sweep, kind) VALUES (1, ?, 'submitted')", second)
+    job = grid.sql("SELECT min(id) FROM job WHERE sweep = ?", second)[0][0]
+    grid.set_state(job, "cancelled")
+    grid.sql("INSERT INTO event (at_ms, job, kind) VALUES (1, ?, 'wandb')", job)  # one that names no sweep
+
+    def seen(*words):
+        lines = grid.run("events", "--json", "-n", "1000", *words).stdout.splitlines()
+        return [(row["job"], row["kind"]) for row in map(json.loads, lines)]
+    assert seen("second") == [(None, "submitted"), (job, "state"), (job, "wandb")]
+    assert seen(job) == [(job, "state"), (job, "wandb")] and seen(f"1,{job}")[-2:] == seen(job)
+    assert set(seen("1-2", "--kind", "epoch,state")) == {(1, "epoch"), (1, "state"), (2, "epoch"), (2, "state")}
+    assert len(seen("s1", "second")) == len(seen())
+    assert 'did you mean "state"?' in grid.run("events", "--kind", "stat", code=2).stderr
+    assert "expected: state, started, epoch" in grid.run("events", "--kind", "xyzzy", code=2).stderr
+    assert "nothing of that has happened yet" in grid.run("events", job, "--kind", "epoch").stderr
+    grid.run("events", "s9", code=4)
+
+
+def test_a_terminal_is_not_flooded_with_metrics(grid):
+    for name in ("metric", "telemetry", "steps") * 10:
+        grid.event(1, name)
+    assert len(grid.run("events").stdout.splitlines()) == 20 and "epoch" not in grid.run("events").stdout
+
+    def shown(*words):
+        return {row.split(" job ")[1].split()[1] for row in on_terminal(grid, "events", "-n", "100", *words)[0].splitlines()}
+    assert {"state", "epoch"} <= shown() and not shown() & {"metric", "telemetry", "steps"}
+    assert {"metric", "steps", "state"} <= shown("--all") and shown("--kind", "metric") == {"metric"}
 
 
 def test_events_of_half_a_sweep_are_hidden(grid):
