@@ -5,7 +5,8 @@
 
 #define MAX_KEPT     50	 /* findings; of more only the number is told */
 #define MAX_SENTENCE 1500 /* bytes */
-#define MAX_SHOWN    100 /* characters of a source line */
+#define LINE_ROOM    72 /* characters that fit beside "  123 | " on 80 columns */
+#define MAX_SHOWN    (LINE_ROOM - 4) /* characters of a source line */
 
 static void add(struct findings *f, bool warning, struct mark mark, const char *fmt, va_list ap)
 {
@@ -45,8 +46,16 @@ void findings_fini(struct findings *f)
 	*f = (struct findings){0};
 }
 
-/* Line `line` (1-based) of text, cleaned; columns beyond MAX_SHOWN are cut off, in front too when the mark is far to
- * the right.  *column (1-based, characters) is moved along.  Allocated; "" when there is no such line. */
+static size_t characters_of(const char *text, size_t size)
+{
+	size_t n = 0;
+	for (size_t at = 0; at < size; n++)
+		at += MAX(utf8_length(text + at, size - at), (size_t)1);
+	return n;
+}
+
+/* Line `line` (1-based) of text, cleaned; of one that is longer than LINE_ROOM a part (".."), in front too when the mark is
+ * far to the right.  *column (1-based, characters) is moved along.  Allocated; "" when there is no such line. */
 static char *source_line(const char *text, int line, int *column)
 {
 	for (; line > 1 && *text; line--) {
@@ -54,11 +63,14 @@ static char *source_line(const char *text, int line, int *column)
 		text += *text == '\n';
 	}
 	size_t size = strcspn(text, "\n");
-	int skip = *column > MAX_SHOWN - 20 ? *column - MAX_SHOWN / 2 : 0;
-	*column -= skip;
-	char *out = xmalloc((size_t)MAX_SHOWN * 4 + 1);
-	size_t used = 0;
-	for (int shown = 0; size && shown < MAX_SHOWN; ) {
+	bool whole = characters_of(text, size) <= LINE_ROOM;
+	int skip = !whole && *column > MAX_SHOWN - 20 ? *column - MAX_SHOWN / 2 : 0;
+	bool late = skip > 0;
+	*column -= late ? skip - 2 : 0;
+	char *out = xmalloc((size_t)LINE_ROOM * 4 + 5);
+	size_t used = late ? 2 : 0;
+	memcpy(out, "..", used);
+	for (int shown = 0; size && (whole || shown < MAX_SHOWN);) {
 		size_t n = MAX(utf8_length(text, size), (size_t)1);
 		if (skip > 0) {
 			skip--;
@@ -70,7 +82,7 @@ static char *source_line(const char *text, int line, int *column)
 		text += n;
 		size -= n;
 	}
-	out[used] = '\0';
+	strcpy(out + used, size ? ".." : "");
 	utf8_clean(out);
 	return out;
 }

@@ -4,6 +4,7 @@
 
 static const struct argp_option options[] = {
 	{"all", 'a', NULL, 0, "jobs: the parameters that are equal, too"},
+	{"limit", 'n', "N", 0, "sweeps: only the first N values of each parameter; 0: all (a terminal: 20, else: all)"},
 	{"metric", 'm', "NAME", 0, "instead of the sweep's: test_accuracy, test_loss, train_loss, val_accuracy, ..."},
 	{0},
 };
@@ -21,6 +22,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct compare_input *input = state->input;
 
 	switch (key) {
+	case ARGP_KEY_INIT:
+		input->limit = -1;
+		return 0;
+	case 'n':
+		input->limit = number_take(arg, state, "--limit", "a number of values", 0);
+		return 0;
 	case 'a':
 		input->all = true;
 		return 0;

@@ -12,6 +12,7 @@ struct compare_input {
 	struct words targets;
 	const char *metric; /* NULL: the sweep's */
 	bool all;           /* parameters that are equal, too */
+	int limit;          /* values of each parameter of a sweep; 0: all; < 0: as it fits */
 };
 
 /* The jobs of sel, 2 to COMPARE_MAX. */

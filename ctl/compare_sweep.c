@@ -10,6 +10,7 @@
 #include <math.h>
 
 #define BAR_CELLS  10
+#define LEVELS_TERMINAL 20 /* of one parameter, that a person reads */
 #define LEVELS_MAX 1000 /* a parameter that has more values (a seed per job) is left out: nobody reads their means */
 
 struct level { /* one value of a parameter */
@@ -200,23 +201,45 @@ static void row_level(const struct effects *all, struct table *t, const struct e
 	table_cell(t, metric_text(all->metric_name, l->best, text));
 	snprintf(text, sizeof(text), "%lld", (long long)l->best_job);
 	table_cell(t, l->best_job ? text : "");
-	snprintf(text, sizeof(text), "%.2f", l->n ? l->minutes / (double)l->n : NAN);
+	double minutes = l->n ? l->minutes / (double)l->n : NAN;
+	snprintf(text, sizeof(text), "%.*f", minutes < 0.1 ? 4 : 2, minutes);
 	table_cell(t, l->n ? text : "");
 }
 
-static void print_notes(const struct effects *all)
+static void print_notes(const struct ctl *ctl, const struct effects *all)
 {
-	if (!all->n_counted)
+	if (!all->n_counted) {
 		puts("no job is done yet");
-	else if (all->n_counted < all->n_jobs)
-		printf("%zu of %zu jobs count: the others are not done, so the means are of unequal sets\n",
-		       all->n_counted, all->n_jobs);
+	} else if (all->n_counted < all->n_jobs) {
+		autofree char *line = xasprintf("%zu of %zu jobs count: the others are not done, so the means are of unequal sets",
+						all->n_counted, all->n_jobs);
+		screen_wrap(&ctl->out, stdout, line, 2);
+	}
 	for (size_t i = 0; i < all->n; i++)
 		if (all->items[i].too_many)
 			printf("%s is left out: it has more than %d values\n", all->items[i].name, LEVELS_MAX);
 }
 
-static void print_effects(const struct ctl *ctl, const struct effects *all)
+/* How many of a parameter's values are shown. */
+static size_t shown_of(const struct ctl *ctl, const struct compare_input *input, const struct effect *e)
+{
+	int limit = input->limit >= 0 ? input->limit : ctl->out.terminal ? LEVELS_TERMINAL : 0;
+
+	return limit ? MIN((size_t)limit, e->n) : e->n;
+}
+
+static void say_more_values(const struct ctl *ctl, const struct compare_input *input, const struct effects *all)
+{
+	for (size_t i = 0; i < all->n; i++) {
+		const struct effect *e = &all->items[i];
+		autofree char *what = xasprintf("more values of %s", e->name);
+		size_t shown = shown_of(ctl, input, e);
+		if (shown < e->n && input->limit < 0)
+			say_more(ctl, (int64_t)(e->n - shown), what, "compare", &input->targets);
+	}
+}
+
+static void print_effects(const struct ctl *ctl, const struct compare_input *input, const struct effects *all)
 {
 	struct table *t = table_new();
 	autofree char *title = xasprintf("s%lld %s: %s of the last epoch, %s is better", (long long)all->sweep->id,
@@ -234,11 +257,12 @@ static void print_effects(const struct ctl *ctl, const struct effects *all)
 	table_column(t, "JOB", true, 0);
 	table_column(t, "MINUTES", true, 1);
 	for (size_t i = 0; i < all->n; i++)
-		for (size_t k = 0; k < all->items[i].n; k++)
+		for (size_t k = 0; k < shown_of(ctl, input, &all->items[i]); k++)
 			row_level(all, t, &all->items[i], &all->items[i].levels[k]);
 	table_print(t, &ctl->out, stdout);
 	table_free(t);
-	print_notes(all);
+	say_more_values(ctl, input, all);
+	print_notes(ctl, all);
 }
 
 /* --- JSON --- */
@@ -287,7 +311,7 @@ int compare_sweep(struct ctl *ctl, struct reader *r, const struct selection *sel
 	else if (e == 0 && all.n == 0)
 		printf("s%lld sweeps no parameter: nothing to compare\n", (long long)sweep->id);
 	else if (e == 0)
-		print_effects(ctl, &all);
+		print_effects(ctl, input, &all);
 	for (size_t i = 0; i < all.n; i++)
 		drop_levels(&all.items[i]);
 	free(all.items);

@@ -77,7 +77,8 @@ static off_t tail_start(int fd, off_t size, long n)
 struct log_tail {
 	int fd;
 	off_t at;
-	bool json, terminal;
+	bool json;
+	const struct screen *out;
 	int64_t job;
 	char *rest; /* JSON, terminal: a line that is not whole yet */
 };
@@ -90,16 +91,16 @@ static void print_line(struct log_tail *t, const char *line, size_t size)
 }
 
 /* A line for a person's terminal, which it must not drive; a pipe or a file gets the bytes as they are. */
-static void print_harmless(const char *line)
+static void print_harmless(const struct screen *out, const char *line)
 {
 	autofree char *clean = text_clean_lines(line);
 
-	puts(clean);
+	screen_wrap(out, stdout, clean, 2);
 }
 
 static void print_bytes(struct log_tail *t, const char *bytes, size_t size)
 {
-	if (!t->json && !t->terminal) {
+	if (!t->json && !t->out->terminal) {
 		fwrite(bytes, 1, size, stdout);
 		return;
 	}
@@ -113,7 +114,7 @@ static void print_bytes(struct log_tail *t, const char *bytes, size_t size)
 		if (end && t->json)
 			print_line(t, t->rest, have + length);
 		else if (end)
-			print_harmless(t->rest);
+			print_harmless(t->out, t->rest);
 		if (end) {
 			t->rest[0] = 0;
 		}
@@ -162,7 +163,7 @@ static int print_log(struct ctl *ctl, struct reader *r, const struct job_row *jo
 	autofree char *path = xasprintf("%s/log.txt", dir);
 	struct log_tail t = {.fd = open(path, O_RDONLY | O_CLOEXEC),
 			     .json = ctl->json,
-			     .terminal = ctl->out.terminal,
+			     .out = &ctl->out,
 			     .job = job->id};
 	struct stat st;
 	int e = 0;
@@ -181,7 +182,7 @@ static int print_log(struct ctl *ctl, struct reader *r, const struct job_row *jo
 	if (t.rest && *t.rest && t.json)
 		print_line(&t, t.rest, strlen(t.rest));
 	else if (t.rest && *t.rest)
-		print_harmless(t.rest);
+		print_harmless(t.out, t.rest);
 	free(t.rest);
 	cleanup_close(&t.fd);
 	return e;

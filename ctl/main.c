@@ -47,8 +47,11 @@ int ctl_no_daemon(const struct ctl *ctl)
 void say_error(const char *text)
 {
 	autofree char *clean = text_clean_lines(text);
+	autofree char *line = xasprintf("error: %s", clean);
+	struct screen talk;
 
-	fprintf(stderr, "error: %s\n", clean);
+	screen_init(&talk, STDERR_FILENO, COLOR_NEVER);
+	screen_wrap(&talk, stderr, line, 2);
 }
 
 int ctl_fail(const struct ctl *ctl, int e, const struct err *err)
@@ -215,7 +218,24 @@ static error_t parse_main(int key, char *arg, struct argp_state *state)
 	return ARGP_ERR_UNKNOWN;
 }
 
+#define HELP_WIDTH 78 /* argp breaks longer lines itself, to the first column */
 #define CALL_WIDTH 25 /* of "results [TARGET...]"; a longer one stands on a line of its own */
+
+/* What a verb does, in lines that leave the calls their column. */
+static void append_wrapped(char **text, const char *line)
+{
+	bool first = true;
+
+	while (*line) {
+		size_t size = strlen(line);
+		if (size > HELP_WIDTH - CALL_WIDTH - 3)
+			for (size = HELP_WIDTH - CALL_WIDTH - 3; size && line[size] != ' ';)
+				size--;
+		text_append(text, "%*s%.*s\n", first ? 1 : CALL_WIDTH + 3, "", (int)size, line);
+		line += size + (line[size] == ' ');
+		first = false;
+	}
+}
 
 /* The table of verbs, group by group. */
 static char *verbs_help(void)
@@ -232,8 +252,8 @@ static char *verbs_help(void)
 			text_append(&text, "%s%s:\n", *group ? "\n" : "", v->group);
 		group = v->group;
 		bool beside = strlen(call) <= CALL_WIDTH;
-		text_append(&text, beside ? "  %-*s %s\n" : "  %-*s\n%28s%s\n", CALL_WIDTH, call, beside ? v->line : "",
-			    v->line);
+		text_append(&text, beside ? "  %-*s" : "  %-*s\n%27s", CALL_WIDTH, call, "");
+		append_wrapped(&text, v->line);
 	}
 	text_append(&text,
 		    "\nA TARGET is a job (5, 5-8, 1,3) or a sweep (s1 or its name). `sweepctl VERB --help` says more.");

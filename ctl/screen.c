@@ -81,6 +81,45 @@ void screen_line(const struct screen *s, FILE *out, const char *text)
 		fprintf(out, "%s\n", clean);
 }
 
+/* Bytes of the line that begins at text, at most `room` columns of it; *ret_next: where the next begins. */
+static size_t line_of(const char *text, size_t room, size_t *ret_next)
+{
+	size_t size = strlen(text), at = 0, columns = 0, space = 0, width;
+
+	while (at < size && text[at] != '\n') {
+		size_t escape = escape_size(text + at, size - at);
+		if (escape) {
+			at += escape;
+			continue;
+		}
+		size_t n = text_step(text + at, size - at, &width);
+		width = text[at] == '\t' ? 8 - columns % 8 : width;
+		if (columns + width > room && at) {
+			*ret_next = text[at] == ' ' ? at + 1 : space ? space + 1 : at;
+			return text[at] == ' ' ? at : space ? space : at;
+		}
+		space = text[at] == ' ' && columns ? at : space;
+		columns += width;
+		at += n;
+	}
+	*ret_next = at + (text[at] == '\n');
+	return at;
+}
+
+void screen_wrap(const struct screen *s, FILE *out, const char *text, int indent)
+{
+	size_t room = s->columns ? (size_t)MAX(s->columns, 1) : SIZE_MAX, next;
+	int in = 0;
+
+	indent = s->columns > 2 * indent ? indent : 0;
+	do {
+		size_t bytes = line_of(text, room - (size_t)in, &next);
+		fprintf(out, "%*s%.*s\n", in, "", (int)bytes, text);
+		in = next && text[next - 1] == '\n' ? 0 : indent;
+		text += next;
+	} while (*text);
+}
+
 /* Only calls that are safe in a signal handler. */
 static void put_back(void)
 {

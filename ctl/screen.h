@@ -28,6 +28,9 @@ const char *tone_off(const struct screen *s, enum tone tone);
 /* A line of plain text, made harmless; on a terminal shortened to its width (".."). */
 void screen_line(const struct screen *s, FILE *out, const char *text);
 
+/* Clean text; on a terminal broken at blanks into lines that fit it, those after the first indented. */
+void screen_wrap(const struct screen *s, FILE *out, const char *text, int indent);
+
 /* Hides the cursor and, where stdin is a terminal, takes keys without echo, until screen_leave().  Abnormal ends
  * (abort) put the terminal back too. */
 void screen_enter(struct screen *s);

@@ -13,10 +13,14 @@
 struct show_input {
 	struct words targets;
 	bool all;
+	int limit; /* 0: all; < 0: as it fits */
 };
+
+#define TERMINAL_JOBS 5 /* a screen or two each */
 
 static const struct argp_option options[] = {
 	{"all", 'a', NULL, 0, "every parameter, defaults too"},
+	{"limit", 'n', "N", 0, "only the first N jobs; 0: all (a terminal: 5, else: all)"},
 	{0},
 };
 
@@ -25,8 +29,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct show_input *input = state->input;
 
 	switch (key) {
+	case ARGP_KEY_INIT:
+		input->limit = -1;
+		return 0;
 	case 'a':
 		input->all = true;
+		return 0;
+	case 'n':
+		input->limit = number_take(arg, state, "--limit", "a number of jobs", 0);
 		return 0;
 	case ARGP_KEY_ARGS:
 		words_take(&input->targets, state);
@@ -130,14 +140,22 @@ static json_t *warnings_of(const struct shown *s)
 	return all;
 }
 
-static void show_warnings(const struct shown *s)
+/* "  name        sentence", broken into lines where a terminal is too narrow. */
+static void show_sentence(const struct screen *out, const char *name, const char *sentence)
+{
+	autofree char *line = xasprintf("  %-11s %s", name, sentence);
+
+	screen_wrap(out, stdout, line, 14);
+}
+
+static void show_warnings(const struct screen *out, const struct shown *s)
 {
 	autojson json_t *warnings = warnings_of(s);
 	size_t i;
 	json_t *sentence;
 	json_array_foreach(warnings, i, sentence) {
 		autofree char *clean = text_clean(json_string_value(sentence));
-		printf("  %-11s %s\n", i ? "" : "warnings", clean);
+		show_sentence(out, i ? "" : "warnings", clean);
 	}
 }
 
@@ -196,7 +214,7 @@ static void show_limit(const struct sweep_row *sweep)
 		printf("  time limit  %s for each attempt\n", duration_text(sweep->time_limit_s, text));
 }
 
-static void show_attempt(const struct attempt_row *a, int64_t now)
+static void show_attempt(const struct screen *out, const struct attempt_row *a, int64_t now)
 {
 	char text[FORMAT_MAX];
 
@@ -224,7 +242,7 @@ static void show_attempt(const struct attempt_row *a, int64_t now)
 	printf(a->class ? ", class %s\n" : "\n", a->class);
 	if (a->reason) {
 		autofree char *reason = text_clean(a->reason);
-		printf("              %s\n", reason);
+		show_sentence(out, "", reason);
 	}
 }
 
@@ -236,28 +254,31 @@ static void show_title(const struct ctl *ctl, const struct shown *s)
 	enum tone tone = state_tone(state);
 	autofree char *name = text_clean(s->sweep ? s->sweep->name : "");
 	char text[FORMAT_MAX];
+	autofree char *line = xasprintf("job %lld of s%lld %s: %s%s%s", (long long)job->id, (long long)job->sweep, name,
+					tone_on(&ctl->out, tone), state, tone_off(&ctl->out, tone));
 
-	printf("job %lld of s%lld %s: %s%s%s", (long long)job->id, (long long)job->sweep, name,
-	       tone_on(&ctl->out, tone), state, tone_off(&ctl->out, tone));
 	if (job->state == JOB_RUNNING) {
 		double left = job->epoch ? job->seconds / job->epoch * (job->epochs - job->epoch) : NAN;
-		printf(" on %s, epoch %d of %d, ", job->device ? job->device : "?", job->epoch, job->epochs);
-		printf(isnan(left) ? "time: known after the first epoch\n" : "%s left\n", format_span(left, text));
+		text_append(&line, " on %s, epoch %d of %d, ", job->device ? job->device : "?", job->epoch, job->epochs);
+		text_append(&line, isnan(left) ? "time: known after the first epoch" : "%s left", format_span(left, text));
+		screen_wrap(&ctl->out, stdout, line, 2);
 		return;
 	}
 	if (job->state == JOB_DONE) {
-		printf(", %s %%", format_accuracy(job->test_accuracy, text));
+		text_append(&line, ", %s %%", format_accuracy(job->test_accuracy, text));
 		autofree char *notes = text_clean(s->notes);
-		printf(", %s%s%s\n", format_minutes(job->seconds / 60, text), *notes ? ", " : "", notes);
+		text_append(&line, ", %s%s%s", format_minutes(job->seconds / 60, text), *notes ? ", " : "", notes);
+		screen_wrap(&ctl->out, stdout, line, 2);
 		return;
 	}
 	autofree char *stored = job_reason(job, wall_ms());
 	autofree char *reason = text_clean(stored);
 	bool says_state = strncmp(reason, state, strlen(state)) == 0; /* "cancelled by uid 1000" */
-	printf(says_state ? "%s\n" : *reason ? ": %s\n" : "\n", says_state ? reason + strlen(state) : reason);
+	text_append(&line, "%s%s", says_state || !*reason ? "" : ": ", says_state ? reason + strlen(state) : reason);
+	screen_wrap(&ctl->out, stdout, line, 2);
 }
 
-static void show_run(const struct run_row *run)
+static void show_run(const struct screen *out, const struct run_row *run)
 {
 	autofree char *url = text_clean(run->url ? run->url : "");
 	autofree char *problem = text_clean_lines(run->problem ? run->problem : "");
@@ -265,7 +286,7 @@ static void show_run(const struct run_row *run)
 	if (run->url)
 		printf("  W&B         %s, %s, epoch %lld is there\n", url, run->phase, (long long)run->last_epoch);
 	if (run->problem)
-		printf("  %-11s %s\n", run->url ? "" : "W&B", problem);
+		show_sentence(out, run->url ? "" : "W&B", problem);
 }
 
 static json_t *run_json(const struct run_row *run)
@@ -282,20 +303,20 @@ static int show_text(struct ctl *ctl, struct reader *r, const struct shown *s, b
 
 	show_title(ctl, s);
 	show_config(s->job, all);
-	show_warnings(s);
-	int e = job_tests_print(&s->tests, r, s->job, err);
+	show_warnings(&ctl->out, s);
+	int e = job_tests_print(&s->tests, &ctl->out, r, s->job, err);
 	if (e < 0)
 		return e;
 	show_speed(s->job);
 	show_resources(&s->used);
 	show_limit(s->sweep);
 	for (size_t i = 0; i < s->n_attempts; i++)
-		show_attempt(&s->attempts[i], now);
+		show_attempt(&ctl->out, &s->attempts[i], now);
 	if (s->log)
 		printf("  log         %s\n", s->log);
 	if (s->config)
 		printf("  by hand     sweep-worker --standalone --config %s\n", s->config);
-	show_run(&s->run);
+	show_run(&ctl->out, &s->run);
 	return 0;
 }
 
@@ -413,11 +434,18 @@ static int run(struct ctl *ctl, void *data)
 		e = selection_init(&sel, r, &err);
 	if (e == 0)
 		e = selection_add_all(&sel, r, input->targets.items, input->targets.n, false, &err);
-	for (size_t i = 0; e == 0 && i < sel.n_jobs; i++)
+	size_t limit = input->limit >= 0		      ? (size_t)input->limit
+		       : ctl->out.terminal && !ctl->json ? TERMINAL_JOBS
+							       : 0;
+	size_t n = limit ? MIN(limit, sel.n_jobs) : sel.n_jobs;
+	for (size_t i = 0; e == 0 && i < n; i++)
 		e = show_job(ctl, r, &sel, &sel.jobs[i], input->all, array, &err);
 	int code = e < 0 ? ctl_fail(ctl, e, &err) : sel.missing ? EXIT_NO_SUCH : EXIT_OK;
 	if (e == 0 && ctl->json)
 		print_json(json_incref(array));
+	if (e == 0 && n < sel.n_jobs && input->limit < 0)
+		say_more(ctl, (int64_t)(sel.n_jobs - n), sel.n_jobs - n == 1 ? "more job" : "more jobs", "show",
+			 &input->targets);
 	selection_fini(&sel);
 	reader_close(r);
 	return code;

@@ -6,7 +6,7 @@
 #include <math.h>
 
 #define SHOWN_CLASSES 5
-#define NAME_COLUMNS  20 /* of a class in the table */
+#define NAME_COLUMNS  16 /* of a class in the table */
 
 int job_tests_read(struct job_tests *ret, struct reader *r, const struct paths *paths, int64_t job, struct err *err)
 {
@@ -76,7 +76,7 @@ static void print_metrics(const struct metric_row *all, size_t n)
 	}
 }
 
-/* A class with its accuracy, in 28 columns. */
+/* A class with its accuracy, in 24 columns. */
 static void print_class(const struct confusion_matrix *c, size_t class)
 {
 	const char *name = c->names[class];
@@ -86,7 +86,17 @@ static void print_class(const struct confusion_matrix *c, size_t class)
 	       confusion_percent(c, class, class));
 }
 
-static void print_classes(const struct confusion_matrix *c)
+/* "12 cat for dog", behind the two lists. */
+static void print_confused(const struct confusion_matrix *c, const struct screen *out, const struct confused *m)
+{
+	size_t room = out->columns ? (size_t)MAX(out->columns - 52, 10) : SIZE_MAX;
+	autofree char *text = xasprintf("%u %s for %s", m->images, c->names[m->class], c->names[m->taken_for]);
+	bool fits = text_columns(text, strlen(text)) <= room;
+
+	printf("%.*s%s", (int)(fits ? strlen(text) : text_fit(text, room - 2)), text, fits ? "" : "..");
+}
+
+static void print_classes(const struct confusion_matrix *c, const struct screen *out)
 {
 	size_t n_ranked, n_most;
 	autofree size_t *ranked = confusion_ranked(c, &n_ranked);
@@ -94,22 +104,22 @@ static void print_classes(const struct confusion_matrix *c)
 	size_t rows = MIN((n_ranked + 1) / 2, (size_t)SHOWN_CLASSES);
 
 	printf("  classes     test of epoch %d\n", c->epoch);
-	printf("    %-28s%-28s%s\n", "worst              per cent", "best               per cent", "taken for another");
+	printf("    %-24s%-24s%s\n", "worst          per cent", "best           per cent", "taken for another");
 	for (size_t i = 0; i < MAX(rows, n_most); i++) {
 		fputs("    ", stdout);
 		if (i < rows) {
 			print_class(c, ranked[i]);
 			print_class(c, ranked[n_ranked - 1 - i]);
 		} else {
-			printf("%56s", "");
+			printf("%48s", "");
 		}
 		if (i < n_most)
-			printf("%u %s for %s", most[i].images, c->names[most[i].class], c->names[most[i].taken_for]);
+			print_confused(c, out, &most[i]);
 		putchar('\n');
 	}
 }
 
-int job_tests_print(const struct job_tests *t, struct reader *r, const struct job_row *job, struct err *err)
+int job_tests_print(const struct job_tests *t, const struct screen *out, struct reader *r, const struct job_row *job, struct err *err)
 {
 	struct metric_row *all;
 	size_t n;
@@ -122,9 +132,11 @@ int job_tests_print(const struct job_tests *t, struct reader *r, const struct jo
 	print_metrics(all, n);
 	free(all);
 	if (t->has_confusion)
-		print_classes(&t->confusion);
-	if (t->trouble)
-		printf("  classes     not shown: %s\n", t->trouble);
+		print_classes(&t->confusion, out);
+	if (t->trouble) {
+		autofree char *line = xasprintf("  classes     not shown: %s", t->trouble);
+		screen_wrap(out, stdout, line, 14);
+	}
 	return 0;
 }
 

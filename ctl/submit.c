@@ -140,6 +140,17 @@ static char *ready_devices(const struct ctl *ctl)
 	return text ? text : xstrdup("none ready yet");
 }
 
+/* Two facts on a line, or where the first is long on a line each. */
+static void print_pair(const struct ctl *ctl, const char *a, const char *first, const char *b, const char *second)
+{
+	bool beside = strlen(first) <= 29;
+	autofree char *line = beside ? xasprintf("  %-8s %-29s %-7s %s", a, first, b, second) : xasprintf("  %-8s %s", a, first);
+
+	screen_wrap(&ctl->out, stdout, line, 11);
+	if (!beside)
+		printf("  %-8s %s\n", b, second);
+}
+
 static void print_new(const struct ctl *ctl, const struct sweep_file *f, const json_t *answer, const char *id)
 {
 	autofree char *swept = xstrdup("");
@@ -153,8 +164,8 @@ static void print_new(const struct ctl *ctl, const struct sweep_file *f, const j
 	if (n > 1)
 		printf("-%lld", (long long)json_int_or(answer, "last_job", 0));
 	puts("), on disk");
-	printf("  swept    %-29s metric  %s\n", *swept ? swept : "nothing", metric);
-	printf("  devices  %-29s time    known after the first epoch\n", devices);
+	print_pair(ctl, "swept", *swept ? swept : "nothing", "metric", metric);
+	print_pair(ctl, "devices", devices, "time", "known after the first epoch");
 	wandb_print_new(ctl, f->sweep, f->file_dir);
 	autofree char *follow = xasprintf("follow: sweepctl watch %s", id);
 	printf("%-40s stop: sweepctl cancel %s\n", follow, id);

@@ -185,7 +185,9 @@ static int say_findings(const struct sweep_file *f, const struct findings *findi
 {
 	if (findings->n_items) {
 		autofree char *text = findings_print(findings, f->shown, f->text);
-		fputs(text, stderr);
+		struct screen talk;
+		screen_init(&talk, STDERR_FILENO, COLOR_NEVER);
+		screen_wrap(&talk, stderr, text, 4);
 	}
 	if (!findings->n_errors)
 		return EXIT_OK;

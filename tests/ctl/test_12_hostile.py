@@ -20,11 +20,11 @@ EVIL = "\x1b[2J\x1b]0;owned\x07\u009b31m\u202egnp\r\n"
 DRIVES = re.compile("\x1b\\[2J|\x1b\\]|[\u0080-\u009f\u202e\x07]")
 
 
-def on_terminal(place, *args, columns=80, **env):
+def on_terminal(place, *args, columns=80, cwd=None, **env):
     """Runs sweepctl on a terminal; what it wrote, and its exit code."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    process = subprocess.Popen([conftest.SWEEPCTL, *map(str, args)], stdin=slave, stdout=slave, stderr=slave,
+    process = subprocess.Popen([conftest.SWEEPCTL, *map(str, args)], stdin=slave, stdout=slave, stderr=slave, cwd=cwd,
                                env={**place.env, "TERM": "xterm", "NO_COLOR": "1", **env})
     os.close(slave)
     output = b""
@@ -121,7 +121,7 @@ def test_stores_that_cannot_be_read(grid, args):
     grid.sql("PRAGMA user_version = 99")
     told("is of schema 99")
     grid.store.write_bytes(b"this is no database" * 1000)
-    told("sqlite3 ")
+    told("put the newest backup in the place of ")
     for name in ("results.db", "results.db-wal", "results.db-shm"):
         (grid.directory / name).unlink(missing_ok=True)
     grid.store.mkdir()

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from test_12_hostile import columns_of, on_terminal
+from test_13_pictures import confuse
 
 
 def finish_second_sweep(place, metric="test_loss", goal="minimize"):
@@ -131,3 +132,62 @@ def test_list_shows_the_metric_of_the_sweep(grid):
     assert "TEST_ACCURACY" not in grid.run("list", "s1").stdout
     lines = grid.run("list", "1", "9").stdout.splitlines()
     assert "METRIC" in lines[0] and "75.62 test_accuracy" in lines[1] and "1.750 test_loss" in lines[2]
+
+
+LONG_REASON = "the data set is not what it should be: " + "of record 7 there are 30 bytes of 3,074, " * 4 + "at its end"
+
+
+def test_what_show_and_log_say_fits_a_terminal(grid):
+    grid.set_state(4, "failed", LONG_REASON)
+    grid.sql("UPDATE attempt SET reason = ? WHERE job = 4", LONG_REASON)
+    directory = grid.directory / "jobs/4"
+    directory.mkdir(parents=True)
+    (directory / "log.txt").write_text(f"one\n{LONG_REASON}\nlast {'x' * 200}\n")
+    for args in (["show", 4], ["log", 4]):
+        out = on_terminal(grid, *args)[0]
+        lines = out.splitlines()
+        assert max(map(columns_of, lines)) <= 80, out
+        assert LONG_REASON in " ".join(line.strip() for line in lines)
+    assert "x" * 78 in out and LONG_REASON in grid.run("show", 4).stdout.splitlines()[0]
+
+
+def test_names_of_classes_fit_a_terminal(grid):
+    confuse(grid, 1, [[1, 9], [8, 2]], ["a_pickup_truck_of_old", "a_streetcar_named_desire"])
+    out = on_terminal(grid, "show", 1)[0]
+    assert "9 a_pickup_truck_of_old fo.." in out and max(map(columns_of, out.splitlines())) <= 80, out
+    assert "9 a_pickup_truck_of_old for a_streetcar_named_desire" in grid.run("show", 1).stdout
+
+
+def test_a_mistake_in_a_wide_file_fits_a_terminal(grid, tmp_path):
+    path = tmp_path / "wide.json"
+    values = ", ".join(f"0.{k:02}" for k in range(1, 61))
+    path.write_text(f'{{"metric": {{"name": "nonsense"}}, "parameters": {{"lr": {{"values": [{values}]}}, "momentun": 1}}}}')
+    out = on_terminal(grid, "submit", "-n", "wide.json", cwd=tmp_path)[0]
+    lines = out.splitlines()
+    quoted = [line for line in lines if line.startswith("    1 | ")]
+    assert len(quoted) == 2 and quoted[0].endswith("..") and quoted[1].startswith("    1 | .."), out
+    for line in quoted:
+        caret = lines[lines.index(line) + 1]
+        assert line[caret.index("^"):].startswith(('"nonsense', '"momentun')), out
+    assert max(map(columns_of, lines)) <= 80 and any(line.startswith("  expected: ") for line in lines), out
+
+
+def test_show_of_many_jobs_is_a_page(grid):
+    count = lambda out: sum(line.startswith("job ") for line in out.splitlines())
+    out = on_terminal(grid, "show", "s1")[0]
+    assert count(out) == 5 and "... 3 more jobs: sweepctl show --limit 0 s1" in out
+    assert count(on_terminal(grid, "show", "s1", "--limit", 0)[0]) == 8 and count(grid.run("show", "s1").stdout) == 8
+    assert count(grid.run("show", "s1", "-n", 2).stdout) == 2 and len(grid.json("show", "s1")) == 8
+
+
+def test_compare_of_many_values_is_a_page(grid):
+    grid.add_sweep("seeds", grid=[("resnet18", round(0.001 * k, 3), "StepLR") for k in range(1, 61)])
+    out = on_terminal(grid, "compare", "s2")[0]
+    assert sum("0 of 1" in line for line in out.splitlines()) == 20
+    assert "... 40 more values of lr: sweepctl compare --limit 0 s2" in out and max(map(columns_of, out.splitlines())) <= 80
+    assert "more values" not in on_terminal(grid, "compare", "s2", "--limit", 0)[0] + grid.run("compare", "s2").stdout
+
+
+def test_help_keeps_its_columns(grid):
+    for line in grid.run("--help").stdout.split("Start:")[1].splitlines():
+        assert not line or line[0] == " " or line.endswith(":") or "TARGET is" in line or "--help`" in line, line
