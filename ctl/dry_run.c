@@ -95,6 +95,8 @@ static void print_constants(const struct sweep_file *f, const struct submit_inpu
 
 static void print_jobs(const struct ctl *ctl, const struct sweep *sweep, const json_t *columns, bool all)
 {
+	if (!json_array_size(columns)) /* one job: all of it is constant */
+		return;
 	struct table *t = table_new();
 	bool cut = ctl->out.terminal && !all && sweep->n_jobs > SHOWN;
 	size_t k;

@@ -112,7 +112,7 @@ static char *machine_of(const json_t *details)
 
 	json_object_foreach((json_t *)details, key, value)
 	{
-		bool machine = !json_is_null(value);
+		bool machine = !json_is_null(value) && !json_is_array(value); /* a list: warnings, told of their jobs */
 		for (size_t i = 0; i < ARRAY_LEN(of_the_run); i++)
 			machine = machine && !str_eq(key, of_the_run[i]);
 		if (!machine)

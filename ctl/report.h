@@ -66,6 +66,8 @@ void report_code_fini(struct report_code *code);
 char *report_value(const struct report_run *run, const char *name);
 /* The runs' different values of a parameter, numbers ascending, others in order of appearance.  New reference. */
 json_t *report_levels(const struct report *rep, const char *name);
+/* "0, 1, 2 and 997 more": those values for a reader; allocated. */
+char *report_levels_text(const struct report *rep, const char *name);
 /* Seconds of training and testing of all runs together. */
 double report_seconds(const struct report *rep);
 /* The commands that make it again, one a line; allocated. */

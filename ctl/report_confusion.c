@@ -161,15 +161,30 @@ static void draw_matrix(FILE *out, const struct confusion_matrix *c)
 		m.most_wrong);
 }
 
+/* How many of the ranked classes are listed; no class of which nothing was right is among the best. */
+static size_t listed_of(const struct confusion_matrix *c, const size_t *ranked, size_t n, bool backwards)
+{
+	size_t listed = 0;
+
+	while (listed < MIN(n, (size_t)LISTED_CLASSES) &&
+	       !(backwards && confusion_percent(c, ranked[n - 1 - listed], ranked[n - 1 - listed]) <= 0))
+		listed++;
+	return listed;
+}
+
 static void put_ranked(FILE *out, const struct confusion_matrix *c, const char *title, const size_t *ranked, size_t n,
 		       bool backwards)
 {
+	size_t listed = listed_of(c, ranked, n, backwards);
+
+	if (!listed)
+		return;
 	fprintf(out,
 		"<div><h3>%s</h3>\n<table><thead><tr><th scope=\"col\">Class</th><th scope=\"col\" "
 		"class=\"num\">Accuracy "
 		"(%%)</th><th scope=\"col\" class=\"num\">Images</th></tr></thead><tbody>\n",
 		title);
-	for (size_t i = 0; i < MIN(n, (size_t)LISTED_CLASSES); i++) {
+	for (size_t i = 0; i < listed; i++) {
 		size_t class = ranked[backwards ? n - 1 - i : i];
 		fputs("<tr><th scope=\"row\">", out);
 		html_put(out, c->names[class]);
@@ -230,8 +245,12 @@ void report_classes(const struct report *rep, FILE *out)
 static void markdown_ranked(FILE *out, const struct confusion_matrix *c, const char *title, const size_t *ranked, size_t n,
 			    bool backwards)
 {
+	size_t listed = listed_of(c, ranked, n, backwards);
+
+	if (!listed)
+		return;
 	fprintf(out, "- %s:", title);
-	for (size_t i = 0; i < MIN(n, (size_t)LISTED_CLASSES); i++) {
+	for (size_t i = 0; i < listed; i++) {
 		size_t class = ranked[backwards ? n - 1 - i : i];
 		autofree char *name = markdown_escaped(c->names[class]);
 		fprintf(out, "%s %s %.2f %%", i ? "," : "", name, confusion_percent(c, class, class));

@@ -31,7 +31,7 @@ static void put_result(const struct report *rep, FILE *out, const struct report_
 	}
 	fprintf(out, " %s%s%s |", bold, metric_text(rep->sweep->metric, done ? job->value : NAN, number), bold);
 	if (done)
-		fprintf(out, " %.2f |", job->seconds / 60);
+		fprintf(out, " %.*f |", job->seconds < 6 ? 4 : 2, job->seconds / 60);
 	else
 		fputs(" |", out);
 	put_cell(out, run->notes);
@@ -80,17 +80,9 @@ void report_markdown(const struct report *rep, FILE *out)
 		rep->jobs, rep->counts[JOB_DONE], rep->n_runs, rep->counts[JOB_FAILED]);
 	json_array_foreach(rep->axes, i, axis)
 	{
-		autojson json_t *levels = report_levels(rep, json_string_value(axis));
+		autofree char *levels = report_levels_text(rep, json_string_value(axis)), *values = markdown_escaped(levels);
 		autofree char *safe = markdown_escaped(json_string_value(axis));
-		size_t k;
-		json_t *level;
-		fprintf(out, "- %s:", safe);
-		json_array_foreach(levels, k, level)
-		{
-			autofree char *text = format_value(level), *value = markdown_escaped(text);
-			fprintf(out, "%s %s", k ? "," : "", value);
-		}
-		fputc('\n', out);
+		fprintf(out, "- %s: %s\n", safe, values);
 	}
 	if (rep->n_ranked)
 		fprintf(out, "- best: job %lld, %s %s\n", (long long)rep->best[0]->job->id, rep->sweep->metric,

@@ -17,22 +17,32 @@ static bool list_has(const json_t *list, const char *name)
 	return false;
 }
 
+#define LEVELS_LISTED 20 /* nobody reads a thousand seeds */
+
+char *report_levels_text(const struct report *rep, const char *name)
+{
+	autojson json_t *levels = report_levels(rep, name);
+	size_t n = json_array_size(levels), listed = n > LEVELS_LISTED ? LEVELS_LISTED : n;
+	char *text = xstrdup("");
+
+	for (size_t i = 0; i < listed; i++) {
+		autofree char *value = format_value(json_array_get(levels, i));
+		text_append(&text, "%s%s", i ? ", " : "", value);
+	}
+	if (n > listed)
+		text_append(&text, " and %zu more", n - listed);
+	return text;
+}
+
 /* One row: the parameter, the values it takes and, where that needs saying (else NULL), why. */
 static void put_levels(const struct report *rep, FILE *out, const char *name, const char *why)
 {
-	autojson json_t *levels = report_levels(rep, name);
-	size_t i;
-	json_t *level;
+	autofree char *levels = report_levels_text(rep, name);
 
 	fputs("<tr><th scope=\"row\">", out);
 	html_put(out, name);
 	fputs("</th><td>", out);
-	json_array_foreach(levels, i, level)
-	{
-		autofree char *text = format_value(level);
-		fputs(i ? ", " : "", out);
-		html_put(out, text);
-	}
+	html_put(out, levels);
 	fprintf(out, why ? "</td><td>%s</td></tr>\n" : "</td></tr>\n", why);
 }
 

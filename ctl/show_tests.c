@@ -104,12 +104,16 @@ static void print_classes(const struct confusion_matrix *c, const struct screen 
 	size_t rows = MIN((n_ranked + 1) / 2, (size_t)SHOWN_CLASSES);
 
 	printf("  classes     test of epoch %d\n", c->epoch);
-	printf("    %-24s%-24s%s\n", "worst          per cent", "best           per cent", "taken for another");
+	printf("    %-24s%-24s%s\n", "worst         per cent", "best          per cent", "taken for another");
 	for (size_t i = 0; i < MAX(rows, n_most); i++) {
 		fputs("    ", stdout);
 		if (i < rows) {
+			size_t good = ranked[n_ranked - 1 - i];
 			print_class(c, ranked[i]);
-			print_class(c, ranked[n_ranked - 1 - i]);
+			if (confusion_percent(c, good, good) > 0) /* no class of which nothing was right is among the best */
+				print_class(c, good);
+			else
+				printf("%24s", "");
 		} else {
 			printf("%48s", "");
 		}

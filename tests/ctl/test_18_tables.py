@@ -191,3 +191,22 @@ def test_compare_of_many_values_is_a_page(grid):
 def test_help_keeps_its_columns(grid):
     for line in grid.run("--help").stdout.split("Start:")[1].splitlines():
         assert not line or line[0] == " " or line.endswith(":") or "TARGET is" in line or "--help`" in line, line
+
+
+def test_a_report_leaves_out_what_nobody_reads(grid):
+    grid.add_sweep("seeds", grid=[("resnet18", round(0.001 * k, 3), "StepLR") for k in range(1, 61)])
+    grid.finish(9, [30.0])
+    grid.sql("UPDATE attempt SET details = ? WHERE job = 9", json.dumps({"backend": "cpu", "warnings": []}))
+    confuse(grid, 9, [[0, 9, 0], [0, 10, 0], [3, 3, 0]], ["one", "two", "three"])
+    text = grid.run("report", "s2", "-m", "-o", "-").stdout
+    assert "- lr: 0.001, 0.002," in text and "0.02 and 40 more\n" in text and "0.021," not in text
+    assert "- best: two 100.00 %\n" in text and "- worst: one 0.00 %" in text
+    page = grid.run("report", "s2", "-o", "-").stdout
+    assert "0.02 and 40 more" in page and "warnings []" not in page and "backend cpu" in page
+    shown = grid.run("show", 9).stdout
+    assert shown.count("two") == 3 and shown.count("three") == 3, shown  # each in one list, and confused
+
+
+def test_a_dry_run_of_one_job_has_no_table(place):
+    done = place.run("submit", "-n", "-", text="defaults: {lr: 0.05, dataset: cifar10}\n")
+    assert done.stdout.startswith("constant  ") and "1 job; nothing was stored" in done.stderr
