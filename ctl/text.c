@@ -56,11 +56,28 @@ const char *param_heading(const char *name)
 					   : name;
 }
 
+/* "...; retry 1 of 2 in 10 s" as stored: how much of it stands before the seconds, which run down; 0: it says none. */
+static size_t before_seconds(const char *reason)
+{
+	size_t size = strlen(reason);
+	const char *in = NULL;
+
+	for (const char *at = reason; (at = strstr(at, " in ")) != NULL; at += 4)
+		in = at;
+	if (!in || in + 4 + strspn(in + 4, "0123456789.e+") + 2 != reason + size || !str_eq(reason + size - 2, " s"))
+		return 0;
+	return (size_t)(in - reason);
+}
+
 char *job_reason(const struct job_row *job, int64_t now_ms)
 {
+	long long left_s = (long long)(job->not_before_ms - now_ms + 999) / 1000;
+	size_t before = job->reason ? before_seconds(job->reason) : 0;
+
+	if (job->state == JOB_QUEUED && job->not_before_ms > now_ms && before)
+		return xasprintf("%.*s in %lld s", (int)before, job->reason, left_s);
 	if (job->state == JOB_QUEUED && job->not_before_ms > now_ms)
-		return xasprintf("%s%sretry in %lld s", job->reason ? job->reason : "", job->reason ? "; " : "",
-				 (long long)(job->not_before_ms - now_ms + 999) / 1000);
+		return xasprintf("%s%sretry in %lld s", job->reason ? job->reason : "", job->reason ? "; " : "", left_s);
 	if (job->reason)
 		return xstrdup(job->reason);
 	return xstrdup(job->state == JOB_QUEUED ? "waits for a device" : "");

@@ -387,12 +387,13 @@ static int watch(struct watch *w, const struct watch_input *input)
 	}
 	if (w->lines && !w->quiet)
 		e = watch_say_sweeps(w, &err);
-	if (e == 0 && something_left(w))
+	bool over = !something_left(w);
+	if (e == 0 && !over)
 		e = join(w, &err);
 	if (e < 0)
 		return ctl_fail(w->ctl, e, &err);
 	int code = follow_on_screen(w, &err);
-	if (w->lines && !w->quiet && code == EXIT_OK && (e = watch_say_sweeps(w, &err)) < 0)
+	if (w->lines && !w->quiet && !over && code == EXIT_OK && (e = watch_say_sweeps(w, &err)) < 0)
 		return ctl_fail(w->ctl, e, &err);
 	if (code == EXIT_OK && input->exit_status && !something_left(w))
 		code = outcome(w);

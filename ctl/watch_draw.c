@@ -152,7 +152,7 @@ static void job_cells(struct table *t, const struct watch *w, const struct job_r
 									  : job->images_per_second,
 				   text));
 	table_cell(t, format_accuracy(job->test_accuracy, text));
-	table_cell(t, running ? format_short(left_s, text) : "");
+	table_cell(t, !running ? "" : left_s < 1 ? "<1s" : format_short(left_s, text));
 }
 
 /* Rows that may be shown. */
@@ -234,6 +234,28 @@ static size_t count_lines(const char *text)
 	return n;
 }
 
+/* A low terminal has no room for empty lines, and what does not fit even so is cut off at the end: the head would scroll
+ * off, where nothing can paint over it. */
+static void fit_rows(char *picture, size_t room)
+{
+	size_t n = count_lines(picture), size;
+	char *to = picture;
+
+	for (const char *at = picture; *at; at += size) {
+		size = strcspn(at, "\n") + 1;
+		if (size == 1 && n > room) {
+			n--;
+			continue;
+		}
+		memmove(to, at, size);
+		to += size;
+	}
+	for (; n > room; n--)
+		for (to--; to > picture && to[-1] != '\n';)
+			to--;
+	*to = 0;
+}
+
 void watch_draw(struct watch *w)
 {
 	struct screen *s = &w->ctl->out;
@@ -266,6 +288,7 @@ void watch_draw(struct watch *w)
 	if (s->keys && (moving || e.counts[JOB_PAUSED]))
 		fputs("q leave (training goes on)\n", out);
 	fclose(out);
+	fit_rows(picture, (size_t)MAX(s->rows - 1, 1));
 	screen_draw(s, picture);
 	estimate_fini(&e);
 }

@@ -114,7 +114,8 @@ int watch_refresh(struct watch *w, struct err *err)
 
 struct touched { /* a job that has events */
 	int64_t job;
-	bool state_changed;
+	bool state_changed, known;
+	struct job_row row; /* if known */
 };
 
 static int by_job(const void *a, const void *b)
@@ -147,18 +148,12 @@ void watch_remember(struct watch *w, const struct job_row *job)
 	}
 }
 
-/* Reads one job again and says what is new. */
-static int reload_job(struct watch *w, const struct touched *t, struct err *err)
+static void say_job(struct watch *w, const struct touched *t)
 {
-	struct job_row row;
-	int e = reader_job(w->reader, t->job, &row, err);
-
-	if (e <= 0)
-		return e;
-	watch_say_change(w, &row, find_seen(w, t->job), t->state_changed);
-	watch_remember(w, &row);
-	job_row_fini(&row);
-	return 0;
+	if (!t->known)
+		return;
+	watch_say_change(w, &t->row, find_seen(w, t->job), t->state_changed);
+	watch_remember(w, &t->row);
 }
 
 static int reload_devices(struct watch *w, struct err *err)
@@ -193,7 +188,7 @@ static int read_events(struct watch *w, struct touched **ret, size_t *ret_n, boo
 				continue;
 			*ret_any = true;
 			if (!w->quiet)
-				(*ret)[(*ret_n)++] = (struct touched){events[i].job, events[i].is_state};
+				(*ret)[(*ret_n)++] = (struct touched){.job = events[i].job, .state_changed = events[i].is_state};
 		}
 		qsort(*ret, *ret_n, sizeof(**ret), by_job);
 		size_t kept = 0;
@@ -209,25 +204,42 @@ static int read_events(struct watch *w, struct touched **ret, size_t *ret_n, boo
 	return 0;
 }
 
+/* All of one instant: a row newer than its events would be told now and, with those, again. */
+static int read_news(struct watch *w, struct touched **ret, size_t *ret_n, struct err *err)
+{
+	bool any = false;
+	int e = read_events(w, ret, ret_n, &any, err);
+
+	if (e < 0 || !any)
+		return e;
+	e = watch_refresh(w, err);
+	if (e == 0)
+		e = reload_devices(w, err);
+	for (size_t i = 0; e >= 0 && i < *ret_n; i++) {
+		struct touched *t = &(*ret)[i];
+		e = reader_job(w->reader, t->job, &t->row, err);
+		t->known = e > 0;
+	}
+	return MIN(e, 0);
+}
+
 int watch_catch_up(struct watch *w, struct err *err)
 {
 	autofree struct touched *touched = NULL;
 	int64_t before = w->last_event;
-	bool any = false;
 	size_t n = 0;
-	int e = read_events(w, &touched, &n, &any, err);
+	int e = reader_begin(w->reader, err);
 
-	if (e < 0 || !any)
-		return e;
-	e = reader_begin(w->reader, err);
 	if (e == 0)
-		e = watch_refresh(w, err);
-	if (e == 0)
-		e = reload_devices(w, err);
+		e = read_news(w, &touched, &n, err);
 	reader_end(w->reader);
 	if (e < 0) /* what these events tell is still to be read */
 		w->last_event = before;
-	for (size_t i = 0; e == 0 && i < n; i++)
-		e = reload_job(w, &touched[i], err);
+	for (size_t i = 0; i < n; i++) {
+		if (e == 0)
+			say_job(w, &touched[i]);
+		if (touched[i].known)
+			job_row_fini(&touched[i].row);
+	}
 	return e;
 }

@@ -48,9 +48,14 @@ static void set_override(json_t *object, const char *text, struct findings *f)
 static void read_params(json_t *object, const char *text, size_t size, struct findings *f)
 {
 	struct node *root = doc_parse(text, size, f);
-	if (root && root->kind != NODE_MAP)
+	struct mark mark;
+	bool is_map = root && root->kind == NODE_MAP, is_sweep = is_map && node_get(root, "parameters", &mark);
+	if (root && !is_map)
 		findings_add(f, root->mark, "expected a map of training parameters, found %s", node_kind_name(root));
-	for (size_t i = 0; root && root->kind == NODE_MAP && i < root->n_items; i++)
+	if (is_sweep)
+		findings_add(f, mark, "this is a sweep file: sweepctl submit FILE runs it\n"
+			     "  expected: one job's parameters");
+	for (size_t i = 0; is_map && !is_sweep && i < root->n_items; i++)
 		set_param(object, root->keys[i], root->key_marks[i], root->items[i], f);
 	node_free(root);
 }

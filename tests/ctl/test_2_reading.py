@@ -1,6 +1,8 @@
 """list, show, results, log: what they print of a prepared store, without a daemon."""
 import csv
 import io
+import re
+import time
 
 import pytest
 
@@ -44,6 +46,15 @@ def test_time_left_of_short_jobs_is_what_they_hold_their_device_for(place):
     assert sweep["minutes_left"] == pytest.approx(9 * 0.3 / 60) and sweep["minutes"] == pytest.approx(0.06 / 60)
     place.finish(2, [50.0], seconds=0.05, test_seconds=0.01)  # of this attempt it is not known
     assert place.json("list")[0]["minutes_left"] == pytest.approx(8 * 0.3 / 60)
+
+
+def test_a_retry_is_told_once(grid):
+    ahead = int(time.time() * 1000) + 3_600_000
+    grid.sql("UPDATE job SET not_before_ms = ?, reason = 'no memory; retry 1 of 2 in 10 s' WHERE id = 5", ahead)
+    grid.sql("UPDATE job SET not_before_ms = ?, reason = 'waits in vain' WHERE id = 6", ahead)
+    five, six = grid.run("list", "5-6").stdout.splitlines()[1:]
+    assert re.search(r"no memory; retry 1 of 2 in 3[56]\d\d s$", five)
+    assert re.search(r"waits in vain; retry in 3[56]\d\d s$", six)
 
 
 def test_list_of_a_target(grid):

@@ -9,6 +9,7 @@ import signal
 import struct
 import subprocess
 import termios
+import threading
 import time
 
 import conftest
@@ -72,7 +73,7 @@ def test_json_lines_and_exit_status(grid):
 def test_what_is_over_needs_no_daemon(grid):
     for job in (3, 5, 6, 7, 8):
         grid.set_state(job, "cancelled")
-    assert "cancelled=5" in grid.run("watch").stdout
+    assert grid.run("watch").stdout.count("cancelled=5") == 1
     assert grid.run("watch", "--exit-status", "1-2").returncode == 0
 
 
@@ -246,6 +247,43 @@ def test_narrow_terminal_drops_columns_and_wraps_nothing(grid):
     terminal.read_until(r"IMG/S(.|\n)*q leave")
     terminal.key("q")
     assert terminal.wait() == 0
+
+
+def test_a_low_terminal_keeps_the_head(grid):
+    """What does not fit would scroll the first lines off, where nothing paints over them."""
+    grid.daemon()
+    for rows in (12, 8, 5):
+        terminal = Terminal(grid, "watch", columns=60, rows=rows)
+        text = plain(terminal.read_until("of the jobs(.|\n)*\x1b\\[J"))
+        assert text.startswith("s1 grid ") and text.count("\n") < rows
+        assert rows < 12 or "q leave" in text
+        terminal.key("q")
+        assert terminal.wait() == 0
+
+
+def test_a_state_is_told_once(place):
+    """A row may be newer than the events that were read before it; what it tells must not be told again with its own."""
+    jobs = range(1, 101)
+    place.make_store()
+    place.add_sweep(grid=[("resnet18", lr / 1000, "StepLR") for lr in jobs])
+    daemon = place.daemon()
+    watch = start(place, "s1", "--json")
+    lines = []
+    reading = threading.Thread(target=lambda: lines.extend(watch.stdout))
+    reading.start()
+    assert daemon.connected.wait(10)
+    for job in jobs:
+        for state in ("running", "done"):
+            with place.connect() as db:  # both at once, as the daemon's
+                db.execute("UPDATE job SET state = ? WHERE id = ?", (state, job))
+                event = db.execute("INSERT INTO event (at_ms, sweep, job, kind) VALUES (1, 1, ?, 'state')", (job,)).lastrowid
+            db.close()
+            daemon.send(type="event", id=event)
+    assert watch.wait(20) == 0
+    reading.join()
+    said = [(row["job"], row["state"]) for row in map(json.loads, lines) if "state" in row]
+    assert len(set(said)) == len(said)
+    assert [job for job, state in sorted(said) if state == "done"] == list(jobs)
 
 
 def test_more_jobs_than_rows(grid):

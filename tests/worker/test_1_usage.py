@@ -64,6 +64,14 @@ def test_bad_override(tmp_path, override, words):
     assert words in refuse(tmp_path, "{}", "--override", override)
 
 
+def test_a_sweep_file_is_no_configuration(tmp_path):
+    path = tmp_path / "sweep.yaml"
+    path.write_text("name: s\nmetric: {name: test_loss}\nparameters: {lr: {values: [0.1, 0.2]}}\nseeds: [1, 2]\n")
+    done = subprocess.run([WORKER, "--standalone", "--config", str(path)], capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0 and done.stderr.count("error:") == 1
+    assert f"{path}:3:1: error: this is a sweep file: sweepctl submit FILE runs it" in done.stderr
+
+
 def test_configuration_that_is_not_there(tmp_path):
     done = subprocess.run([WORKER, "--standalone", "--config", str(tmp_path / "none.json")], capture_output=True,
                           text=True, timeout=60)
