@@ -263,9 +263,9 @@ def test_a_low_terminal_keeps_the_head(grid):
 
 def test_a_state_is_told_once(place):
     """A row may be newer than the events that were read before it; what it tells must not be told again with its own."""
-    jobs = range(1, 101)
+    jobs = range(1, 601)
     place.make_store()
-    place.add_sweep(grid=[("resnet18", lr / 1000, "StepLR") for lr in jobs])
+    place.add_sweep(grid=[("resnet18", lr / 10000, "StepLR") for lr in jobs])
     daemon = place.daemon()
     watch = start(place, "s1", "--json")
     lines = []
