@@ -73,13 +73,17 @@ static size_t path_size(const char *text)
 	return size;
 }
 
-char *text_short_paths(const char *text)
+char *text_short_paths(const char *text, bool drop)
 {
 	char *copy = xmalloc(strlen(text) + 1), *to = copy;
 	char before = ' ';
 
 	while (*text) {
 		size_t size = *text == '/' && strchr(" \"'(", before) ? path_size(text) : 0, last = 0;
+		if (drop && size && strncmp(text + size, ": ", 2) == 0) {
+			text += size + 2;
+			continue;
+		}
 		for (size_t i = 1; i + 1 < size; i++)
 			last = text[i] == '/' ? i : last;
 		if (last > 2) {

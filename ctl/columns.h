@@ -15,8 +15,9 @@ size_t text_step(const char *text, size_t size, size_t *ret_columns);
 size_t text_columns(const char *text, size_t size);
 /* How many bytes of text fit into `room` columns; never a part of a character. */
 size_t text_fit(const char *text, size_t room);
-/* Of every absolute path in a sentence its last part: "../train.bin: ends after 3 of 4 bytes".  Allocated. */
-char *text_short_paths(const char *text);
+/* Of every absolute path in a sentence its last part: "../train.bin: ends after 3 of 4 bytes"; where `drop`, a path that
+ * a colon follows is left out: "ends after 3 of 4 bytes".  Allocated. */
+char *text_short_paths(const char *text, bool drop);
 /* No stored text can drive the terminal: what is not UTF-8 or utf8_is_harmful() becomes '?'.  Allocated. */
 char *text_clean(const char *text);
 /* The same for text of several lines: newlines and tabs stay. */

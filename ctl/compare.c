@@ -33,8 +33,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'm':
 		input->metric = metric_known(arg);
-		if (!input->metric)
-			argp_error(state, "--metric is no \"%s\"; it is " SWEEP_METRIC_RULE, arg);
+		if (!input->metric) {
+			autofree char *text = xasprintf("--metric is no \"%s\"; it is " SWEEP_METRIC_RULE, arg);
+			say_error(text);
+			argp_state_help(state, stderr, ARGP_HELP_STD_ERR); /* ends */
+		}
 		return 0;
 	case ARGP_KEY_ARGS:
 		words_take(&input->targets, state);

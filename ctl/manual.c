@@ -31,9 +31,11 @@ static const struct argp argp = {NULL, parse};
 static const struct roff_entry output[] = {
 	{"On a terminal", "Tables fit its width: free text and values are shortened, marked with \"..\", columns of "
 			  "little weight are left out, "
-			  "in this order. --json and a pipe have everything."},
+			  "in this order; of a sweep of many parameters these become one column, so that the results keep "
+			  "their room. --json and a pipe have everything."},
 	{"In a pipe or a file",
-	 "The same columns without colour, nothing shortened or left out, so that grep and awk see all."},
+	 "The same columns without colour, nothing shortened or left out, so that grep and awk see all; results is the "
+	 "report's table, without the number of the job (--csv and --json have it)."},
 	{"--json",
 	 "One document, or one a line where it follows. Keys are only ever added. Unknown values are null, times "
 	 "RFC 3339, accuracies percent. Text of the tables may change."},

@@ -106,7 +106,7 @@ static struct table *results_table(const struct results *res)
 	table_column(t, res->input->best ? "Best Test Accuracy" : "Test Accuracy", true, 0);
 	table_column(t, "Training Time", true, 0);
 	table_column(t, "Notes", false, 0);
-	table_shrink_text(t, 24);
+	table_shrink_text(t, 22);
 	table_rule(t);
 	return t;
 }

@@ -2,6 +2,7 @@
 #include "ctl/table.h"
 #include "ctl/format.h"
 
+#define PATH_MIN   28	/* columns of a text that has room for the end of a path */
 #define FOLD_MIN   24	/* columns that a folded column keeps */
 #define TABLE_ROWS 1000 /* decide the widths; a longer table is printed bit by bit */
 
@@ -313,7 +314,7 @@ static char *cell_text(struct table *t, const struct cell *cells, size_t i)
 		return xstrdup(cells[i].text);
 	if (!t->first_cut)
 		t->first_cut = xstrdup(cells[0].text);
-	return text_short_paths(cells[i].text);
+	return text_short_paths(cells[i].text, t->layout.widths[i] < PATH_MIN);
 }
 
 static void print_row(struct table *t, struct line *l, const struct cell *cells)
@@ -337,6 +338,7 @@ static void print_row(struct table *t, struct line *l, const struct cell *cells)
 /* Dashes under each title. */
 static void print_rule(const struct table *t, const struct layout *layout, struct line *l)
 {
+	size_t edge = l->screen->columns ? (size_t)l->screen->columns : SIZE_MAX;
 	bool first = true;
 
 	l->at = l->blanks = 0;
@@ -344,9 +346,10 @@ static void print_rule(const struct table *t, const struct layout *layout, struc
 		if (layout->hidden[i])
 			continue;
 		autofree char *dashes = xcalloc(layout->widths[i] + 1, 1);
-		memset(dashes, '-', layout->widths[i]);
 		l->blanks += first ? 0 : layout->gap;
 		first = false;
+		size_t start = MIN(l->at + l->blanks, edge);
+		memset(dashes, '-', MIN(layout->widths[i], edge - start));
 		put(l, dashes, layout->widths[i], false, TONE_PLAIN);
 	}
 	fputc('\n', l->out);

@@ -7,6 +7,7 @@ import pytest
 
 from test_12_hostile import columns_of, on_terminal
 from test_13_pictures import confuse
+from test_3_daemon import data, stored  # noqa: F401
 
 
 def finish_second_sweep(place, metric="test_loss", goal="minimize"):
@@ -108,10 +109,10 @@ def test_a_path_does_not_hide_what_is_wrong(grid, wide):
     grid.set_state(4, "failed", PATH_REASON)
     if wide:
         widen(grid)
-    for args in (["list", "--state", "failed"], ["results", 4]):
+    for args, wrong in ((["list", "--state", "failed"], "../train.bin: ends "), (["results", 4], "failed: ends after ")):
         lines = on_terminal(grid, *args)[0].splitlines()
         row = next(line for line in lines if line.split()[0] == "4")
-        assert "../train.bin:" in row and max(map(columns_of, lines)) <= 80, row
+        assert wrong in row and max(map(columns_of, lines)) <= 80, row
         assert 'a text that ends in ".." in full: sweepctl show 4' in lines
     assert PATH_REASON in grid.run("list", "s1").stdout and "in full" not in grid.run("list", "s1").stdout
     assert "in full" not in on_terminal(grid, "list", "s1", columns=300)[0]
@@ -210,3 +211,18 @@ def test_a_report_leaves_out_what_nobody_reads(grid):
 def test_a_dry_run_of_one_job_has_no_table(place):
     done = place.run("submit", "-n", "-", text="defaults: {lr: 0.05, dataset: cifar10}\n")
     assert done.stdout.startswith("constant  ") and "1 job; nothing was stored" in done.stderr
+
+
+def test_what_submit_says_fits_a_terminal(place, data, tmp_path):  # noqa: F811
+    place.daemon(submit=stored)
+    names = ["lr", "weight_decay", "label_smoothing", "momentum", "batch_size", "random_erasing", "seed"]
+    (tmp_path / "many.json").write_text(json.dumps({"parameters": {n: {"values": [v, type(v)(v / 2)]} for n, v in zip(
+        names, [0.1, 0.0005, 0.1, 0.9, 64, 0.1, 2])}, "defaults": {"dataset": "cifar100"}}))
+    out = on_terminal(place, "submit", tmp_path / "many.json", "--data", data)[0]
+    assert max(map(columns_of, out.splitlines())) <= 80 and "metric   test_accuracy, maximize" in out, out
+    assert all(name in out for name in names), out
+
+
+def test_an_unknown_metric_is_told_on_lines_that_fit(grid):
+    out = on_terminal(grid, "compare", "-m", "nonsense")[0]
+    assert max(map(columns_of, out.splitlines())) <= 80 and '--metric is no "nonsense"; it is train_, test_' in out
