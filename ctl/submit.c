@@ -230,6 +230,8 @@ static int run(struct ctl *ctl, void *data)
 	struct sweep_file f;
 	int code = sweep_file_load(&f, input);
 
+	if (!code)
+		submit_tell_precision(f.sweep);
 	if (!code && input->dry_run)
 		dry_run_print(ctl, &f, input);
 	else if (!code)

@@ -27,5 +27,7 @@ struct sweep_file {
 /* Reads, checks and expands; checks that the data sets are there.  0 or an exit code; all findings are on stderr. */
 int sweep_file_load(struct sweep_file *f, const struct submit_input *input);
 void sweep_file_fini(struct sweep_file *f);
+/* Of a sweep over use_amp, on stderr: that no device of this machine has mixed precision. */
+void submit_tell_precision(const struct sweep *sweep);
 /* What would be submitted, on stdout. */
 void dry_run_print(const struct ctl *ctl, const struct sweep_file *f, const struct submit_input *input);

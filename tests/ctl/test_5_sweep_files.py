@@ -1,8 +1,12 @@
 """tests/sweeps: good files expand, each bad one is refused with exactly its .expected text (findings and all)."""
+import json
 import pathlib
 import re
+import subprocess
 
 import pytest
+
+import conftest
 
 SWEEPS = pathlib.Path(__file__).resolve().parents[1] / "sweeps"
 GOOD = sorted((SWEEPS / "good").iterdir())
@@ -23,7 +27,8 @@ def test_files_that_come_with_sweepd(place, path):
     assert "jobs; nothing was stored" in done.stdout + done.stderr or "1 job; nothing" in done.stdout + done.stderr
     assert "is not used" not in done.stdout + done.stderr
     assert set(re.findall("warning: (.*)", done.stderr)) <= {
-        'data set "cifar100" is not on this machine', 'data set "fashion-mnist" is not on this machine'}
+        'data set "cifar100" is not on this machine', 'data set "fashion-mnist" is not on this machine',
+        'no device of this machine has mixed precision (a CPU needs bf16): jobs with "use_amp" true'}
 
 
 @pytest.mark.parametrize("path", BAD, ids=lambda p: p.name)
@@ -70,3 +75,15 @@ def test_what_is_told_stands_at_its_key(place, line, place_of, says):
     told = place.run("submit", "--dry-run", "-", code=5 if "error" in says else 0, text=text).stderr
     assert f"standard input:{place_of}: {says}" in told
     assert "acuracy" not in line or 'do this:  write "test_accuracy"' in told
+
+
+def test_a_sweep_over_a_precision_that_is_not_there_is_told(place):
+    """One device with bf16 or fp16 is enough for silence."""
+    worker = pathlib.Path(conftest.SWEEPCTL).parent.parent / "worker/sweep-worker"
+    found = json.loads(subprocess.run([worker, "--devices", "--json"], capture_output=True, text=True, check=True).stdout)
+    missing = not any(device["amp"] for device in found["devices"] if device["trains"])
+
+    def told(values):
+        text = f"name: p\nparameters: {{use_amp: {{values: {values}}}}}\n"
+        return "no device of this machine has mixed precision" in place.run("submit", "--dry-run", "-", text=text).stderr
+    assert told("[true, false]") == missing and not told("[true]")
