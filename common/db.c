@@ -199,6 +199,11 @@ void stmt_bind_text(struct stmt *s, int i, const char *v)
 	check_bind(v ? sqlite3_bind_text(s->handle, i, v, -1, SQLITE_TRANSIENT) : sqlite3_bind_null(s->handle, i), i);
 }
 
+void stmt_bind_borrowed(struct stmt *s, int i, const char *v)
+{
+	check_bind(v ? sqlite3_bind_text(s->handle, i, v, -1, SQLITE_STATIC) : sqlite3_bind_null(s->handle, i), i);
+}
+
 void stmt_bind_null(struct stmt *s, int i)
 {
 	check_bind(sqlite3_bind_null(s->handle, i), i);

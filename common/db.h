@@ -28,6 +28,8 @@ int db_prepare(struct db *db, const char *sql, struct stmt **ret, struct err *er
 void stmt_bind_int(struct stmt *s, int i, int64_t v);
 void stmt_bind_num(struct stmt *s, int i, double v);
 void stmt_bind_text(struct stmt *s, int i, const char *v);
+/* Not copied: it lives until the statement has been stepped to its end. */
+void stmt_bind_borrowed(struct stmt *s, int i, const char *v);
 void stmt_bind_null(struct stmt *s, int i);
 /* 1: a row is there; 0: done (the statement is reset, bindings cleared); < 0: error (reset too). */
 int stmt_step(struct stmt *s, struct err *err);

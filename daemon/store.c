@@ -284,8 +284,8 @@ int store_log_event(struct store *s, const struct event_row *e, int64_t *ret_id,
 	bind_id(q, 3, e->job);
 	bind_id(q, 4, e->attempt);
 	bind_id(q, 5, e->seq);
-	stmt_bind_text(q, 6, e->kind);
-	stmt_bind_text(q, 7, detail);
+	stmt_bind_borrowed(q, 6, e->kind);
+	stmt_bind_borrowed(q, 7, detail);
 	int r = store_run(q, err);
 	if (r == 0 && ret_id)
 		*ret_id = db_last_rowid(s->db);

@@ -253,9 +253,9 @@ static int add_metric(const struct arrival *a, struct err *err)
 	struct stmt *q = store_query(a->s, QUERY_ADD_METRIC);
 	stmt_bind_int(q, 1, a->attempt->id);
 	stmt_bind_int(q, 2, epoch);
-	stmt_bind_text(q, 3, name);
+	stmt_bind_borrowed(q, 3, name);
 	stmt_bind_num(q, 4, value);
-	stmt_bind_text(q, 5, isfinite(value) ? NULL : number_text(value, text));
+	stmt_bind_borrowed(q, 5, isfinite(value) ? NULL : number_text(value, text));
 	stmt_bind_int(q, 6, a->event_id);
 	return store_run(q, err);
 }

@@ -88,8 +88,8 @@ int store_add_jobs(struct store *s, int64_t sweep_id, const struct sweep *sweep,
 		autofree char *swept = sweep_job_swept_text(sweep, i);
 		stmt_bind_int(q, 1, sweep_id);
 		stmt_bind_int(q, 2, (int64_t)i);
-		stmt_bind_text(q, 3, own);
-		stmt_bind_text(q, 4, swept);
+		stmt_bind_borrowed(q, 3, own);
+		stmt_bind_borrowed(q, 4, swept);
 		stmt_bind_int(q, 5, sweep->priority);
 		stmt_bind_int(q, 6, wall_ms());
 		stmt_bind_int(q, 7, json_is_true(sweep_job_value(sweep, i, "use_wandb")));
