@@ -111,10 +111,10 @@ static double vram_of(const struct compared *one)
 
 static const struct measure {
 	const char *title, *key; /* on the screen, in JSON */
-	const char *format;
+	const char *format; /* NULL: minutes */
 	double (*of)(const struct compared *one);
 } measures[] = {
-	{"minutes", "minutes", "%.2f", minutes_of},
+	{"minutes", "minutes", NULL, minutes_of},
 	{"s per epoch", "seconds_per_epoch", "%.1f", epoch_seconds_of},
 	{"images/s", "images_per_second", "%.0f", speed_of},
 	{"peak RAM MiB", "ram_mib", "%.0f", ram_of},
@@ -169,10 +169,11 @@ static void row_measure(const struct comparison *c, struct table *t, const struc
 	if (!known)
 		return;
 	double first = m->of(&c->jobs[0]);
+	char number[FORMAT_MAX];
 	table_cell(t, m->title);
 	for (size_t i = 0; i < c->n; i++) {
 		double v = m->of(&c->jobs[i]), percent = 100 * (v - first) / first;
-		char *text = isfinite(v) ? xasprintf(m->format, v) : NULL;
+		char *text = !isfinite(v) ? NULL : m->format ? xasprintf(m->format, v) : xstrdup(format_minutes_bare(v, number));
 		bool room = c->n <= ROOM_FOR_PERCENT || !c->ctl->out.columns;
 		if (text && room && isfinite(percent) && fabs(percent) >= 1)
 			text_append(&text, " %+.0f %%", percent);

@@ -201,9 +201,7 @@ static void row_level(const struct effects *all, struct table *t, const struct e
 	table_cell(t, metric_text(all->metric_name, l->best, text));
 	snprintf(text, sizeof(text), "%lld", (long long)l->best_job);
 	table_cell(t, l->best_job ? text : "");
-	double minutes = l->n ? l->minutes / (double)l->n : NAN;
-	snprintf(text, sizeof(text), "%.*f", minutes < 0.1 ? 4 : 2, minutes);
-	table_cell(t, l->n ? text : "");
+	table_cell(t, format_minutes_bare(l->n ? l->minutes / (double)l->n : NAN, text));
 }
 
 static void print_notes(const struct ctl *ctl, const struct effects *all)

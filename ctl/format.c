@@ -26,6 +26,14 @@ const char *format_minutes(double minutes, char *buf)
 	return buf;
 }
 
+const char *format_minutes_bare(double minutes, char *buf)
+{
+	buf[0] = 0;
+	if (isfinite(minutes))
+		snprintf(buf, FORMAT_MAX, "%.*f", minutes < 0.1 ? 4 : 2, minutes);
+	return buf;
+}
+
 const char *format_span(double seconds, char *buf)
 {
 	if (!isfinite(seconds))

@@ -10,6 +10,7 @@
 
 const char *format_accuracy(double percent, char *buf); /* "75.62" */
 const char *format_minutes(double minutes, char *buf);  /* "31.84 min"; below 0.1 min "4.21 s" */
+const char *format_minutes_bare(double minutes, char *buf); /* the same as a bare number: "31.84", "0.0702" */
 const char *format_span(double seconds, char *buf);     /* "1 h 36 m", "4 m 11 s", "12 s"; NaN: "-" */
 const char *format_short(double seconds, char *buf);    /* "1h59m", "43m", "7s" */
 const char *format_bytes(double bytes, char *buf);      /* "1.9 MiB" */

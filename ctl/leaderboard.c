@@ -104,8 +104,7 @@ static void rank_cells(struct leaderboard *board, const struct job_row *job)
 		table_cell(t, cell);
 	}
 	table_cell(t, metric_text(board->sweep->metric, job->value, text));
-	snprintf(text, sizeof(text), "%.*f", job->seconds < 6 ? 4 : 2, job->seconds / 60);
-	table_cell(t, text);
+	table_cell(t, format_minutes_bare(job->seconds / 60, text));
 	if (table_is_due(t))
 		table_print(t, &board->ctl->out, stdout);
 }
@@ -173,8 +172,8 @@ static void rank_markdown(struct leaderboard *board, const struct job_row *job)
 		autofree char *cell = column_value(job, name);
 		printf("| %s ", cell);
 	}
-	printf("| %s | %.*f |\n", metric_text(board->sweep->metric, job->value, text), job->seconds < 6 ? 4 : 2,
-	       job->seconds / 60);
+	printf("| %s ", metric_text(board->sweep->metric, job->value, text));
+	printf("| %s |\n", format_minutes_bare(job->seconds / 60, text));
 }
 
 /* "s1 grid: test_accuracy, the largest first" over a table, where there are several. */

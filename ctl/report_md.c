@@ -31,7 +31,7 @@ static void put_result(const struct report *rep, FILE *out, const struct report_
 	}
 	fprintf(out, " %s%s%s |", bold, metric_text(rep->sweep->metric, done ? job->value : NAN, number), bold);
 	if (done)
-		fprintf(out, " %.*f |", job->seconds < 6 ? 4 : 2, job->seconds / 60);
+		fprintf(out, " %s |", format_minutes_bare(job->seconds / 60, number));
 	else
 		fputs(" |", out);
 	put_cell(out, run->notes);

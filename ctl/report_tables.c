@@ -191,7 +191,7 @@ static void put_result(const struct report *rep, FILE *out, const struct report_
 	if (other_metric)
 		put_number(out, metric_text(rep->sweep->metric, is_done(run) ? job->value : NAN, number),
 			   run->rank == 1);
-	snprintf(number, sizeof(number), isnan(minutes) ? "" : "%.2f", minutes);
+	format_minutes_bare(minutes, number);
 	put_number(out, number, false);
 	fprintf(out, "<td class=\"notes%s\">", state);
 	html_put(out, run->notes);
@@ -254,12 +254,12 @@ static struct efficiency efficiency_of(const struct report_run *run)
 }
 
 static const struct measure {
-	const char *title, *format;
+	const char *title, *format; /* format NULL: minutes */
 	size_t offset;
 	bool more;     /* is better */
 	bool optional; /* no column where nothing is known */
 } measures[] = {
-	{"Minutes", "%.2f", offsetof(struct efficiency, minutes), false, false},
+	{"Minutes", NULL, offsetof(struct efficiency, minutes), false, false},
 	{"s per epoch", "%.2f", offsetof(struct efficiency, epoch_seconds), false, false},
 	{"Images/s", "%.0f", offsetof(struct efficiency, images_per_second), true, false},
 	{"Peak RAM (MiB)", "%.0f", offsetof(struct efficiency, ram_mib), false, false},
@@ -321,7 +321,9 @@ void report_efficiency(const struct report *rep, FILE *out)
 			if (!shown[k])
 				continue;
 			number[0] = 0;
-			if (!isnan(value))
+			if (!measures[k].format)
+				format_minutes_bare(value, number);
+			else if (!isnan(value))
 				snprintf(number, sizeof(number), measures[k].format, value);
 			put_number(out, number, is_done(&rep->runs[i]) && value == best[k]);
 		}

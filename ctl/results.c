@@ -230,10 +230,7 @@ static void print_markdown_row(const struct results *res, const struct result *r
 	if (res->metric)
 		printf("| %s ", metric_text(res->metric, row->value, number));
 	printf("| %s%s%s ", bold, format_accuracy(row->accuracy, number), bold);
-	if (isnan(row->minutes))
-		fputs("| ", stdout);
-	else
-		printf("| %.*f ", row->minutes < 0.1 ? 4 : 2, row->minutes);
+	printf(isnan(row->minutes) ? "| " : "| %s ", format_minutes_bare(row->minutes, number));
 	autofree char *notes = text_clean(row->notes);
 	printf(*notes ? "| %s |\n" : "| |\n", notes);
 }

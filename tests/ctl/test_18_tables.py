@@ -74,8 +74,11 @@ def test_the_row_of_the_best_job_can_be_found_on_a_terminal(grid):
 
 
 def test_times_of_short_runs_are_not_nought(grid):
-    grid.sql("UPDATE epoch SET train_seconds = 0.5, test_seconds = 0.25 WHERE job = 1")
+    grid.sql("UPDATE epoch SET train_seconds = 0.5, test_seconds = 0.25 WHERE job IN (1, 2)")
     assert "2.25 s" in grid.run("results", "1").stdout and "0.0375" in grid.run("leaderboard", "1").stdout
+    for args in (["results", "1", "-m"], ["compare", "1", "2"], ["compare", "s1"], ["report", "-m", "-o", "-"],
+                 ["report", "-o", "-"]):
+        assert "0.0375" in grid.run(*args).stdout, args
 
 
 MORE = {"weight_decay": 0.0005, "label_smoothing": 0.1, "momentum": 0.9, "batch_size": 128}
