@@ -1,6 +1,7 @@
 -- Schema version 1.  Migrations are numbered and append-only; this file never changes once released.
 -- Times are Unix milliseconds (*_ms); accuracies are percent; durations are seconds.  A value that was not finite
 -- (NaN, infinity) is NULL, and the row's `nonfinite` names its columns.
+-- CHECKs of several values are chains of OR: for IN SQLite fills a table of its own at each INSERT and UPDATE.
 
 CREATE TABLE sweep (
   id           INTEGER PRIMARY KEY AUTOINCREMENT, -- s1, s2, ...
@@ -38,7 +39,8 @@ CREATE TABLE job (
                                  -- All of its parameters: visible_job.config
   swept       TEXT NOT NULL,     -- JSON of the swept parameters alone
   use_wandb   INTEGER NOT NULL DEFAULT 0, -- its run is forwarded: as in base and own, where no index reaches it
-  state       TEXT NOT NULL CHECK (state IN ('queued', 'running', 'paused', 'done', 'failed', 'cancelled', 'pruned')),
+  state       TEXT NOT NULL CHECK (state = 'queued' OR state = 'running' OR state = 'paused' OR state = 'done' OR
+                                    state = 'failed' OR state = 'cancelled' OR state = 'pruned'),
   reason      TEXT,              -- why it is in that state, for people
   priority    INTEGER NOT NULL DEFAULT 0, -- higher starts first
   retries_used INTEGER NOT NULL DEFAULT 0,
@@ -58,7 +60,7 @@ CREATE TABLE worker (
   pid        INTEGER NOT NULL,
   start_time INTEGER NOT NULL,   -- field 22 of /proc/PID/stat: with pid and boot_id, names one process for ever
   boot_id    TEXT NOT NULL,
-  state      TEXT NOT NULL CHECK (state IN ('starting', 'ready', 'gone')),
+  state      TEXT NOT NULL CHECK (state = 'starting' OR state = 'ready' OR state = 'gone'),
   started_ms INTEGER NOT NULL,
   ended_ms   INTEGER,
   reason     TEXT                -- how it ended: "killed by signal 9", "asked to stop", ...
@@ -70,7 +72,7 @@ CREATE TABLE device (
   kind   TEXT NOT NULL CHECK (kind IN ('cpu', 'cuda')),
   name   TEXT,                   -- as the worker found it
   slots  INTEGER NOT NULL DEFAULT 1,
-  state  TEXT NOT NULL CHECK (state IN ('ready', 'set_aside', 'absent')),
+  state  TEXT NOT NULL CHECK (state = 'ready' OR state = 'set_aside' OR state = 'absent'),
   reason TEXT,
   times_aside INTEGER NOT NULL DEFAULT 0 -- set aside so often in a row; 0: it works
 ) STRICT;
@@ -81,9 +83,10 @@ CREATE TABLE attempt (
   number     INTEGER NOT NULL,   -- 1, 2, ... within the job
   worker     INTEGER REFERENCES worker(id),
   device     TEXT,
-  state      TEXT NOT NULL CHECK (state IN ('running', 'done', 'failed', 'cancelled', 'released', 'lost')),
-  class      TEXT CHECK (class IN ('config', 'data', 'diverged', 'oom', 'device', 'internal', 'time_limit',
-                    'hang')), -- of a failure; of a lost worker where it is known
+  state      TEXT NOT NULL CHECK (state = 'running' OR state = 'done' OR state = 'failed' OR state = 'cancelled' OR
+                                   state = 'released' OR state = 'lost'),
+  class      TEXT CHECK (class = 'config' OR class = 'data' OR class = 'diverged' OR class = 'oom' OR class = 'device' OR
+                          class = 'internal' OR class = 'time_limit' OR class = 'hang'), -- of a failure; of a lost worker where it is known
   reason     TEXT,
   start_epoch INTEGER,           -- epochs finished when it started: > 0 after a resume
   start_step INTEGER,            -- steps done in the epoch it resumed in
@@ -262,7 +265,8 @@ CREATE TABLE wandb_run (         -- how far the run of a job has come at Weights
   entity       TEXT,
   project      TEXT,
   url          TEXT,
-  phase        TEXT NOT NULL CHECK (phase IN ('open', 'left', 'finished', 'refused')), -- left: it waits for a device
+  phase        TEXT NOT NULL CHECK (phase = 'open' OR phase = 'left' OR phase = 'finished' OR phase = 'refused'), -- left:
+                                     -- it waits for a device
   problem      TEXT,              -- refused: why, for people
   last_event   INTEGER NOT NULL DEFAULT 0, -- everything up to it is acknowledged by W&B
   last_epoch   INTEGER NOT NULL DEFAULT 0, -- no epoch at or below it is sent again
