@@ -78,9 +78,18 @@ static json_t *sweep_json(const struct sweep_row *sweep, const struct estimate *
 	return object;
 }
 
-static struct table *sweep_table(void)
+static bool has_other_metric(const struct selection *sel)
+{
+	for (size_t i = 0; i < sel->n_sweeps; i++)
+		if (!str_eq(sel->sweeps[i].metric, "test_accuracy"))
+			return true;
+	return false;
+}
+
+static struct table *sweep_table(const struct selection *sel)
 {
 	struct table *t = table_new();
+	bool other = has_other_metric(sel); /* BEST says nothing without it */
 
 	table_column(t, "SWEEP", false, 0);
 	table_column(t, "NAME", false, 0);
@@ -92,8 +101,10 @@ static struct table *sweep_table(void)
 	table_column(t, "CANCELLED", true, 0);
 	table_when_any(t);
 	table_column(t, "BEST", false, 0);
-	table_column(t, "METRIC", false, 9);
-	table_column(t, "TIME", true, 1);
+	table_column(t, "METRIC", false, other ? 2 : 9);
+	if (other)
+		table_shrink_text(t, 9);
+	table_column(t, "TIME", true, other ? 5 : 1);
 	table_column(t, "LEFT", true, 4);
 	return t;
 }
@@ -165,7 +176,7 @@ static int list_sweep(struct ctl *ctl, struct reader *r, const struct sweep_row 
 /* The newest, and all that have something left to run. */
 static int list_sweeps(struct ctl *ctl, struct reader *r, const struct selection *sel, int64_t limit, struct err *err)
 {
-	struct table *t = sweep_table();
+	struct table *t = sweep_table(sel);
 	size_t n = 0, skipped = 0;
 	int e = 0;
 

@@ -145,7 +145,8 @@ static void print_summary(const struct results *res)
 		return;
 	FILE *out = res->ctl->out.terminal ? stdout : stderr;
 	fflush(stdout);
-	fprintf(out, "best%s: job %lld, %s %%    ", res->metric ? " by test accuracy" : "", (long long)x->top, format_accuracy(x->accuracy, number));
+	fprintf(out, "best%s: job %lld, %s %%    ", res->metric ? " by test accuracy" : "", (long long)x->top,
+		format_accuracy(x->accuracy, number));
 	fprintf(out, "fastest: job %lld, %s    ", (long long)x->fastest, format_minutes(x->minutes, number));
 	if (res->input->best)
 		fputs("best epochs, chosen on the test set\n", out);

@@ -123,7 +123,8 @@ static void print_classes(const struct confusion_matrix *c, const struct screen 
 	}
 }
 
-int job_tests_print(const struct job_tests *t, const struct screen *out, struct reader *r, const struct job_row *job, struct err *err)
+int job_tests_print(const struct job_tests *t, const struct screen *out, struct reader *r, const struct job_row *job,
+		    struct err *err)
 {
 	struct metric_row *all;
 	size_t n;

@@ -135,6 +135,8 @@ def test_list_shows_the_metric_of_the_sweep(grid):
     assert row.split()[title.split().index("TEST_LOSS")] == "1.750" and "52.50" in row and "TEST %" in title
     assert "TEST_ACCURACY" not in grid.run("list", "s1").stdout
     lines = grid.run("list", "1", "9").stdout.splitlines()
+    rows = on_terminal(grid, "list")[0].splitlines()[1:4]
+    assert "METRIC" in rows[0] and " test_" in rows[1] and " test_loss" in rows[2] and max(map(columns_of, rows)) <= 80, rows
     assert "METRIC" in lines[0] and "75.62 test_accuracy" in lines[1] and "1.750 test_loss" in lines[2]
 
 
