@@ -14,8 +14,8 @@
 
 /* Of a turn: so long others wait.  A device that is about to be idle waits less, a worker that waits already, least. */
 #define TURN_S	      0.005
-#define BUSY_TURN_S   0.001
-#define SHARED_TURN_S 0.0003
+#define BUSY_TURN_S   0.0005
+#define SHARED_TURN_S 0.00005
 #define JOBS_AT_ONCE  10 /* between two looks at the clock */
 #define MAX_OVERRIDES 200
 #define MAX_NOTE      4096
