@@ -89,25 +89,6 @@ static int collect(struct sync *s, const struct words *targets, struct err *err)
 	return e < 0 ? e : missing;
 }
 
-/* An offline sweep that has no key stays what it is: once online, it would wait for one. */
-static int check_keys(const struct sync *s, struct err *err)
-{
-	struct wandb_state state = {0};
-	int e = reader_wandb(s->reader, 0, &state, err);
-
-	for (size_t i = 0; e == 0 && i < state.n_sweeps; i++) {
-		const struct wandb_progress *p = &state.sweeps[i];
-		if (!is_named(s, p->sweep) || !str_eq(p->mode, "offline"))
-			continue;
-		autojson json_t *key = wandb_key_ask(s->ctl, p->base_url, p->file_dir);
-		if (key && !json_str_or(key, "source", NULL))
-			e = err_set(err, -ENOKEY, "s%lld stays offline: %s", (long long)p->sweep,
-				    json_str_or(key, "error", "no key"));
-	}
-	wandb_state_fini(&state);
-	return e;
-}
-
 static int ask_daemon(const struct sync *s)
 {
 	struct err err;
@@ -161,7 +142,8 @@ static int say_end(struct sync *s, const struct left *left, int code)
 		return code;
 	}
 	if (left->waiting)
-		fprintf(stderr, "error: s%lld waits: %s\n", (long long)left->waiting->sweep, left->waiting->problem);
+		fprintf(stderr, "error: s%lld waits: %s\n       or:  sweepctl wandb export s%lld    (files, for wandb sync)\n",
+			(long long)left->waiting->sweep, left->waiting->problem, (long long)left->waiting->sweep);
 	else if (code == EXIT_TIMEOUT)
 		fprintf(stderr, "%lld run%s and %lld epoch%s are still to be sent; sweep-forward goes on\n",
 			(long long)left->runs, left->runs == 1 ? "" : "s", (long long)left->rows,
@@ -237,11 +219,7 @@ int wandb_sync(struct ctl *ctl, const struct wandb_input *input)
 	int e = reader_open(&s.reader, &ctl->paths, &err);
 
 	e = e ? e : collect(&s, &input->targets, &err);
-	e = e ? e : check_keys(&s, &err);
-	if (e == -ENOKEY) {
-		say_error(err.text);
-		code = EXIT_BAD_OUTCOME;
-	} else if (e != 0)
+	if (e != 0)
 		code = e < 0 ? ctl_fail(ctl, e, &err) : EXIT_NO_SUCH;
 	else if (!json_array_size(jobs))
 		code = say_nothing(&s);
