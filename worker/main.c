@@ -78,6 +78,23 @@ static bool is_gpu(const char *id)
 	return strncmp(id, "GPU-", 4) == 0 || strncmp(id, "MIG-", 4) == 0;
 }
 
+/* Which options go with which. */
+static void check_together(const struct options *o, struct argp_state *state)
+{
+	if (o->devices || o->weights)
+		return;
+	if (o->json)
+		argp_error(state, "--json goes with --devices or --weights");
+	if (o->backend && o->link.device_id && is_gpu(o->link.device_id) != str_eq(o->backend, "cuda"))
+		argp_error(state, "--backend %s does not train on %s", o->backend, o->link.device_id);
+	if (o->alone && !o->standalone.config_file)
+		argp_error(state, "--standalone needs --config FILE");
+	if (o->alone && o->slots > 1)
+		argp_error(state, "--standalone trains one job; --slots goes with --socket");
+	if (!o->alone && (!o->link.socket_path || !o->link.token_file || !o->link.worker))
+		argp_error(state, "expected --standalone --config FILE, or --socket, --token-file and --worker");
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct options *o = state->input;
@@ -143,18 +160,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		o->link.orphan_timeout_s = (double)parse_count(arg, "--orphan-timeout", state);
 		break;
 	case ARGP_KEY_END:
-		if (o->devices || o->weights)
-			break;
-		if (o->json)
-			argp_error(state, "--json goes with --devices or --weights");
-		if (o->backend && o->link.device_id && is_gpu(o->link.device_id) != str_eq(o->backend, "cuda"))
-			argp_error(state, "--backend %s does not train on %s", o->backend, o->link.device_id);
-		if (o->alone && !o->standalone.config_file)
-			argp_error(state, "--standalone needs --config FILE");
-		if (o->alone && o->slots > 1)
-			argp_error(state, "--standalone trains one job; --slots goes with --socket");
-		if (!o->alone && (!o->link.socket_path || !o->link.token_file || !o->link.worker))
-			argp_error(state, "expected --standalone --config FILE, or --socket, --token-file and --worker");
+		check_together(o, state);
 		break;
 	default:
 		return ARGP_ERR_UNKNOWN;
