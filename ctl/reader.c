@@ -116,18 +116,16 @@ int reader_attempts(struct reader *r, int64_t job, struct attempt_row **ret, siz
 	struct attempt_row *rows = NULL;
 	size_t n = 0;
 	struct stmt *s;
-	int e = query(r,
+	int e = query_of(r,
 		      "SELECT a.id, a.number, a.state, a.device, a.class, a.reason, a.start_epoch, a.start_step, "
 		      "a.details, a.started_ms, a.ended_ms, w.pid, "
 		      "(SELECT max(epoch) FROM epoch WHERE attempt = a.id), "
 		      "(SELECT max(at_ms) FROM event WHERE attempt = a.id AND kind = 'checkpoint'), a.seconds "
 		      "FROM attempt AS a LEFT JOIN worker AS w ON w.id = a.worker WHERE a.job = ? ORDER BY a.number",
-		      &s, err);
+		      job, &s, err);
 
 	if (e < 0)
 		return e;
-	if (s)
-		stmt_bind_int(s, 1, job);
 	while ((e = step(s, err)) > 0) {
 		rows = grow(rows, n, sizeof(*rows));
 		rows[n++] = (struct attempt_row){
@@ -193,12 +191,10 @@ int reader_metric(struct reader *r, int64_t job, const char *name, bool maximize
 int reader_notes(struct reader *r, int64_t job, char **ret, struct err *err)
 {
 	struct stmt *s;
-	int e = query(r, "SELECT notes FROM results WHERE job = ?", &s, err);
+	int e = query_of(r, "SELECT notes FROM results WHERE job = ?", job, &s, err);
 
 	if (e < 0)
 		return e;
-	if (s)
-		stmt_bind_int(s, 1, job);
 	e = step(s, err);
 	if (e < 0)
 		return e;

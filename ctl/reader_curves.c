@@ -7,17 +7,15 @@ int reader_epochs(struct reader *r, int64_t job, const char *metric, struct epoc
 	struct epoch_row *rows = NULL;
 	size_t n = 0;
 	struct stmt *s;
-	int e = query(r,
+	int e = query_of(r,
 		      "SELECT epoch, lr, train_loss, train_accuracy, test_loss, test_accuracy, "
 		      "train_seconds + coalesce(test_seconds, 0), images_per_second, watts, joules, (SELECT value FROM "
 		      "metric AS m WHERE m.attempt = e.attempt AND m.epoch = e.epoch AND m.name = ?2) FROM counted_epoch AS e "
 		      "WHERE job = ?1 ORDER BY epoch",
-		      &s, err);
+		      job, &s, err);
 
 	if (e < 0)
 		return e;
-	if (s)
-		stmt_bind_int(s, 1, job);
 	if (s)
 		stmt_bind_text(s, 2, metric);
 	while ((e = step(s, err)) > 0) {
@@ -48,12 +46,10 @@ int reader_epochs(struct reader *r, int64_t job, const char *metric, struct epoc
 int reader_sweep_source(struct reader *r, int64_t sweep, struct sweep_source *ret, struct err *err)
 {
 	struct stmt *s;
-	int e = query(r, "SELECT text, project, data_dir, overrides FROM sweep WHERE id = ?", &s, err);
+	int e = query_of(r, "SELECT text, project, data_dir, overrides FROM sweep WHERE id = ?", sweep, &s, err);
 
 	if (e < 0)
 		return e;
-	if (s)
-		stmt_bind_int(s, 1, sweep);
 	e = step(s, err);
 	if (e > 0) {
 		*ret = (struct sweep_source){copy(s, 0), copy(s, 1), copy(s, 2), copy_json(s, 3)};

@@ -48,6 +48,16 @@ static inline int query(struct reader *r, const char *sql, struct stmt **ret, st
 	return r->db ? db_prepare(r->db, sql, ret, err) : 0;
 }
 
+/* The same with its first parameter. */
+static inline int query_of(struct reader *r, const char *sql, int64_t id, struct stmt **ret, struct err *err)
+{
+	int e = query(r, sql, ret, err);
+
+	if (e == 0 && *ret)
+		stmt_bind_int(*ret, 1, id);
+	return e;
+}
+
 static inline int step(struct stmt *s, struct err *err)
 {
 	return s ? stmt_step(s, err) : 0;

@@ -14,16 +14,14 @@ int reader_metrics(struct reader *r, int64_t job, struct metric_row **ret, size_
 	struct metric_row *rows = NULL;
 	size_t n = 0;
 	struct stmt *s;
-	int e = query(
+	int e = query_of(
 		r,
 		"SELECT m.name, m.epoch, m.value FROM counted_epoch AS c JOIN metric AS m ON m.attempt = c.attempt AND "
 		"m.epoch = c.epoch WHERE c.job = ? ORDER BY m.name, m.epoch",
-		&s, err);
+		job, &s, err);
 
 	if (e < 0)
 		return e;
-	if (s)
-		stmt_bind_int(s, 1, job);
 	while ((e = step(s, err)) > 0) {
 		autofree char *name = copy_clean(s, 0);
 		double value = stmt_num(s, 2);

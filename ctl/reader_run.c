@@ -4,16 +4,14 @@
 int reader_run(struct reader *r, int64_t job, struct run_row *ret, struct err *err)
 {
 	struct stmt *s;
-	int e = query(r,
+	int e = query_of(r,
 		      "SELECT w.url, w.phase, coalesce(w.problem, s.problem), w.last_epoch FROM job AS j "
 		      "LEFT JOIN wandb_run AS w ON w.job = j.id LEFT JOIN wandb_sweep AS s ON s.sweep = j.sweep "
 		      "WHERE j.id = ? AND j.use_wandb AND (w.job IS NOT NULL OR s.problem IS NOT NULL)",
-		      &s, err);
+		      job, &s, err);
 
 	if (e < 0)
 		return e;
-	if (s)
-		stmt_bind_int(s, 1, job);
 	e = step(s, err);
 	if (e != 1)
 		return e;

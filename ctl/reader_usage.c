@@ -7,15 +7,13 @@
 int reader_resources(struct reader *r, int64_t job, struct resources_row *ret, struct err *err)
 {
 	struct stmt *s;
-	int e = query(r,
+	int e = query_of(r,
 		      "SELECT ram_mib, vram_mib, watt_hours, watts, watts_max, cpu_percent, cpu_percent_max, gpu_percent, "
 		      "gpu_percent_max, temperature_c FROM resources WHERE job = ?",
-		      &s, err);
+		      job, &s, err);
 
 	if (e < 0)
 		return e;
-	if (s)
-		stmt_bind_int(s, 1, job);
 	e = step(s, err);
 	if (e <= 0)
 		return e;
@@ -40,12 +38,10 @@ int reader_samples(struct reader *r, int64_t job, struct sample_row **ret, size_
 	struct sample_row *rows = NULL;
 	size_t n = 0;
 	struct stmt *s;
-	int e = query(r, "SELECT at_ms, seconds, watts FROM samples WHERE job = ? ORDER BY at_ms, event", &s, err);
+	int e = query_of(r, "SELECT at_ms, seconds, watts FROM samples WHERE job = ? ORDER BY at_ms, event", job, &s, err);
 
 	if (e < 0)
 		return e;
-	if (s)
-		stmt_bind_int(s, 1, job);
 	while ((e = step(s, err)) > 0) {
 		rows = grow(rows, n, sizeof(*rows));
 		rows[n++] = (struct sample_row){stmt_int(s, 0), stmt_num(s, 1), stmt_num(s, 2)};
